@@ -1,0 +1,1 @@
+"""The command line: wiring only, heavy imports inside commands."""

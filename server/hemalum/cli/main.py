@@ -1,0 +1,64 @@
+"""`hemalum …`: finds the command's module when it is called, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import entry_points
+
+import click
+
+from hemalum import __version__
+from hemalum.errors import HemalumError
+
+COMMANDS = {
+    "demo": ("hemalum.cli.demo", "Segment the bundled slide region, with server and client, and show the result."),
+    "segment": ("hemalum.cli.segment", "Find the nuclei of slides or images."),
+    "normalize": ("hemalum.cli.normalize", "Show slides or images in a reference stain."),
+    "serve": ("hemalum.cli.serve", "Serve models to QuPath and other clients."),
+    "models": ("hemalum.cli.models", "List, show, check or install models."),
+    "check": ("hemalum.cli.check", "Tell what works on this machine, with a fix for what does not."),
+    "project": ("hemalum.cli.project", "Work on whole QuPath projects."),
+    "job": ("hemalum.cli.job", "Run many slides in a job that survives being killed."),
+    "evaluate": ("hemalum.cli.evaluate", "Score predicted against reference label images."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command runs; `hemalum.commands` entry points join in."""
+
+    def list_commands(self, ctx):
+        return [*COMMANDS, *(e.name for e in entry_points(group="hemalum.commands"))]
+
+    def get_command(self, ctx, name):
+        if name in COMMANDS:
+            return getattr(importlib.import_module(COMMANDS[name][0]), name)
+        for entry in entry_points(group="hemalum.commands"):
+            if entry.name == name:
+                return entry.load()
+        return None
+
+    def format_commands(self, ctx, formatter):
+        rows = [(name, help_text) for name, (_, help_text) in COMMANDS.items()]
+        rows += [(e.name, "Train a model (extra `training`).") for e in entry_points(group="hemalum.commands")]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hemalum")
+def cli():
+    """Hemalum: nuclei and stain normalization for H&E slides.  For research use only."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; a `HemalumError` becomes one sentence on stderr and its exit code."""
+    try:
+        cli.main(args=argv, prog_name="hemalum", standalone_mode=True)
+    except HemalumError as error:
+        click.echo(f"hemalum: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training of nucleus models: tiles, networks, the teacher-student method, export."""
