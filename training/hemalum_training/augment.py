@@ -1,0 +1,72 @@
+"""Crops with random geometry, stain, focus and compression.
+
+Geometry: any angle, flips, scale e^±0.25 and random sub-pixel offsets, so that shifting the tissue changes nothing a user would
+notice.  Stain: the two stains' concentrations are scaled and shifted (Tellez et al. 2018, doi 10.1109/TMI.2018.2820199) with the
+stain vectors of Ruifrok and Johnston 2001.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .datasets import LabelledImage
+
+RUIFROK = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
+UNMIX = np.linalg.inv(RUIFROK).astype(np.float32)
+_OD = -np.log(np.clip(np.arange(256, dtype=np.float32) / 255, 1 / 255, 1))
+
+
+def stain_jitter(pixels: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
+    """Scale and shift the concentrations of haematoxylin, eosin and residual; uint8 H×W×3 → uint8 H×W×3."""
+    scale = np.exp(rng.uniform(-0.33, 0.33, 3) * strength).astype(np.float32)
+    shift = (rng.uniform(-0.08, 0.08, 3) * strength).astype(np.float32)
+    od = _OD[pixels] @ (UNMIX * scale @ RUIFROK) + shift @ RUIFROK
+    return (np.exp(-np.clip(od, 0, 6)) * 255 + 0.5).astype(np.uint8)
+
+
+def photometric(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Stain, brightness, contrast, gamma, focus, sharpening, noise or JPEG; uint8 H×W×3 RGB."""
+    if rng.random() < 0.85:
+        pixels = stain_jitter(pixels, rng)
+    if rng.random() < 0.5:
+        table = np.arange(256, dtype=np.float32)
+        table = 255 * (table / 255) ** np.exp(rng.uniform(-0.2, 0.2))
+        table = (table - 128) * rng.uniform(0.8, 1.2) + 128 + rng.uniform(-20, 20, (3, 1)) * 0.4 + rng.uniform(-15, 15)
+        pixels = cv2.LUT(pixels, np.clip(table, 0, 255).astype(np.uint8).T[None])
+    choice = rng.random()
+    if choice < 0.15:
+        return cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.1))
+    if choice < 0.25:
+        return cv2.addWeighted(pixels, 1 + (a := rng.uniform(0.2, 0.8)), cv2.GaussianBlur(pixels, (0, 0), 1.0), -a, 0)
+    if choice < 0.33:
+        return np.clip(pixels + rng.normal(0, rng.uniform(2, 10), pixels.shape), 0, 255).astype(np.uint8)
+    if choice < 0.43:
+        return cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 90))])[1], cv2.IMREAD_COLOR)
+    return pixels
+
+
+def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One augmented crop: uint8 crop×crop×3 at 0.5 µm/px and float32 2×2crop×2crop (foreground, distance) at 0.25 µm/px."""
+    height, width = image.labels.shape
+    scale, flip = np.exp(rng.uniform(-0.25, 0.25)), rng.choice([-1, 1])
+    angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else rng.integers(4) * np.pi / 2
+    half = crop * scale
+    centre = [rng.uniform(min(half, side / 2), max(side - half, side / 2)) for side in (width, height)]
+    c, s = np.cos(angle) * scale, np.sin(angle) * scale
+    linear = np.array([[c * flip, -s], [s * flip, c]])
+    matrix = np.hstack([linear, (centre - linear @ np.full(2, crop - 0.5))[:, None]])
+
+    def warp(x):
+        return cv2.warpAffine(x, matrix, (2 * crop, 2 * crop), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                              borderMode=cv2.BORDER_REFLECT_101)
+
+    pixels = cv2.resize(warp(image.pixels), (crop, crop), interpolation=cv2.INTER_AREA)
+    targets = np.stack([warp((image.labels > 0).astype(np.float32)) > 0.5, warp(image.distance.astype(np.float32))])
+    return photometric(pixels, rng), targets.astype(np.float32)
+
+
+def sample_batch(images, weights, crop: int, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """`batch` crops drawn by weight: uint8 B×crop×crop×3, float32 B×2×2crop×2crop."""
+    pairs = [sample_crop(images[i], crop, rng) for i in rng.choice(len(images), batch, p=weights)]
+    return np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs])

@@ -1,0 +1,52 @@
+"""Checkpoints that survive being killed: written beside, synced, renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from hemalum.errors import UsageError
+
+
+def save(path: Path, state: dict) -> None:
+    """Write `state` so that `path` is at any moment the old or the new file, whole."""
+    temporary = path.with_suffix(".part")
+    with open(temporary, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load(path: Path, expected: dict) -> dict | None:
+    """The state in `path`, or None if there is none.
+
+    Raises:
+        UsageError: the checkpoint belongs to another configuration; names the first key that differs.
+    """
+    if not path.is_file():
+        return None
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    for key, value in expected.items():
+        if state["config"].get(key) != value:
+            raise UsageError(f"{path} was made with {key} = {state['config'].get(key)!r}, the configuration says {value!r}; "
+                             "choose another output folder or restore the configuration.")
+    return state
+
+
+class Ema:
+    """Exponential moving average of a network's weights and buffers, with warm-up (decay min(decay, step / (step + 20)))."""
+
+    def __init__(self, network: torch.nn.Module, decay: float):
+        self.decay, self.state = decay, {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: torch.nn.Module, step: int) -> None:
+        decay = min(self.decay, step / (step + 20))
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.state[key].lerp_(value, 1 - decay)
+            else:
+                self.state[key].copy_(value)

@@ -1,0 +1,117 @@
+"""One TOML file per experiment; unknown keys are an error.
+
+Relative paths in a configuration are taken from the folder given with `--data`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from hemalum.errors import UsageError
+
+from .networks import GeneratorConfig
+
+OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A folder with `images/`, `labels/` (16-bit instance maps) and `manifest.csv`.
+
+    Attributes:
+        weight: share of the training crops, divided among the set's images.
+        mpp: µm/px of the images on disk.
+        licence: decides, with `licences` of the configuration, whether the set may train a weight.
+        validation: stems, or patients where `patient_column` names the manifest's column, kept for validation.
+        exclude: stems that are not used at all.
+        zoom: factor that brings the images to 0.25 µm/px by nuclear size where no mpp is known (1 otherwise).
+    """
+
+    licence: str
+    weight: float = 1.0
+    mpp: float = 0.25
+    zoom: float = 1.0
+    patient_column: str | None = None
+    validation: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Warm-up, constant rate, then a cosine cool-down over the last `cooldown` steps: more steps can be put in before the cool-down."""
+
+    steps: int = 6000
+    warmup: int = 200
+    cooldown: int = 1500
+    learning_rate: float = 2e-3
+    encoder_rate: float = 0.4
+    weight_decay: float = 1e-4
+    ema: float = 0.998
+    batch: int = 8
+    crop: int = 192
+    clip: float = 5.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole experiment. `fingerprint` changes when anything that a checkpoint depends on changes."""
+
+    name: str
+    licences: list[str]
+    seed: int
+    network: GeneratorConfig
+    schedule: Schedule
+    sets: dict[str, LabelledSet]
+    zero_shot: dict[str, LabelledSet]
+
+    def fingerprint(self) -> str:
+        kept = {"network": self.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in self.sets.items()}, "seed": self.seed}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _build(cls, table: dict, where: str):
+    known = {f.name for f in dataclasses.fields(cls)}
+    for key in table:
+        if key not in known:
+            raise UsageError(f"unknown key “{key}” in [{where}]; known: {', '.join(sorted(known))}.")
+    try:
+        return cls(**table)
+    except TypeError as error:
+        raise UsageError(f"[{where}]: {error}.") from None
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration.
+
+    Raises:
+        UsageError: unreadable, unknown key, or a training set whose licence is not among `licences`.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"there is no configuration {path}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    sets = {k: _build(LabelledSet, v, f"sets.{k}") for k, v in table.pop("sets", {}).items()}
+    zero_shot = {k: _build(LabelledSet, v, f"zero_shot.{k}") for k, v in table.pop("zero_shot", {}).items()}
+    config = _build(Config, {
+        "name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0, **table,
+        "network": _build(GeneratorConfig, table.pop("network", {}), "network"),
+        "schedule": _build(Schedule, table.pop("schedule", {}), "schedule"), "sets": sets, "zero_shot": zero_shot}, "top level")
+    if not sets:
+        raise UsageError(f"{path} names no labelled set; add a table [sets.NAME].")
+    for name, entry in sets.items():
+        if entry.licence not in config.licences:
+            raise UsageError(f"set {name} has licence “{entry.licence}”, which is not among the configuration's licences; "
+                             "take it out or add the licence and mark the model accordingly.")
+    return config

@@ -1,0 +1,101 @@
+"""Labelled images in memory: pixels at 0.25 µm/px, instance labels and the maps a network learns."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from hemalum.errors import UsageError
+
+from .config import Config, LabelledSet
+
+LABEL_MPP = 0.25
+
+
+@dataclass
+class LabelledImage:
+    """One image of a set.
+
+    Attributes:
+        name: `SET/STEM`.
+        pixels: uint8 H×W×3 at 0.25 µm/px.
+        labels: int32 H×W, 0 = background.
+        distance: float16 H×W, see `distance_map`.
+    """
+
+    name: str
+    pixels: np.ndarray
+    labels: np.ndarray
+    distance: np.ndarray
+    weight: float = 1.0
+
+
+def distance_map(labels: np.ndarray) -> np.ndarray:
+    """Euclidean distance to the border inside each nucleus, divided by its largest value in that nucleus: 0…1 at any size.
+
+    A target of this kind was introduced by Naylor et al. 2019 (doi 10.1109/TMI.2018.2865709); dividing by the maximum is ours.
+
+    >>> distance_map(np.pad(np.ones((3, 3), np.int32), 1))[1:4, 1:4].round(1).tolist()
+    [[0.5, 0.5, 0.5], [0.5, 1.0, 0.5], [0.5, 0.5, 0.5]]
+    """
+    out = np.zeros(labels.shape, np.float32)
+    order = np.argsort(labels, axis=None, kind="stable")
+    values = labels.ravel()[order]
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], len(values)], strict=True):
+        if values[start] == 0:
+            continue
+        ys, xs = np.unravel_index(order[start:stop], labels.shape)
+        top, left = ys.min(), xs.min()
+        inside = np.zeros((ys.max() - top + 3, xs.max() - left + 3), np.uint8)
+        inside[ys - top + 1, xs - left + 1] = 1
+        d = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[ys - top + 1, xs - left + 1]
+        out[ys, xs] = d / d.max()
+    return out
+
+
+def _is_validation(entry: LabelledSet, row: dict) -> bool:
+    key = row.get(entry.patient_column) if entry.patient_column else row["stem"]
+    return key in entry.validation
+
+
+def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]:
+    """Images of one part, `train` or `validation`, of a set.
+
+    Raises:
+        UsageError: no manifest, an image without label, or a label of another size.
+    """
+    manifest = folder / "manifest.csv"
+    if not manifest.is_file():
+        raise UsageError(f"{folder} has no manifest.csv; --data must be the folder that holds the sets.")
+    images = []
+    for row in csv.DictReader(manifest.open(encoding="utf-8")):
+        stem = row["stem"]
+        if stem in entry.exclude or _is_validation(entry, row) != (part == "validation"):
+            continue
+        try:
+            pixels = np.array(Image.open(folder / "images" / f"{stem}.png").convert("RGB"))
+            labels = np.array(Image.open(folder / "labels" / f"{stem}.png")).astype(np.int32)
+        except FileNotFoundError as error:
+            raise UsageError(f"{error.filename} is named in {manifest} but missing.") from None
+        if pixels.shape[:2] != labels.shape:
+            raise UsageError(f"{folder.name}/{stem}: label {labels.shape[::-1]} and image {pixels.shape[1::-1]} differ in size.")
+        zoom = entry.zoom * entry.mpp / LABEL_MPP
+        if abs(zoom - 1) > 0.03:
+            size = (round(labels.shape[1] * zoom), round(labels.shape[0] * zoom))
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
+            labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+        images.append(LabelledImage(f"{folder.name}/{stem}", pixels, labels, distance_map(labels).astype(np.float16)))
+    for image in images:
+        image.weight = entry.weight / len(images)
+    return images
+
+
+def load_labelled(config: Config, data: Path, part: str = "train") -> list[LabelledImage]:
+    """All images of one part of the configuration's sets; an image never lies in both parts."""
+    return [image for name, entry in config.sets.items() for image in load_set(Path(data) / name, entry, part)]

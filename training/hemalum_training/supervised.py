@@ -1,0 +1,109 @@
+"""Training with labels alone: the generator's segmentation branch, cycle losses off."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from hemalum.errors import RunLost
+
+from . import checkpoint
+from .augment import sample_batch
+from .config import Config, Schedule
+from .datasets import load_labelled
+from .losses import segmentation_loss
+from .networks import Generator
+
+
+def rate(step: int, schedule: Schedule) -> float:
+    """Learning-rate factor of a step: linear warm-up, 1, cosine to 0.01 in the cool-down."""
+    left = schedule.steps - step
+    cool = 0.505 + 0.495 * math.cos(math.pi * (1 - left / schedule.cooldown)) if left < schedule.cooldown else 1.0
+    return min(1.0, (step + 1) / schedule.warmup) * cool
+
+
+def to_input(pixels: np.ndarray, device: str = "cpu") -> torch.Tensor:
+    """uint8 N×H×W×3 → float N×3×H×W in [-1, 1], channels last."""
+    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu", init: Path | None = None, save_seconds: float = 120,
+                     log=print) -> Path:
+    """Train until `schedule.steps`, resuming from `out/checkpoint.pt`; returns the path of the EMA weights `out/weights.pt`.
+
+    Before the cool-down begins the state is kept as `out/stable.pt`: a later run with more steps goes on from there.
+
+    Raises:
+        RunLost: the loss is not finite; the last checkpoint stays.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    schedule = config.schedule
+    torch.manual_seed(config.seed)
+    cv2.setNumThreads(0)
+    images = load_labelled(config, data)
+    weights = np.array([image.weight for image in images])
+    weights /= weights.sum()
+    network = Generator(config.network).to(device, memory_format=torch.channels_last)
+    if init is not None:
+        network.load_state_dict(torch.load(init, weights_only=True)["network"])
+    encoder = {id(p) for p in network.encoder.parameters()}
+    groups = [{"params": list(network.encoder.parameters()), "part": schedule.encoder_rate},
+              {"params": [p for p in network.parameters() if id(p) not in encoder], "part": 1.0}]
+    optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
+    ema = checkpoint.Ema(network, schedule.ema)
+    step, identity = 0, {"network": config.network.as_dict(), "fingerprint": config.fingerprint()}
+    state = checkpoint.load(out / "checkpoint.pt", identity)
+    if state and state["step"] > schedule.steps - schedule.cooldown and (out / "stable.pt").is_file():
+        stable = checkpoint.load(out / "stable.pt", identity)
+        if stable["step"] < schedule.steps - schedule.cooldown:
+            state = stable
+    if state:
+        network.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        ema.state, step = state["ema"], state["step"]
+        log(f"resumed at step {step}")
+
+    def keep(name: str) -> None:
+        checkpoint.save(out / name, {"config": identity, "weights": network.state_dict(), "optimizer": optimizer.state_dict(),
+                                     "ema": ema.state, "step": step})
+
+    network.train()
+    saved, began, losses = time.monotonic(), time.monotonic(), []
+    while step < schedule.steps:
+        rng = np.random.default_rng([config.seed, step])
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.learning_rate * group["part"] * rate(step, schedule)
+        pixels, targets = sample_batch(images, weights, schedule.crop, schedule.batch, rng)
+        x = to_input(pixels, device).contiguous(memory_format=torch.channels_last)
+        offset = tuple(int(v) for v in rng.integers(0, 8, 2))
+        loss = segmentation_loss(network(x, offset)["segmentation"], torch.from_numpy(targets).to(device))
+        if not torch.isfinite(loss):
+            raise RunLost(f"the loss is not a number at step {step}; the last good checkpoint is {out / 'checkpoint.pt'}, "
+                          "lower the learning rate and run again.")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
+        optimizer.step()
+        step += 1
+        ema.update(network, step)
+        losses.append(loss.item())
+        if step % 50 == 0:
+            with open(out / "log.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, "loss": round(float(np.mean(losses)), 5), "seconds": round(time.monotonic() - began),
+                                       "lr": optimizer.param_groups[1]["lr"]}) + "\n")
+            log(f"step {step}/{schedule.steps}  loss {np.mean(losses):.4f}  {(time.monotonic() - began) / len(losses):.2f} s in {len(losses)} steps")
+            losses = []
+            began = time.monotonic()
+        if step == schedule.steps - schedule.cooldown:
+            keep("stable.pt")
+        if time.monotonic() - saved > save_seconds or step == schedule.steps:
+            keep("checkpoint.pt")
+            saved = time.monotonic()
+    checkpoint.save(out / "weights.pt", {"config": identity, "network": ema.state})
+    return out / "weights.pt"
