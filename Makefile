@@ -1,0 +1,45 @@
+# Two commands on a fresh machine: `make demo`, `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test lint bench train gpu-check wheelhouse proto extension clean
+
+$(BIN)/hemalum: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e .
+	touch $@
+
+.venv/.dev: pyproject.toml $(BIN)/hemalum
+	$(BIN)/pip install --quiet -e ".[dev,training,batch]"
+	touch $@
+
+demo: $(BIN)/hemalum        ## the main job on a real slide region, through the server
+	$(BIN)/hemalum demo -o demo
+
+test: .venv/.dev lint       ## everything that must hold, in at most ten minutes on two cores
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+
+bench: .venv/.dev           ## speed as ratios of one run, written to bench.json
+	$(BIN)/python -m benchmarks
+
+train: .venv/.dev           ## make the bundled models again (hours; goes on where it was stopped)
+	$(BIN)/hemalum train all training/configs/nuclei.toml --data $(DATA) -o runs/nuclei
+	$(BIN)/hemalum train all training/configs/nuclei-research.toml --data $(DATA) -o runs/nuclei-research
+
+gpu-check: .venv/.dev       ## on a CUDA machine: agreement with the CPU and s/mm²
+	$(BIN)/pip install --quiet -e ".[gpu]"
+	$(BIN)/python -m benchmarks.gpu
+
+wheelhouse:                 ## wheels for an installation without a network
+	$(PYTHON) -m pip wheel --quiet --wheel-dir wheelhouse .
+
+proto: .venv/.dev           ## stubs from the wire contract
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=server --pyi_out=server --grpc_python_out=server proto/hemalum/v1/nuclei.proto
+
+clean:
+	rm -rf build dist demo wheelhouse

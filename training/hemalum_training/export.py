@@ -1,0 +1,147 @@
+"""A trained generator → a model package: `model.onnx`, `model.int8.onnx`, `weights.safetensors`, `check.npz`, `card.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from hemalum.models.card import Card
+
+from .networks import Generator, GeneratorConfig
+
+HALO = 64           # model px; a multiple of the stride
+WINDOW = 256        # model px
+
+
+class Deployed(nn.Module):
+    """uint8 1×H×W×3 RGB → float32 1×2×sH×sW: foreground probability, distance 0…1.
+
+    The input is a tile with a halo of 64 px whose core begins at a multiple of 256 px, so it lies 192 px inside its first window.
+    """
+
+    def __init__(self, generator: Generator, halo: int = HALO):
+        super().__init__()
+        self.generator, self.offset = generator, ((-halo % WINDOW) // 32,) * 2
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+        logits = self.generator(x, self.offset)["segmentation"]
+        return torch.cat([logits[:, :1].sigmoid(), logits[:, 1:2].clamp(0, 1)], 1)
+
+
+def load_generator(weights: Path) -> Generator:
+    """The generator of a `weights.pt`, in evaluation mode."""
+    state = torch.load(weights, weights_only=True, map_location="cpu")
+    generator = Generator(GeneratorConfig(**state["config"]["network"]), imagenet=False)
+    generator.load_state_dict(state["network"])
+    return generator.eval()
+
+
+def export_onnx(generator: Generator, path: Path, core: int = WINDOW) -> None:
+    """Write the fp32 graph with symbolic H and W (batch 1), traced at one core of 256 px."""
+    module, side = Deployed(generator).eval(), core + 2 * HALO
+    pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        torch.onnx.export(module, (pixels,), str(path), input_names=["pixels"], output_names=["maps"], opset_version=18, dynamo=False,
+                          dynamic_axes={"pixels": {1: "H", 2: "W"}, "maps": {2: "sH", 3: "sW"}}, do_constant_folding=True)
+
+
+def halve_weights(source: Path, path: Path) -> None:
+    """Store large float32 initializers as float16 followed by a Cast; the arithmetic stays float32."""
+    model = onnx.load(source)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) > 256:
+            half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), tensor.name + ".half")
+            casts.append(onnx.helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT))
+            tensor.CopyFrom(half)
+    for node in reversed(casts):
+        model.graph.node.insert(0, node)
+    onnx.save(model, path)
+
+
+def fixed_shape(source: Path, path: Path, side: int) -> None:
+    """The graph with `H = W = side`, which quantization needs for its shape inference."""
+    model = onnx.load(source)
+    for axis in (1, 2):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = side
+    onnx.save(model, path)
+
+
+def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
+    """Static int8 (QDQ, per channel, u8 activations, s8 weights, min–max over `tiles`, each uint8 T×T×3 of one shape).
+
+    The Transformer and the heads stay float: a step of 1/255 in a probability is nothing, in attention scores it is not.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.items = iter(tiles)
+
+        def get_next(self):
+            tile = next(self.items, None)
+            return None if tile is None else {"pixels": tile[None]}
+
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        graph = onnx.load(prepared).graph
+        quantize_static(str(prepared), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
+                        op_types_to_quantize=["Conv", "Concat", "Resize", "Add"], nodes_to_exclude=[n.name for n in graph.node if "/transformer/" in n.name])
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_card(folder: Path, card: dict) -> None:
+    """Write `card.json` with the fields every package of ours shares and the sha256 of its files; it is checked as a reader would."""
+    full = {"version": "1", "mpp": 0.5, "output_scale": 2, "halo": HALO, "largest_nucleus_um": 30.0,
+            "input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": 32},
+            "outputs": {"name": "maps", "channels": ["foreground", "distance"]},
+            "precision": {"model.onnx": "fp16", "model.int8.onnx": "int8"}, **card,
+            "files": {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != "card.json"}}
+    Card.from_dict(full)
+    (folder / "card.json").write_text(json.dumps(full, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray], check_tile: np.ndarray) -> Path:
+    """Write a whole model package into `out` and return it.
+
+    Args:
+        weights: `weights.pt` of a training run.
+        card: the card's fields that are this model's own.
+        tiles: calibration tiles, uint8 T×T×3 with T = 384.
+        check_tile: uint8 T×T×3 stored with its maps, compared at every load.
+    """
+    import onnxruntime as ort
+
+    out.mkdir(parents=True, exist_ok=True)
+    generator = load_generator(weights)
+    with tempfile.TemporaryDirectory() as folder:
+        full = Path(folder) / "full.onnx"
+        export_onnx(generator, full)
+        halve_weights(full, out / "model.onnx")
+        quantize(full, out / "model.int8.onnx", tiles)
+    save_file({k: v.half().contiguous() if v.is_floating_point() else v for k, v in generator.state_dict().items()},
+              out / "weights.safetensors", metadata={"network": json.dumps(generator.config.as_dict())})
+    maps = ort.InferenceSession(str(out / "model.onnx"), providers=["CPUExecutionProvider"]).run(None, {"pixels": check_tile[None]})[0][0]
+    with torch.no_grad():
+        expected = Deployed(generator)(torch.from_numpy(check_tile[None]))[0].numpy()
+    worst = float(np.abs(maps - expected).max())
+    if worst > 0.02:
+        raise ValueError(f"the exported graph differs from torch by {worst:.4f}")
+    np.savez_compressed(out / "check.npz", pixels=check_tile, maps=maps.astype(np.float16))
+    write_card(out, card)
+    return out
