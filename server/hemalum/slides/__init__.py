@@ -1,0 +1,109 @@
+"""One way to open any image: `open_slide`.
+
+Frame: level-0 px as QuPath shows them (x right, y down, pixel-corner convention): cropped to `openslide.bounds-*`, alpha
+composited over the slide's background colour.  Pixels are uint8 h×w×3 RGB.
+
+OpenSlide reads the scanners' formats; tifffile with zarr reads OME-TIFF, big TIFF and other tiled TIFF; Pillow reads PNG, JPEG,
+BMP and other plain images.  Seen with real files: Aperio SVS (JPEG and JPEG 2000), plain images, pyramidal OME-TIFF of our own
+making.  Untested for want of a file: Hamamatsu NDPI, MIRAX MRXS, Leica SCN, Ventana BIF, Philips TIFF, Zeiss CZI, DICOM.
+
+>>> import hemalum, pathlib
+>>> from hemalum.tiling import Rect
+>>> with open_slide(pathlib.Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs") as slide:
+...     slide.size, slide.mpp, slide.mpp_source, slide.read(Rect(0, 0, 100, 50), 2).shape, slide.overview().shape
+((2220, 2967), 0.499, 'openslide.mpp-x', (25, 50, 3), (1484, 1110, 3))
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hemalum.errors import UnreadableImage, UsageError
+from hemalum.events import check_mpp
+from hemalum.slides.pyramid import write_pyramid
+from hemalum.slides.slide import Level, Slide
+
+__all__ = ["Level", "Slide", "images_in", "open_slide", "write_pyramid"]
+
+SUFFIXES = frozenset(
+    ".svs .tif .tiff .btf .ndpi .vms .vmu .scn .mrxs .svslide .bif .czi .dcm .png .jpg .jpeg .bmp .webp .jp2 .ppm .gif".split()
+)
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def open_slide(path: str | Path, mpp: float | None = None, series: int | None = None) -> Slide:
+    """Open a slide or a plain image; reads the header only.
+
+    Args:
+        path: a file.
+        mpp: µm per level-0 px, 0.05–4; overrides what the file says (both are recorded).
+        series: which image of an OME-TIFF, from 0; None is the first.
+
+    Raises:
+        UsageError: `mpp` outside 0.05–4, a series that is not there.
+        UnreadableImage: missing, empty, a folder, damaged, or no image.
+        UnsupportedImage: 16-bit, several channels (fluorescence), CMYK.
+    """
+    path = Path(path)
+    if mpp is not None:
+        check_mpp(mpp)
+    if path.is_dir():
+        raise UnreadableImage(f"{path} is a folder; name an image in it")
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(4)
+    except FileNotFoundError:
+        raise UnreadableImage(f"{path} does not exist; check the path") from None
+    except OSError as error:
+        raise UnreadableImage(f"{path} cannot be opened ({error.strerror}); check that you may read it") from None
+    if not magic:
+        raise UnreadableImage(f"{path} is empty; copy it again")
+    return Slide(path, _source(path, magic, series), mpp)
+
+
+def _source(path: Path, magic: bytes, series: int | None):
+    # imported here: each library is loaded only for its own formats
+    from hemalum.slides import from_openslide, from_pillow, from_tiff
+
+    if from_openslide.detects(path):
+        if series:
+            raise UsageError(f"{path.name} holds one slide; leave out --series {series}")
+        return from_openslide.OpenSlideSource(path)
+    if magic in TIFF_MAGIC:
+        return from_tiff.TiffSource(path, series or 0)
+    if series:
+        raise UsageError(f"{path.name} holds one image; leave out --series {series}")
+    return from_pillow.PillowSource(path)
+
+
+def images_in(inputs) -> list[Path]:
+    """The files that a list of INPUT arguments means: a folder stands for the images directly in it, sorted by name.
+
+    Raises:
+        UsageError: a folder without images, or two inputs of one stem, whose results would overwrite each other.
+    """
+    paths: list[Path] = []
+    for given in map(Path, inputs):
+        if not given.is_dir():
+            paths.append(given)
+            continue
+        found = sorted(p for p in given.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith("."))
+        if not found:
+            raise UsageError(f"{given} holds no images; name a folder with slides or images directly in it")
+        paths += found
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(stem(path).casefold(), path)
+        if other is not path:
+            raise UsageError(f"{other} and {path} would both be written as {stem(path)}; rename one or run them apart")
+    return paths
+
+
+def stem(path: str | Path) -> str:
+    """The name of an input's results: the file's name without its suffix (`.ome.tif` counts as one).
+
+    >>> stem("a/slide 1.ome.tiff"), stem("x.y.svs")
+    ('slide 1', 'x.y')
+    """
+    name = Path(path).stem
+    return name[:-4] if name.lower().endswith(".ome") else name

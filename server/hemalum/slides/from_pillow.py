@@ -1,0 +1,87 @@
+"""Plain images through Pillow: PNG, JPEG, BMP and their like.  The pixels are decoded at the first read and kept.
+
+>>> PillowSource(Path("tile.png")).fetch(0, 0, 0, 10, 10).shape                  # doctest: +SKIP
+(10, 10, 3)
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hemalum.errors import TooMuch, UnreadableImage, UnsupportedImage
+from hemalum.slides.from_openslide import composite
+from hemalum.slides.resolution import from_dpi
+from hemalum.slides.slide import Level
+
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "TIFF")  # none that runs another program (EPS)
+LARGEST = 4_000_000_000  # px; the decoded image is held in memory
+_guard = threading.Lock()  # Pillow's size limit is global: lifted only while one of our files is opened
+
+
+class PillowSource:
+    """See `hemalum.slides.slide.Source`."""
+
+    background = (255, 255, 255)
+
+    def __init__(self, path: Path):
+        self._path, self._lock, self._pixels = path, threading.Lock(), None
+        self.notices: list[str] = []
+        with self._image() as image:
+            self.vendor = image.format
+            raw = [tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in image.tile]
+            if image.mode[0] in "IF" or any("16" in str(mode) or "32" in str(mode) for mode in raw):
+                raise UnsupportedImage(f"{path.name} has more than 8 bits per sample; save it as 8-bit RGB")
+            if image.mode == "CMYK":
+                raise UnsupportedImage(f"{path.name} has printing colours (CMYK); save it as RGB")
+            width, height = image.size
+            if width * height > LARGEST:
+                raise TooMuch(f"{path.name} has {width} × {height} px in one piece; convert it to a pyramidal OME-TIFF")
+            self.levels = (Level(width, height, 1),)
+            self._alpha = image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info
+            if self._alpha:
+                self.notices.append("transparent pixels are shown over white")
+            if image.mode in ("1", "L", "LA", "La"):
+                self.notices.append("grey image, converted to RGB")
+            elif image.mode not in ("RGB", "RGBA", "RGBa"):
+                self.notices.append(f"{image.mode} image, converted to RGB")
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                self.notices.append(f"the first of {image.n_frames} pictures in the file is used")
+            dpi = image.info.get("dpi", (None, None))
+        self.stated_mpp = from_dpi(*dpi)
+        names = {"PNG": "PNG pHYs", "JPEG": "JPEG density", "TIFF": "TIFF resolution"}
+        self.mpp_source = names.get(self.vendor, f"{self.vendor} resolution") if self.stated_mpp else ""
+
+    def _image(self) -> Image.Image:
+        with _guard:
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                return Image.open(self._path, formats=FORMATS)
+            except Image.UnidentifiedImageError:
+                raise UnreadableImage(
+                    f"{self._path.name} is not an image Hemalum can read, or it is damaged; use a slide, TIFF, PNG or JPEG"
+                ) from None
+            except (OSError, SyntaxError, ValueError) as error:
+                raise UnreadableImage(f"{self._path.name} is damaged ({error}); copy or export it again") from None
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+
+    def fetch(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        with self._lock:
+            if self._pixels is None:
+                self._pixels = self._decode()
+        return self._pixels[y : y + height, x : x + width]
+
+    def _decode(self) -> np.ndarray:
+        with self._image() as image:
+            try:
+                pixels = np.asarray(image.convert("RGBA" if self._alpha else "RGB"))
+            except (OSError, SyntaxError, ValueError, EOFError) as error:
+                raise UnreadableImage(f"{self._path.name} is truncated or damaged ({error}); copy or export it again") from None
+        return composite(pixels, self.background) if self._alpha else pixels
+
+    def close(self) -> None:
+        self._pixels = None
