@@ -1,1 +1,53 @@
+"""Engines: ONNX Runtime on the CPU by default, PyTorch on CUDA, behind one protocol; and the queue all runs share.
 
+>>> from hemalum.models import list_models
+>>> [open_engine(model, tile=384).precision in ("int8", "fp32") for model in list_models()[:0]]
+[]
+"""
+
+from __future__ import annotations
+
+from hemalum.engine.base import Engine, cores
+from hemalum.engine.queue import Lane, TileQueue
+from hemalum.errors import DamagedModel, UsageError
+from hemalum.models import Model
+
+DEVICES = ("auto", "cpu", "cuda")
+
+__all__ = ["DEVICES", "Engine", "Lane", "TileQueue", "cores", "open_engine"]
+
+
+def open_engine(model: Model, tile: int, device: str = "auto", threads: int | None = None, precision: str = "auto") -> Engine:
+    """The engine for tiles of side `tile` (model px).
+
+    Args:
+        device: "cpu", "cuda", or "auto": CUDA where PyTorch sees one and the model has an exported program, else the CPU.
+        threads, precision: of the CPU engine; see `OnnxEngine`.
+
+    Raises:
+        UsageError: unknown device, or "cuda" where there is none.
+        DamagedModel: the package is damaged.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"device {device!r} is not known; choose one of {', '.join(DEVICES)}")
+    from hemalum.engine.onnx_engine import OnnxEngine
+
+    notice = None
+    if device == "cuda" or (device == "auto" and precision == "auto" and model.path("model.pt2") is not None):
+        from hemalum.engine.torch_engine import TorchEngine, cuda_problem
+
+        if device == "cuda" or cuda_problem() is None:
+            try:
+                return TorchEngine(model, tile)
+            except DamagedModel as error:
+                if device == "cuda":
+                    raise
+                notice = f"{error}; the CPU is used"
+            except (UsageError, RuntimeError) as error:         # RuntimeError: a driver that fails in the first kernel
+                if device == "cuda":
+                    raise UsageError(f"CUDA cannot be used ({error}); choose --device cpu") from error
+                notice = f"CUDA cannot be used ({str(error).splitlines()[0]}); the CPU is used"
+    engine = OnnxEngine(model, tile, threads, precision)
+    if notice:
+        engine.notices.append(notice)
+    return engine
