@@ -32,9 +32,9 @@ class Deployed(nn.Module):
         self.generator, self.offset = generator, ((-halo % WINDOW) // 32,) * 2
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = pixels.permute(0, 3, 1, 2).to(self.generator.reduce[0].weight.dtype) / 127.5 - 1
         logits = self.generator(x, self.offset)["segmentation"]
-        return torch.cat([logits[:, :1].sigmoid(), logits[:, 1:2].clamp(0, 1)], 1)
+        return torch.cat([logits[:, :1].sigmoid(), logits[:, 1:2].clamp(0, 1)], 1).float()
 
 
 def load_generator(weights: Path) -> Generator:
@@ -52,6 +52,18 @@ def export_onnx(generator: Generator, path: Path, core: int = WINDOW) -> None:
     with torch.no_grad():
         torch.onnx.export(module, (pixels,), str(path), input_names=["pixels"], output_names=["maps"], opset_version=18, dynamo=False,
                           dynamic_axes={"pixels": {1: "H", 2: "W"}, "maps": {2: "sH", 3: "sW"}}, do_constant_folding=True)
+
+
+def export_program(generator: Generator, path: Path) -> None:
+    """Write `model.pt2` for the CUDA engine: half-precision weights and arithmetic, any batch, any `H = W = 256·k + 128`."""
+    from copy import deepcopy
+
+    k, batch = torch.export.Dim("k", min=1, max=16), torch.export.Dim("batch", min=1, max=64)
+    module, side = Deployed(deepcopy(generator).half()).eval(), 2 * WINDOW + 2 * HALO
+    pixels = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+    shape = {"pixels": {0: batch, 1: WINDOW * k + 2 * HALO, 2: WINDOW * k + 2 * HALO}}
+    with torch.no_grad():
+        torch.export.save(torch.export.export(module, (pixels,), dynamic_shapes=shape, strict=False), path)
 
 
 def halve_weights(source: Path, path: Path) -> None:
@@ -110,7 +122,7 @@ def write_card(folder: Path, card: dict) -> None:
     full = {"version": "1", "mpp": 0.5, "output_scale": 2, "halo": HALO, "largest_nucleus_um": 30.0,
             "input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": 32},
             "outputs": {"name": "maps", "channels": ["foreground", "distance"]},
-            "precision": {"model.onnx": "fp16", "model.int8.onnx": "int8"}, **card,
+            "precision": {"model.onnx": "fp16", "model.int8.onnx": "int8", "model.pt2": "fp16"}, **card,
             "files": {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != "card.json"}}
     Card.from_dict(full)
     (folder / "card.json").write_text(json.dumps(full, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -134,6 +146,7 @@ def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray]
         export_onnx(generator, full)
         halve_weights(full, out / "model.onnx")
         quantize(full, out / "model.int8.onnx", tiles)
+    export_program(generator, out / "model.pt2")
     save_file({k: v.half().contiguous() if v.is_floating_point() else v for k, v in generator.state_dict().items()},
               out / "weights.safetensors", metadata={"network": json.dumps(generator.config.as_dict())})
     maps = ort.InferenceSession(str(out / "model.onnx"), providers=["CPUExecutionProvider"]).run(None, {"pixels": check_tile[None]})[0][0]

@@ -1,0 +1,108 @@
+"""Scores of a model package on a configuration's validation and zero-shot images, and thresholds chosen on the validation images.
+
+The maps come from the package itself through the server's engine, the nuclei through the server's own instance step: what is scored
+is what ships.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hemalum import metrics
+from hemalum.engine import open_engine
+from hemalum.instances import InstanceParameters, instances
+from hemalum.models import Model
+from hemalum.resample import box_mean, model_tile
+from hemalum.tiling import plan_tiles
+
+from .config import Config
+from .datasets import LABEL_MPP, LabelledImage, load_set
+
+GRID = {"foreground": (0.35, 0.4, 0.45, 0.5, 0.55), "marker": (0.35, 0.45, 0.55, 0.65), "sigma": (1.0, 1.5, 2.0)}
+
+
+@dataclass
+class Scored:
+    """Maps of one labelled image: `maps` float16 2×H×W at 0.25 µm/px, and what the nuclei found scored."""
+
+    image: LabelledImage
+    maps: np.ndarray
+
+
+def maps_of(model: Model, images: list[LabelledImage], precision: str = "auto") -> list[Scored]:
+    """Maps of images at 0.25 µm/px, each no larger than one tile's core; otherwise tile by tile."""
+    engines, scored = {}, []
+    scale = model.card.output_scale
+    for image in images:
+        height, width = image.labels.shape
+        plan = plan_tiles((width, height), LABEL_MPP, model.card.mpp, halo=model.card.halo)
+        engine = engines.setdefault(plan.tile_shape, None) or open_engine(model, plan.tile_shape, device="cpu", precision=precision)
+        engines[plan.tile_shape] = engine
+        mapped = np.zeros((2, -(-height // plan.scale.n) * scale, -(-width // plan.scale.n) * scale), np.float16)
+        halo = plan.halo * scale
+        for tile in plan.tiles:
+            r = tile.read
+            maps = engine.maps(model_tile(box_mean(image.pixels[r.y:r.y + r.height, r.x:r.x + r.width], plan.scale.n), tile, plan)[None])[0]
+            y, x = tile.core.y * scale, tile.core.x * scale
+            part = maps[:, halo:halo + mapped.shape[1] - y, halo:halo + mapped.shape[2] - x][:, :plan.core * scale, :plan.core * scale]
+            mapped[:, y:y + part.shape[1], x:x + part.shape[2]] = part
+        scored.append(Scored(image, mapped[:, :height, :width]))
+    return scored
+
+
+def score_maps(scored: list[Scored], parameters: InstanceParameters) -> list[metrics.Scores]:
+    """Scores of each image with these instance parameters."""
+    return [metrics.score(s.image.labels, instances(s.maps[0].astype(np.float32), s.maps[1].astype(np.float32), parameters, LABEL_MPP))
+            for s in scored]
+
+
+def choose_thresholds(scored: list[Scored], base: InstanceParameters, grid: dict[str, tuple] = GRID) -> tuple[dict[str, float], list[dict]]:
+    """The grid point with the best mean of AJI and PQ, averaged over sets so that a large set does not decide alone.
+
+    Returns:
+        the thresholds as a card has them, and every grid point with its scores.
+    """
+    from dataclasses import replace
+
+    rows = []
+    for values in itertools.product(*grid.values()):
+        point = dict(zip(grid, values, strict=True))
+        found = score_maps(scored, replace(base, **point))
+        by_set: dict[str, list[float]] = {}
+        for s, score in zip(scored, found, strict=True):
+            by_set.setdefault(s.image.name.split("/")[0], []).append((score.aji + score.pq) / 2)
+        rows.append({**point, "score": round(float(np.mean([np.mean(v) for v in by_set.values()])), 5)})
+    best = max(rows, key=lambda row: row["score"])
+    return {k: best[k] for k in grid}, rows
+
+
+def labelled_parts(config: Config, data: Path) -> dict[str, list[LabelledImage]]:
+    """Validation images of every set and of the zero-shot sets, by name."""
+    parts = {}
+    for name, entry in {**config.sets, **config.zero_shot}.items():
+        if images := load_set(Path(data) / name, entry, "validation"):
+            parts[name] = images
+    return parts
+
+
+def table(parts: dict[str, list[Scored]], parameters: InstanceParameters) -> dict[str, dict[str, float]]:
+    """Mean scores by set."""
+    out = {}
+    for name, scored in parts.items():
+        found = score_maps(scored, parameters)
+        out[name] = {"images": len(found), **{k: round(float(np.mean([getattr(s, k) for s in found])), 4) for k in ("aji", "pq", "dq", "sq", "dice")}}
+    return out
+
+
+def overlay(image: LabelledImage, labels: np.ndarray) -> np.ndarray:
+    """Reference outlines in green, found ones in yellow, over the image (uint8 RGB, to be looked at)."""
+    out = image.pixels.copy()
+    for source, colour in ((image.labels, (0, 200, 0)), (labels, (255, 230, 0))):
+        edges = (cv2.morphologyEx(source.astype(np.float32), cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0)
+        out[edges] = colour
+    return out

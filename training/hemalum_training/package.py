@@ -1,0 +1,114 @@
+"""From a trained run to a package with its card: calibration, export, thresholds, scores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hemalum.errors import UsageError
+from hemalum.instances import InstanceParameters
+from hemalum.models.registry import Model
+
+from . import evaluate as ev
+from .augment import sample_crop
+from .config import Config
+from .datasets import LabelledImage, load_labelled
+from .export import HALO, WINDOW, export_package, write_card
+
+CALIBRATION_TILES = 24
+
+
+def _calibration(images: list[LabelledImage], seed: int) -> list[np.ndarray]:
+    """Augmented training crops of the exported shape, uint8 384×384×3, drawn by the sets' weights."""
+    rng, side = np.random.default_rng(seed), WINDOW + 2 * HALO
+    weights = np.array([image.weight for image in images])
+    return [sample_crop(images[i], side, rng)[0] for i in rng.choice(len(images), CALIBRATION_TILES, p=weights / weights.sum())]
+
+
+def _check_tile(images: list[LabelledImage]) -> np.ndarray:
+    """A tile of the first image under CC0 (it lies in the package), mirrored to the exported shape."""
+    pixels = images[0].pixels
+    half = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2].reshape(pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 2, 3).mean((1, 3))
+    side = WINDOW + 2 * HALO
+    rows, columns = (np.pad(np.arange(n), (0, side), mode="symmetric")[:side] if n < side else np.arange(side) for n in half.shape[:2])
+    rows, columns = (np.minimum(np.abs((np.arange(side) + n) % (2 * n) - n), n - 1) for n in half.shape[:2])
+    return half[rows][:, columns].round().astype(np.uint8)
+
+
+def _card(config: Config, counts: dict[str, int]) -> dict:
+    restricted = any("NC" in entry.licence for entry in config.sets.values())
+    licence = ({"weights": "CC-BY-NC-SA-4.0", "commercial": False,
+                "why": "learned also from images that allow no commercial use, so the weights are offered on the same terms"} if restricted else
+               {"weights": "Apache-2.0", "commercial": True, "why": "learned only from images under CC0, CC BY 4.0 and Apache-2.0"})
+    return {"id": config.name, "description": "Nuclei in H&E, many tissues, about 20× and finer.", "licence": licence,
+            "data": [{"name": name, "licence": entry.licence, "images": counts[name], "use": "training"} for name, entry in config.sets.items()],
+            "rebuild": f"hemalum train all training/configs/{config.name}.toml --data DIR"}
+
+
+def _package_model(out: Path) -> Model:
+    from hemalum.models.registry import _model
+
+    return _model(out / "package")
+
+
+def _validation(config: Config) -> str:
+    return "; ".join(f"{name}: {'patients' if entry.patient_column else 'images'} {', '.join(entry.validation)}"
+                     for name, entry in config.sets.items() if entry.validation)
+
+
+def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
+    """Export `out/weights.pt`, choose thresholds on the validation images and write the card with the scores.
+
+    Raises:
+        UsageError: the run has no weights yet, or no set under CC0 to take the stored tile from.
+    """
+    if not (out / "weights.pt").is_file():
+        raise UsageError(f"{out} has no weights.pt yet; run `hemalum train student` first.")
+    images = load_labelled(config, data)
+    free = [image for image in images if config.sets[image.name.split("/")[0]].licence == "CC0"]
+    if not free:
+        raise UsageError("the configuration has no set under CC0, from which the stored check tile is taken; add one.")
+    counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
+    card = _card(config, counts) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0}}
+    folder = out / "package"
+    export_package(out / "weights.pt", folder, card, _calibration(images, config.seed), _check_tile(free))
+    model = _package_model(out)
+    parts = {name: ev.maps_of(model, part) for name, part in ev.labelled_parts(config, data).items()}
+    base = instance_parameters(card["thresholds"])
+    chosen, rows = ev.choose_thresholds([s for name in config.sets if name in parts for s in parts[name]], base)
+    card["thresholds"] |= chosen
+    card["scores"] = {"protocol": "mean over images, whole images at 0.25 µm/px, default precision, thresholds chosen on the validation images of the "
+                                  f"training sets ({_validation(config)}); zero-shot sets were used for nothing",
+                      "images": ev.table(parts, instance_parameters(card["thresholds"]))}
+    (out / "thresholds.json").write_text(json.dumps(sorted(rows, key=lambda r: -r["score"]), indent=1), encoding="utf-8")
+    write_card(folder, card)
+    for name, row in card["scores"]["images"].items():
+        log(f"{name:16} AJI {row['aji']:.4f}  PQ {row['pq']:.4f}  Dice {row['dice']:.4f}  ({row['images']} images)")
+    return folder
+
+
+def instance_parameters(thresholds: dict[str, float]) -> InstanceParameters:
+    """The instance step's parameters from a card's thresholds."""
+    known = {f.name for f in fields(InstanceParameters)}
+    return InstanceParameters(**{k: v for k, v in thresholds.items() if k in known})
+
+
+def report_scores(config: Config, data: Path, out: Path, overlays: bool = False, log=print) -> None:
+    """Score the package in every precision it has; `overlays` writes `out/overlays/SET_STEM.png`."""
+    model = _package_model(out)
+    parameters = instance_parameters(model.card.thresholds)
+    parts = ev.labelled_parts(config, data)
+    for precision in ("fp32", "int8"):
+        scored = {name: ev.maps_of(model, images, precision) for name, images in parts.items()}
+        for name, row in ev.table(scored, parameters).items():
+            log(f"{precision}  {name:16} AJI {row['aji']:.4f}  PQ {row['pq']:.4f}  DQ {row['dq']:.4f}  SQ {row['sq']:.4f}  Dice {row['dice']:.4f}")
+    if overlays:
+        (out / "overlays").mkdir(exist_ok=True)
+        for items in scored.values():
+            for s in items:
+                labels = ev.instances(s.maps[0].astype(np.float32), s.maps[1].astype(np.float32), parameters, ev.LABEL_MPP)
+                Image.fromarray(ev.overlay(s.image, labels)).save(out / "overlays" / (s.image.name.replace("/", "_") + ".png"))
