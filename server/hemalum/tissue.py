@@ -1,0 +1,121 @@
+"""Where there is tissue: a mask of the overview, made for skipping glass and for finding stains.
+
+It rather takes too much than too little: a tile of glass costs time, a tile of missed tissue costs nuclei.  Optical densities
+are base 10 and relative to the glass found in the same image, so a grey or tinted background is still glass.
+
+>>> picture = np.full((200, 300, 3), 238, np.uint8)
+>>> picture[50:150, 100:200] = (200, 140, 190)
+>>> mask = tissue_mask(picture)
+>>> mask.dtype, int(mask.sum()), bool(mask[100, 150]), bool(mask[10, 10])
+(dtype('bool'), 10392, True, False)
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+TINT, GREEN_LOSS = 0.12, 0.035  # glass: channels within 12 % of the largest, green within 3.5 %, since any stain absorbs green
+DIMMEST = 50  # darker neutral pixels are ink, shadow or not scanned
+FAINTEST, ENOUGH = 0.025, 0.05  # spread of optical density over the channels: never tissue below, always above (if H&E-like)
+GREY_DENSITY = 0.06  # mean optical density of tissue in an image without colour
+
+
+def tissue_mask(overview: np.ndarray, unread: np.ndarray | None = None) -> np.ndarray:
+    """The tissue of a brightfield picture.
+
+    Tissue absorbs green more than neutral glass would; ink (green, blue, strong red, black) and unscanned black are left out.
+    A picture without any colour is judged by darkness alone.  Specks of a few pixels are dropped, small gaps closed.
+
+    Args:
+        overview: uint8 h×w×3 RGB, any size.
+        unread: bool h×w, areas that could not be decoded (`Slide.unread`); counted as tissue, so that nobody skips them in silence.
+
+    Returns:
+        bool h×w; all False for white, black or any other single grey.
+    """
+    smooth = cv2.GaussianBlur(overview, (3, 3), 0) if min(overview.shape[:2]) >= 16 else overview
+    glass = glass_colour(smooth)
+    density = densities(smooth, glass)
+    channels = cv2.split(smooth)
+    brightest, darkest = _largest(channels), _least(channels)
+    values = cv2.split(density)
+    mean = sum(values) / 3
+    if np.mean(brightest - darkest > 8) <= 0.001:
+        mask = (mean > GREY_DENSITY) & (brightest > 20)
+    else:
+        spread = np.maximum(_largest(values), 0) - np.maximum(_least(values), 0)
+        quiet = spread[mean < 0.03]
+        quiet = quiet[:: 1 + quiet.size // 100_000]
+        noise = float(np.quantile(quiet, 0.9)) if quiet.size > 100 else 0.0
+        mask = (spread > np.clip(2 * noise, FAINTEST, ENOUGH)) & (brightest > 30)
+        mask &= ~_grown(ink(density))
+    mask = _tidy(mask)
+    return mask | unread if unread is not None else mask
+
+
+def glass_colour(overview: np.ndarray) -> np.ndarray:
+    """The colour of empty glass: the brightest common neutral colour; float32 (3,), 255s where there is none.
+
+    >>> glass_colour(np.full((20, 20, 3), (228, 231, 229), np.uint8)).tolist()
+    [228.0, 231.0, 229.0]
+    """
+    channels = cv2.split(overview)
+    brightest = _largest(channels)
+    neutral = (brightest - _least(channels) <= TINT * brightest) & (brightest - channels[1] <= GREEN_LOSS * brightest)
+    neutral &= brightest >= DIMMEST
+    if neutral.sum() < max(1, 0.005 * neutral.size):
+        return np.full(3, 255, np.float32)
+    pixels = overview[neutral]
+    pixels = pixels[:: 1 + len(pixels) // 100_000]
+    grey = pixels[:, 1].astype(int)
+    histogram = np.convolve(np.bincount(grey, minlength=256), np.ones(5), "same")
+    peak = np.flatnonzero(histogram >= 0.2 * histogram.max()).max()
+    while peak and histogram[peak - 1] > histogram[peak]:  # from the flank up to the top
+        peak -= 1
+    return np.median(pixels[np.abs(grey - peak) <= 4], axis=0).astype(np.float32)
+
+
+def densities(pixels: np.ndarray, glass) -> np.ndarray:
+    """Optical density log10(glass ÷ pixel) of uint8 h×w×3, per channel; float32, negative where brighter than glass."""
+    levels = np.log10(np.maximum(np.arange(256, dtype=np.float32), 1))
+    table = np.log10(np.maximum(np.asarray(glass, np.float32), 1)) - levels[:, None]
+    return np.stack([table[:, c].astype(np.float32)[pixels[..., c]] for c in range(3)], axis=-1)
+
+
+def ink(density: np.ndarray) -> np.ndarray:
+    """Pixels that look like felt pen rather than stain: bool h×w, from optical densities (float32 h×w×3, base 10)."""
+    red, green, blue = channels = cv2.split(density)
+    largest, least = _largest(channels), _least(channels)
+    is_green = (green < 0.9 * red) & (green < 0.9 * blue)
+    is_blue = (red > 1.3 * green) & (blue < green)
+    is_red = (red < 0.15 * green) & (blue > 0.85 * green) & (green > 0.5)
+    is_black = (least > 0.9) & (largest - least < 0.15)
+    return (largest > 0.15) & (is_green | is_blue | is_red | is_black)
+
+
+def _largest(channels) -> np.ndarray:
+    return np.maximum(np.maximum(channels[0], channels[1]), channels[2])
+
+
+def _least(channels) -> np.ndarray:
+    return np.minimum(np.minimum(channels[0], channels[1]), channels[2])
+
+
+def _grown(mask: np.ndarray) -> np.ndarray:
+    """Strokes without lone pixels, and with their rims, where the ink is thin."""
+    if min(mask.shape) < 16:
+        return mask
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return cv2.dilate(opened, np.ones((5, 5), np.uint8)).astype(bool)
+
+
+def _tidy(mask: np.ndarray) -> np.ndarray:
+    if min(mask.shape) < 32:
+        return mask
+    small = mask.astype(np.uint8)
+    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)), borderType=cv2.BORDER_REPLICATE)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    keep = stats[:, cv2.CC_STAT_AREA] >= max(4, mask.size // 500_000)
+    keep[0] = False
+    return keep[labels]
