@@ -73,8 +73,13 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         raise UsageError(f"{folder} has no manifest.csv; --data must be the folder that holds the sets.")
+    rows = list(csv.DictReader(manifest.open(encoding="utf-8")))
+    known = {row[entry.patient_column] if entry.patient_column else row["stem"] for row in rows}
+    if unknown := [name for name in entry.validation if name not in known]:
+        raise UsageError(f"{folder.name} has no {entry.patient_column or 'image'} {', '.join(unknown)}, which the configuration keeps for "
+                         "validation; correct the name.")
     images = []
-    for row in csv.DictReader(manifest.open(encoding="utf-8")):
+    for row in rows:
         stem = row["stem"]
         if stem in entry.exclude or _is_validation(entry, row) != (part == "validation"):
             continue

@@ -11,7 +11,8 @@ from PIL import Image
 
 from hemalum.errors import UsageError
 from hemalum.instances import InstanceParameters
-from hemalum.models.registry import Model
+from hemalum.models import Model
+from hemalum.models.card import Card
 
 from . import evaluate as ev
 from .augment import sample_crop
@@ -34,7 +35,6 @@ def _check_tile(images: list[LabelledImage]) -> np.ndarray:
     pixels = images[0].pixels
     half = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2].reshape(pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 2, 3).mean((1, 3))
     side = WINDOW + 2 * HALO
-    rows, columns = (np.pad(np.arange(n), (0, side), mode="symmetric")[:side] if n < side else np.arange(side) for n in half.shape[:2])
     rows, columns = (np.minimum(np.abs((np.arange(side) + n) % (2 * n) - n), n - 1) for n in half.shape[:2])
     return half[rows][:, columns].round().astype(np.uint8)
 
@@ -50,9 +50,7 @@ def _card(config: Config, counts: dict[str, int]) -> dict:
 
 
 def _package_model(out: Path) -> Model:
-    from hemalum.models.registry import _model
-
-    return _model(out / "package")
+    return Model(Card.read(out / "package"), out / "package")
 
 
 def _validation(config: Config) -> str:

@@ -1,0 +1,128 @@
+"""Training with labels alone, from images on disk to a package that the engine loads."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the extra `training` is not installed")
+
+import torch  # noqa: E402
+
+from hemalum.engine import open_engine  # noqa: E402
+from hemalum.errors import RunLost, UsageError  # noqa: E402
+from hemalum_training import evaluate, package, supervised  # noqa: E402
+from hemalum_training.config import load_config  # noqa: E402
+from hemalum_training.datasets import distance_map, load_labelled  # noqa: E402
+
+DATA = Path(__file__).parent.parent / "data"
+CONFIG = """
+seed = 3
+[network]
+encoder = "tf_efficientnet_lite0"
+bottleneck = 32
+widths = [32, 24, 16, 16]
+fine = 8
+transformer_depth = 1
+[schedule]
+steps = {steps}
+warmup = 5
+cooldown = 10
+batch = 2
+crop = 96
+ema = 0.9
+[sets.nucls_sample]
+licence = "CC0"
+validation = ["nucls_train_1"]
+"""
+
+
+def configuration(folder: Path, steps: int, extra: str = ""):
+    path = folder / "smoke.toml"
+    path.write_text(CONFIG.format(steps=steps) + extra)
+    return load_config(path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short training, stopped half way and gone on with."""
+    folder = tmp_path_factory.mktemp("run")
+    supervised.train_supervised(configuration(folder, 20), DATA, folder, log=lambda *_: None)
+    config = configuration(folder, 60)
+    supervised.train_supervised(config, DATA, folder, log=lambda *_: None)
+    return config, folder
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path):
+    stop, whole = tmp_path / "stop", tmp_path / "whole"
+    config = configuration(tmp_path, 12)
+    supervised.train_supervised(config, DATA, whole, log=lambda *_: None)
+
+    class Killed(Exception):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    original = supervised.sample_batch
+    try:
+        supervised.sample_batch = lambda *a: killed() if (Killed.step := getattr(Killed, "step", 0) + 1) > 6 else original(*a)
+        with pytest.raises(Killed):
+            supervised.train_supervised(config, DATA, stop, save_seconds=0, log=lambda *_: None)
+    finally:
+        supervised.sample_batch = original
+    supervised.train_supervised(config, DATA, stop, log=lambda *_: None)
+    a, b = (torch.load(f / "weights.pt", weights_only=True)["network"] for f in (stop, whole))
+    assert all(torch.allclose(a[k].float(), b[k].float(), atol=1e-4) for k in a)
+
+
+def test_a_trained_model_beats_an_untrained_one_and_loads_in_the_engine(run):
+    config, folder = run
+    package.make_package(config, DATA, folder, log=lambda *_: None)
+    model = package._package_model(folder)
+    images = load_labelled(config, DATA, "validation")
+    scored = evaluate.maps_of(model, images, precision="fp32")
+    truth = images[0].labels > 0
+    trained = scored[0].maps[0].astype(np.float32)
+    inside, outside = trained[truth].mean(), trained[~truth].mean()
+    assert inside > outside + 0.1, "the foreground probability must be higher inside nuclei"
+    engine = open_engine(model, 384, precision="int8")
+    assert engine.maps(np.zeros((1, 384, 384, 3), np.uint8)).shape == (1, 2, 768, 768)
+
+
+def test_a_checkpoint_of_another_network_is_refused_by_name(run, tmp_path):
+    config, folder = run
+    with pytest.raises(UsageError, match="network"):
+        supervised.train_supervised(configuration(tmp_path, 60).__class__(**{
+            **config.__dict__, "network": config.network.__class__(**{**config.network.as_dict(), "fine": 16})}), DATA, folder)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_its_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervised, "segmentation_loss", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(RunLost, match="step 0"):
+        supervised.train_supervised(configuration(tmp_path, 5), DATA, tmp_path, log=lambda *_: None)
+
+
+@pytest.mark.parametrize("extra, words", [
+    ("[sets.other]\nlicence = \"CC BY-NC 4.0\"\n", "licence"),
+    ("[sets.other]\nlicense = \"CC0\"\n", "unknown key"),
+])
+def test_configurations_that_are_refused(tmp_path, extra, words):
+    with pytest.raises(UsageError, match=words):
+        configuration(tmp_path, 5, extra)
+
+
+def test_distance_map_of_known_geometry():
+    labels = np.zeros((20, 20), np.int32)
+    labels[2:9, 2:9], labels[2:9, 9:16] = 1, 2
+    d = distance_map(labels)
+    assert d[5, 5] == d[5, 12] == 1 and d[labels == 0].max() == 0
+    assert d[5, 8] == pytest.approx(d[5, 9]) and d[5, 8] < 0.3, "two touching nuclei have a valley between them"
+
+
+def test_shipped_configurations_train_on_allowed_images_only():
+    for path in (Path(__file__).parents[2] / "training" / "configs").glob("*.toml"):
+        config = load_config(path)
+        if config.name == "nuclei":
+            assert {s.licence for s in config.sets.values()} <= {"CC0", "CC BY 4.0", "Apache-2.0"}
+            assert "monuseg" not in config.sets
