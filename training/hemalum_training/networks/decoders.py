@@ -82,4 +82,6 @@ class NormalizationDecoder(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, y, skips, image):
-        return torch.tanh(torch.atanh(image.clamp(-0.99, 0.99)) + self.head(self.trunk(y, skips, image)))
+        bounded = image.clamp(-0.99, 0.99)
+        atanh = 0.5 * torch.log((1 + bounded) / (1 - bounded))      # ONNX opset 18 has no exporter for torch.atanh
+        return torch.tanh(atanh + self.head(self.trunk(y, skips, image)))

@@ -1,0 +1,137 @@
+"""One tester for every generator, then what is special to each part."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hemalum_training.networks import Generator, PatchDiscriminator
+from hemalum_training.networks.attention_gate import AttentionGate
+
+FAMILY = {
+    "attcycle": {"transformer_depth": 0, "gates": True, "segmentation_channels": 1, "output_scale": 1},
+    "attcycle with distances": {"transformer_depth": 0, "gates": True},
+    "transcycle": {"gates": False},
+    "transcycle with gates": {"gates": True},
+    "efficientnet-lite": {"encoder": "tf_efficientnet_lite0"},
+}
+INVARIANCE = 2e-2      # of a logit, 64 px inside a tile's border (DESIGN, Networks that ship)
+
+
+def build(narrow, name: str) -> Generator:
+    torch.manual_seed(0)
+    generator = Generator(narrow(**FAMILY[name]), imagenet=False)
+    for module in generator.modules():            # what starts at zero (residual head, transformer, last BatchNorm of a block) would hide a fault
+        if getattr(module, "weight", None) is not None and not module.weight.abs().sum():
+            torch.nn.init.normal_(module.weight, 0.02, 0.02)
+    return generator
+
+
+def image(side: int = 96, seed: int = 0) -> torch.Tensor:
+    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+@pytest.mark.parametrize("name", FAMILY)
+class TestGenerator:
+    def test_shapes(self, narrow, name):
+        generator = build(narrow, name).eval()
+        out = generator(image(64), normalized=True)
+        side = 64 * generator.config.output_scale
+        assert out["segmentation"].shape == (1, generator.config.segmentation_channels, side, side)
+        assert out["normalized"].shape == (1, 3, 64, 64) and out["normalized"].abs().max() <= 1
+        assert set(generator(image(64), segmentation=False, normalized=True)) == {"normalized"}
+
+    def test_both_decoders_and_the_encoder_get_gradients(self, narrow, name):
+        generator = build(narrow, name).train()
+        out = generator(torch.cat([image(64), image(64, 1)]), normalized=True)
+        (out["segmentation"].square().mean() + out["normalized"].square().mean()).backward()
+        silent = [k for k, p in generator.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+        # a bias before BatchNorm or softmax has none by construction
+        assert not [k for k in silent if k.endswith("weight")], silent
+
+    def test_save_and_load(self, narrow, name, tmp_path):
+        generator = build(narrow, name).eval()
+        torch.save(generator.state_dict(), tmp_path / "weights.pt")
+        again = Generator(generator.config, imagenet=False).eval()
+        again.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+        with torch.no_grad():
+            first, second = generator(image(64), normalized=True), again(image(64), normalized=True)
+        assert all(torch.equal(first[k], second[k]) for k in first)
+
+    def test_the_exported_graph_equals_torch(self, narrow, name, tmp_path):
+        ort = pytest.importorskip("onnxruntime")
+        generator = build(narrow, name).eval()
+
+        class Both(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.generator = generator
+
+            def forward(self, x):
+                out = self.generator(x, normalized=True)
+                return out["segmentation"], out["normalized"]
+
+        path, x = tmp_path / "both.onnx", image(64)
+        torch.onnx.export(Both(), (x,), str(path), opset_version=18, dynamo=False, input_names=["x"], output_names=["a", "b"])
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        with torch.no_grad():
+            expected = Both()(x)
+        for found, wanted in zip(session.run(None, {"x": x.numpy()}), expected, strict=True):
+            assert np.abs(found - wanted.numpy()).max() < 1e-4
+
+    def test_a_padded_tile_has_the_same_interior(self, narrow, name):
+        generator = build(narrow, name).eval()
+        big, scale = image(384), generator.config.output_scale
+        offset = (32 * 2, 32 * 2)
+        tile = big[..., 64:320, 64:320]
+        with torch.no_grad():
+            whole = generator(big, normalized=True)
+            part = generator(tile, tuple(v // 32 for v in offset), normalized=True)
+        inside = slice(64, 192)
+        for key, s in (("segmentation", scale), ("normalized", 1)):
+            a = whole[key][..., 64 * s + inside.start * s:64 * s + inside.stop * s, 64 * s + inside.start * s:64 * s + inside.stop * s]
+            b = part[key][..., inside.start * s:inside.stop * s, inside.start * s:inside.stop * s]
+            assert (a - b).abs().max() < INVARIANCE * max(1.0, float(a.abs().max())), (key, float((a - b).abs().max()))
+
+
+def test_no_shipped_network_has_a_statistic_over_the_tile(narrow):
+    for name in FAMILY:
+        kinds = {type(m).__name__ for m in build(narrow, name).modules()}
+        assert not {k for k in kinds if "Instance" in k or "GroupNorm" in k or "SqueezeExcite" in k or "AdaptiveAvg" in k}, name
+
+
+def test_attention_gate_follows_the_equations():
+    torch.manual_seed(1)
+    gate = AttentionGate(6, 10, 4)
+    x, g = torch.randn(2, 6, 5, 7), torch.randn(2, 10, 5, 7)
+    wx, wg, psi = gate.w_x.weight[:, :, 0, 0], gate.w_g.weight[:, :, 0, 0], gate.psi.weight[0, :, 0, 0]
+    assert gate.w_x.bias is None
+    out = gate(x, g)
+    for n, i, j in [(0, 0, 0), (1, 4, 6), (0, 2, 3)]:
+        q = psi @ torch.clamp(wx @ x[n, :, i, j] + wg @ g[n, :, i, j] + gate.w_g.bias, min=0) + gate.psi.bias
+        alpha = 1 / (1 + torch.exp(-q))
+        assert torch.allclose(out[n, :, i, j], x[n, :, i, j] * alpha, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalization", ["none", "instance", "spectral"])
+def test_discriminator_shape_and_gradient(normalization):
+    discriminator = PatchDiscriminator(4, normalization)
+    x = image(96).requires_grad_()
+    out = discriminator(x)
+    assert out.shape == (1, 1, 10, 10)
+    out.square().mean().backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_one_logit_sees_seventy_by_seventy_pixels():
+    x = image(128).requires_grad_()
+    PatchDiscriminator(4, "none")(x)[0, 0, 7, 7].backward()
+    seen = x.grad[0].abs().sum(0) > 0
+    assert int(seen.any(1).sum()) == int(seen.any(0).sum()) == 70
+
+
+def test_unknown_normalization_is_refused():
+    with pytest.raises(ValueError, match="instance, spectral, none"):
+        PatchDiscriminator(4, "batch")
