@@ -21,7 +21,8 @@ INVARIANCE = 2e-2      # of a logit, 64 px inside a tile's border (DESIGN, Netwo
 def build(narrow, name: str) -> Generator:
     torch.manual_seed(0)
     generator = Generator(narrow(**FAMILY[name]), imagenet=False)
-    for module in generator.modules():            # what starts at zero (residual head, transformer, last BatchNorm of a block) would hide a fault
+    # what starts at zero (residual head, transformer, last BatchNorm of a block) would hide a fault
+    for module in generator.modules():
         if getattr(module, "weight", None) is not None and not module.weight.abs().sum():
             torch.nn.init.normal_(module.weight, 0.02, 0.02)
     return generator
@@ -72,12 +73,13 @@ class TestGenerator:
                 return out["segmentation"], out["normalized"]
 
         path, x = tmp_path / "both.onnx", image(64)
-        torch.onnx.export(Both(), (x,), str(path), opset_version=18, dynamo=False, input_names=["x"], output_names=["a", "b"])
+        module = Both().eval()
+        torch.onnx.export(module, (x,), str(path), opset_version=18, dynamo=False, input_names=["x"], output_names=["a", "b"])
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         with torch.no_grad():
-            expected = Both()(x)
+            expected = module(x)
         for found, wanted in zip(session.run(None, {"x": x.numpy()}), expected, strict=True):
             assert np.abs(found - wanted.numpy()).max() < 1e-4
 
