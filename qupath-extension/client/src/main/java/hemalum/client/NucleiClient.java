@@ -1,0 +1,177 @@
+package hemalum.client;
+
+import hemalum.client.ServiceException.Kind;
+import hemalum.v1.GetServerInfoRequest;
+import hemalum.v1.NormalizeRequest;
+import hemalum.v1.NucleiGrpc;
+import hemalum.v1.Overview;
+import io.grpc.Channel;
+import io.grpc.ChannelCredentials;
+import io.grpc.ClientInterceptors;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.TlsChannelCredentials;
+import io.grpc.okhttp.OkHttpChannelBuilder;
+import io.grpc.stub.MetadataUtils;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
+
+/**
+ * A connection to a Hemalum server.
+ * <p>
+ * Every failure is a {@link ServiceException} with a sentence for the user. No type of gRPC or protobuf shows here: both are
+ * relocated in the extension's jar, and scripts must not depend on them.
+ */
+public final class NucleiClient implements AutoCloseable {
+
+    /** What this client speaks. */
+    public static final int API_VERSION = 1;
+
+    private static final int MAX_MESSAGE = 32 << 20;
+    private static final int SHORT_SECONDS = 15, NORMALIZE_SECONDS = 120;
+    private static final Metadata.Key<String> AUTHORIZATION = Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+
+    private final Endpoint endpoint;
+    private final String name;
+    private final ManagedChannel channel;
+    private final NucleiGrpc.NucleiStub stub;
+    private final ExecutorService callbacks;
+
+    private NucleiClient(Endpoint endpoint, String name, ManagedChannel channel, NucleiGrpc.NucleiStub stub, ExecutorService callbacks) {
+        this.endpoint = endpoint;
+        this.name = name;
+        this.channel = channel;
+        this.stub = stub;
+        this.callbacks = callbacks;
+    }
+
+    /**
+     * Prepares a connection; nothing is sent yet.
+     *
+     * @param endpoint  the server
+     * @param token     what it asks for, or null
+     * @param authority PEM file of the authority that signed its certificate, or null for those that Java trusts
+     * @param name      of this program and its version, for the server's log
+     */
+    public static NucleiClient connect(Endpoint endpoint, String token, Path authority, String name) {
+        ChannelCredentials credentials = InsecureChannelCredentials.create();
+        if (endpoint.tls()) {
+            TlsChannelCredentials.Builder tls = TlsChannelCredentials.newBuilder();
+            try {
+                if (authority != null)
+                    tls.trustManager(authority.toFile());
+            } catch (IOException e) {
+                throw new ServiceException(Kind.TLS, "The authority file " + authority + " cannot be read. Choose the server's ca.pem.", e);
+            }
+            credentials = tls.build();
+        }
+        AtomicInteger count = new AtomicInteger();
+        ExecutorService callbacks = Executors.newCachedThreadPool(work -> {
+            Thread thread = new Thread(work, "hemalum-" + count.incrementAndGet());
+            thread.setDaemon(true);
+            return thread;
+        });
+        ManagedChannel channel;
+        try {
+            channel = OkHttpChannelBuilder.forAddress(endpoint.host(), endpoint.port(), credentials).executor(callbacks)
+                    .maxInboundMessageSize(MAX_MESSAGE).userAgent(name.replace(' ', '-')).build();
+        } catch (IllegalArgumentException e) {
+            callbacks.shutdown();
+            throw new ServiceException(Kind.TLS, "The authority file " + authority + " is not a certificate. Choose the server's ca.pem.", e);
+        }
+        Channel named = channel;
+        if (token != null && !token.isBlank()) {
+            Metadata headers = new Metadata();
+            headers.put(AUTHORIZATION, "Bearer " + token.strip());
+            named = ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(headers));
+        }
+        return new NucleiClient(endpoint, name, channel, NucleiGrpc.newStub(named), callbacks);
+    }
+
+    /** The server. */
+    public Endpoint endpoint() {
+        return endpoint;
+    }
+
+    /**
+     * Asks the server what it is, and makes sure that both speak the same version.
+     *
+     * @throws ServiceException of any kind that a wrong address, a wrong token or a wrong version has
+     */
+    public ServerInfo info() {
+        hemalum.v1.ServerInfo wire = call(() -> blocking(SHORT_SECONDS).getServerInfo(
+                GetServerInfoRequest.newBuilder().setApiVersion(API_VERSION).setClient(name).build()));
+        if (wire.getApiVersion() < API_VERSION)
+            throw new ServiceException(Kind.SERVER_TOO_OLD, "The server at " + endpoint.authority() + " (version " + wire.getServerVersion()
+                    + ") is too old for this extension. Have it updated there with 'pip install --upgrade hemalum'.", null);
+        if (wire.getOldestApiVersion() > API_VERSION)
+            throw new ServiceException(Kind.SERVER_TOO_NEW, "The server at " + endpoint.authority() + " (version " + wire.getServerVersion()
+                    + ") is too new for this extension. Update the extension.", null);
+        return Wire.info(wire);
+    }
+
+    /**
+     * The stain of an image, and its colour table.
+     *
+     * @param overview    the whole image in one picture
+     * @param stain       method, or empty for the server's default
+     * @param stainMatrix six optical densities to use instead of an estimate, or null
+     * @param reference   an image whose stain to take on, or null for the built-in reference
+     */
+    public Normalized normalize(TileSource.Pixels overview, String stain, double[] stainMatrix, TileSource.Pixels reference) {
+        NormalizeRequest.Builder request = NormalizeRequest.newBuilder().setApiVersion(API_VERSION).setClient(name)
+                .setStain(stain == null ? "" : stain).setThumbnail(true).setOverview(overview(overview));
+        if (stainMatrix != null)
+            request.setStainMatrix(Wire.matrix(stainMatrix));
+        if (reference != null)
+            request.setReference(overview(reference));
+        return Wire.normalized(call(() -> blocking(NORMALIZE_SECONDS).normalize(request.build())));
+    }
+
+    private static Overview overview(TileSource.Pixels pixels) {
+        return Overview.newBuilder().setPixels(Wire.pixels(pixels, SegmentSpec.Encoding.RAW)).build();
+    }
+
+    /**
+     * Segments an image; returns when the run has ended. An interrupt of the calling thread cancels the run.
+     *
+     * @param spec     what to do
+     * @param tiles    reads the pixels
+     * @param listener is told of nuclei as they become final
+     * @param control  ends the run early
+     * @throws ServiceException of kind {@code CANCELLED} after a cancel or an interrupt (whose flag is then set again)
+     */
+    public RunSummary segment(SegmentSpec spec, TileSource tiles, RunListener listener, RunControl control) {
+        return new SegmentCall(stub.withMaxInboundMessageSize(MAX_MESSAGE), endpoint, name, spec, tiles, listener, control).run();
+    }
+
+    private NucleiGrpc.NucleiBlockingStub blocking(int seconds) {
+        return NucleiGrpc.newBlockingStub(stub.getChannel()).withDeadlineAfter(seconds, TimeUnit.SECONDS);
+    }
+
+    private <T> T call(Supplier<T> call) {
+        try {
+            return call.get();
+        } catch (RuntimeException e) {
+            throw Sentences.of(e, endpoint, false);
+        }
+    }
+
+    /** Ends all calls and threads of this connection. */
+    @Override
+    public void close() {
+        channel.shutdownNow();
+        try {
+            channel.awaitTermination(3, TimeUnit.SECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        callbacks.shutdown();
+    }
+}

@@ -1,0 +1,26 @@
+package hemalum.client;
+
+/** Told of what happens in a run; one call at a time, from threads of the connection. */
+public interface RunListener {
+
+    /** The plan is made. */
+    default void opened(Opened plan) {}
+
+    /** Nuclei that are final. */
+    default void nuclei(FoundNuclei nuclei) {}
+
+    /** A tile's core in the reference stain, from level-0 (x, y), {@code box} level-0 px a pixel. */
+    default void normalized(int index, int x, int y, TileSource.Pixels pixels) {}
+
+    /** A tile is read; its pixels are on their way. */
+    default void sent(int index) {}
+
+    /** Every nucleus of this tile is known. */
+    default void settled(int index) {}
+
+    /** This tile gave no nuclei. */
+    default void failed(int index, String reason) {}
+
+    /** Tiles done of all, nuclei so far, seconds since the run opened. */
+    default void progress(int done, int total, long nuclei, double seconds) {}
+}
