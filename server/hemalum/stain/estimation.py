@@ -59,13 +59,8 @@ class Stain:
         try:
             rows = tuple(tuple(float(v) for v in row) for row in record["matrix"])
             triples = {name: tuple(float(v) for v in record[name]) for name in ("maxima", "lab_mean", "lab_std")}
-            stain = cls(
-                str(record["method"]),
-                rows,
-                background=tuple(int(v) for v in record["background"]),
-                note=str(record.get("note", "")),
-                **triples,
-            )
+            background = tuple(int(v) for v in record["background"])
+            stain = cls(str(record["method"]), rows, background=background, note=str(record.get("note", "")), **triples)
             sizes = [len(stain.maxima), len(stain.background), len(stain.lab_mean), len(stain.lab_std), *map(len, rows)]
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"the stain cannot be read ({error!r}); give one that a run has recorded") from None

@@ -1,0 +1,137 @@
+"""One image in, the same image in another stain out: what `hemalum normalize` does to each of its inputs.
+
+>>> with open_slide("slide.svs") as slide:                                       # doctest: +SKIP
+...     result = normalize(slide, "out", "macenko", REFERENCE)
+>>> result.output                                                                # doctest: +SKIP
+PosixPath('out/slide.png')
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hemalum.errors import UnreadableImage
+from hemalum.runrecord import Stopwatch, record, write_record
+from hemalum.slides import Slide, write_pyramid
+from hemalum.stain import Stain, apply_table, colour_table, estimate
+from hemalum.tiling import Rect
+from hemalum.tissue import tissue_mask
+
+LONGEST_PNG = 20_000  # px; beyond, few programs open a PNG
+ROWS, COLUMNS = 512, 4096  # px read at once
+SMALLEST = 256  # px; an area that cannot be decoded is narrowed down to this
+TYPICAL_MPP = 0.25  # assumed where unknown, and only to judge how coarse an overview is
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """`output`: the file written; `failed`: sentences, one for each area that could not be decoded (left in background colour)."""
+
+    output: Path
+    failed: list[str]
+
+
+def stain_of(slide: Slide, method: str) -> Stain:
+    """The stain of a slide, from its overview."""
+    overview = slide.overview()
+    mask = tissue_mask(overview)
+    if slide.unread is not None:
+        mask &= ~slide.unread
+    return estimate(overview, mask, method, mpp=slide.overview_downsample * (slide.mpp or TYPICAL_MPP))
+
+
+def output_of(slide: Slide, folder: str | Path) -> Path:
+    """Where `normalize` writes: `<stem>.png`, above 20,000 px `<stem>.ome.tif`."""
+    return Path(folder) / (slide.name + (".png" if max(slide.size) <= LONGEST_PNG else ".ome.tif"))
+
+
+def normalize(
+    slide: Slide, folder: str | Path, method: str, reference: Stain, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Normalized:
+    """Write a slide in the reference's stain, and `<stem>.run.json` beside it.
+
+    Args:
+        slide: open; its level 0 is read once, from top to bottom.
+        folder: exists.
+        method: one of `hemalum.stain.METHODS`.
+        reference: the stain to show it in.
+        progress: called with rows done and rows in all.
+
+    Raises:
+        UnreadableImage: nothing of the image can be decoded.
+        OSError: the disk is full or cannot be written; no half-written file stays.
+    """
+    watch = Stopwatch()
+    with watch("stain"):
+        stain = stain_of(slide, method)
+        table = None if method == "none" else colour_table(stain, reference)
+    width, height = slide.size
+    failed: list[str] = []
+
+    def rows(y: int, count: int) -> np.ndarray:
+        out = np.empty((count, width, 3), np.uint8)
+        for x in range(0, width, COLUMNS):
+            rect = Rect(x, y, min(COLUMNS, width - x), count)
+            with watch("read"):
+                pixels = _read(slide, rect, failed)
+            with watch("colour"):
+                out[:, x : x + rect.width] = pixels if table is None else apply_table(pixels, table)
+        progress(y + count, height)
+        return out
+
+    output = output_of(slide, folder)
+    with watch("all but stain"):
+        if output.suffix == ".png":
+            _write_png(output, slide, rows)
+        else:
+            write_pyramid(output, slide.size, rows, mpp=slide.mpp)
+    seconds = watch.seconds
+    seconds["write"] = round(seconds.pop("all but stain") - seconds.get("read", 0) - seconds.get("colour", 0), 3)
+    content = record(
+        "normalize",
+        image=slide.record(),
+        parameters={"stain": method},
+        stain=stain.record(),
+        reference=reference.record(),
+        outputs=[output.name],
+        failed=failed,
+        seconds=seconds,
+    )
+    write_record(output.with_name(slide.name + ".run.json"), content)
+    return Normalized(output, failed)
+
+
+def _read(slide: Slide, rect: Rect, failed: list[str]) -> np.ndarray:
+    """The pixels of `rect`; what cannot be decoded gets the background colour and is named in `failed`."""
+    try:
+        return slide.read(rect)
+    except UnreadableImage as error:
+        if max(rect.width, rect.height) <= SMALLEST:
+            failed.append(str(error))
+            return np.broadcast_to(np.array(slide.background, np.uint8), (rect.height, rect.width, 3))
+    out = np.empty((rect.height, rect.width, 3), np.uint8)
+    for y in range(0, rect.height, SMALLEST):
+        for x in range(0, rect.width, SMALLEST):
+            part = Rect(rect.x + x, rect.y + y, min(SMALLEST, rect.width - x), min(SMALLEST, rect.height - y))
+            out[y : y + part.height, x : x + part.width] = _read(slide, part, failed)
+    return out
+
+
+def _write_png(path: Path, slide: Slide, rows: Callable[[int, int], np.ndarray]) -> None:
+    width, height = slide.size
+    image = Image.new("RGB", slide.size)  # filled strip by strip: one copy of the image in memory, not two
+    for y in range(0, height, ROWS):
+        image.paste(Image.fromarray(rows(y, min(ROWS, height - y))), (0, y))
+    resolution = {"dpi": (25400 / slide.mpp,) * 2} if slide.mpp else {}
+    part = path.with_name(path.name + ".part")
+    try:
+        image.save(part, format="PNG", compress_level=3, **resolution)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
