@@ -50,18 +50,20 @@ class ServerInfo(_message.Message):
     def __init__(self, api_version: _Optional[int] = ..., oldest_api_version: _Optional[int] = ..., server_version: _Optional[str] = ..., ready: bool = ..., state: _Optional[str] = ..., device: _Optional[str] = ..., execution_provider: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ..., broken_models: _Optional[_Iterable[str]] = ..., default_model: _Optional[str] = ..., stains: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., slide_folders: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("message_bytes", "image_pixels", "overview_side", "runs", "tiles_in_flight")
+    __slots__ = ("message_bytes", "image_pixels", "overview_side", "runs", "tiles_in_flight", "tiles")
     MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     IMAGE_PIXELS_FIELD_NUMBER: _ClassVar[int]
     OVERVIEW_SIDE_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     TILES_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    TILES_FIELD_NUMBER: _ClassVar[int]
     message_bytes: int
     image_pixels: int
     overview_side: int
     runs: int
     tiles_in_flight: int
-    def __init__(self, message_bytes: _Optional[int] = ..., image_pixels: _Optional[int] = ..., overview_side: _Optional[int] = ..., runs: _Optional[int] = ..., tiles_in_flight: _Optional[int] = ...) -> None: ...
+    tiles: int
+    def __init__(self, message_bytes: _Optional[int] = ..., image_pixels: _Optional[int] = ..., overview_side: _Optional[int] = ..., runs: _Optional[int] = ..., tiles_in_flight: _Optional[int] = ..., tiles: _Optional[int] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
     __slots__ = ("id", "version", "sha256", "mpp", "largest_nucleus_um", "halo", "licence", "licence_why", "commercial", "description", "thresholds", "card_json")
@@ -244,7 +246,7 @@ class OverviewRequest(_message.Message):
     def __init__(self, max_side: _Optional[int] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("run_id", "model", "image", "parameters", "colour_table", "box", "model_scale", "tile_shape", "tiles", "credits", "estimate_seconds", "measurements", "device", "notices", "tissue", "grid_tiles")
+    __slots__ = ("run_id", "model", "image", "parameters", "colour_table", "box", "model_scale", "tile_shape", "tiles", "credits", "estimate_seconds", "measurements", "device", "notices", "tissue", "stain", "grid_tiles")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +262,7 @@ class Opened(_message.Message):
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     NOTICES_FIELD_NUMBER: _ClassVar[int]
     TISSUE_FIELD_NUMBER: _ClassVar[int]
+    STAIN_FIELD_NUMBER: _ClassVar[int]
     GRID_TILES_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     model: ModelInfo
@@ -276,8 +279,9 @@ class Opened(_message.Message):
     device: str
     notices: _containers.RepeatedScalarFieldContainer[str]
     tissue: Mask
+    stain: Stain
     grid_tiles: int
-    def __init__(self, run_id: _Optional[str] = ..., model: _Optional[_Union[ModelInfo, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., colour_table: _Optional[_Union[ColourTable, _Mapping]] = ..., box: _Optional[int] = ..., model_scale: _Optional[float] = ..., tile_shape: _Optional[int] = ..., tiles: _Optional[_Iterable[_Union[TilePlan, _Mapping]]] = ..., credits: _Optional[int] = ..., estimate_seconds: _Optional[float] = ..., measurements: _Optional[_Iterable[str]] = ..., device: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ..., tissue: _Optional[_Union[Mask, _Mapping]] = ..., grid_tiles: _Optional[int] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., model: _Optional[_Union[ModelInfo, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., colour_table: _Optional[_Union[ColourTable, _Mapping]] = ..., box: _Optional[int] = ..., model_scale: _Optional[float] = ..., tile_shape: _Optional[int] = ..., tiles: _Optional[_Iterable[_Union[TilePlan, _Mapping]]] = ..., credits: _Optional[int] = ..., estimate_seconds: _Optional[float] = ..., measurements: _Optional[_Iterable[str]] = ..., device: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ..., tissue: _Optional[_Union[Mask, _Mapping]] = ..., stain: _Optional[_Union[Stain, _Mapping]] = ..., grid_tiles: _Optional[int] = ...) -> None: ...
 
 class TilePlan(_message.Message):
     __slots__ = ("index", "row", "col", "read", "core")
@@ -403,7 +407,7 @@ class SegmentSlideRequest(_message.Message):
     def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., model: _Optional[str] = ..., path: _Optional[str] = ..., mpp: _Optional[float] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., identity: _Optional[str] = ...) -> None: ...
 
 class NormalizeRequest(_message.Message):
-    __slots__ = ("api_version", "client", "overview", "stain", "stain_matrix", "reference", "table_size", "thumbnail")
+    __slots__ = ("api_version", "client", "overview", "stain", "stain_matrix", "reference", "table_size", "thumbnail", "overview_mpp")
     API_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     OVERVIEW_FIELD_NUMBER: _ClassVar[int]
@@ -412,6 +416,7 @@ class NormalizeRequest(_message.Message):
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     TABLE_SIZE_FIELD_NUMBER: _ClassVar[int]
     THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
+    OVERVIEW_MPP_FIELD_NUMBER: _ClassVar[int]
     api_version: int
     client: str
     overview: Overview
@@ -420,19 +425,22 @@ class NormalizeRequest(_message.Message):
     reference: Overview
     table_size: int
     thumbnail: bool
-    def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., overview: _Optional[_Union[Overview, _Mapping]] = ..., stain: _Optional[str] = ..., stain_matrix: _Optional[_Union[StainMatrix, _Mapping]] = ..., reference: _Optional[_Union[Overview, _Mapping]] = ..., table_size: _Optional[int] = ..., thumbnail: bool = ...) -> None: ...
+    overview_mpp: float
+    def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., overview: _Optional[_Union[Overview, _Mapping]] = ..., stain: _Optional[str] = ..., stain_matrix: _Optional[_Union[StainMatrix, _Mapping]] = ..., reference: _Optional[_Union[Overview, _Mapping]] = ..., table_size: _Optional[int] = ..., thumbnail: bool = ..., overview_mpp: _Optional[float] = ...) -> None: ...
 
 class NormalizeReply(_message.Message):
-    __slots__ = ("stain_matrix", "colour_table", "thumbnail", "notices")
+    __slots__ = ("stain_matrix", "colour_table", "thumbnail", "notices", "stain")
     STAIN_MATRIX_FIELD_NUMBER: _ClassVar[int]
     COLOUR_TABLE_FIELD_NUMBER: _ClassVar[int]
     THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
     NOTICES_FIELD_NUMBER: _ClassVar[int]
+    STAIN_FIELD_NUMBER: _ClassVar[int]
     stain_matrix: StainMatrix
     colour_table: ColourTable
     thumbnail: Pixels
     notices: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, stain_matrix: _Optional[_Union[StainMatrix, _Mapping]] = ..., colour_table: _Optional[_Union[ColourTable, _Mapping]] = ..., thumbnail: _Optional[_Union[Pixels, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ...) -> None: ...
+    stain: Stain
+    def __init__(self, stain_matrix: _Optional[_Union[StainMatrix, _Mapping]] = ..., colour_table: _Optional[_Union[ColourTable, _Mapping]] = ..., thumbnail: _Optional[_Union[Pixels, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ..., stain: _Optional[_Union[Stain, _Mapping]] = ...) -> None: ...
 
 class StainMatrix(_message.Message):
     __slots__ = ("haematoxylin", "eosin")
@@ -441,6 +449,24 @@ class StainMatrix(_message.Message):
     haematoxylin: _containers.RepeatedScalarFieldContainer[float]
     eosin: _containers.RepeatedScalarFieldContainer[float]
     def __init__(self, haematoxylin: _Optional[_Iterable[float]] = ..., eosin: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Stain(_message.Message):
+    __slots__ = ("method", "matrix", "maxima", "background", "lab_mean", "lab_std", "note")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    MATRIX_FIELD_NUMBER: _ClassVar[int]
+    MAXIMA_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    LAB_MEAN_FIELD_NUMBER: _ClassVar[int]
+    LAB_STD_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    matrix: StainMatrix
+    maxima: _containers.RepeatedScalarFieldContainer[float]
+    background: _containers.RepeatedScalarFieldContainer[int]
+    lab_mean: _containers.RepeatedScalarFieldContainer[float]
+    lab_std: _containers.RepeatedScalarFieldContainer[float]
+    note: str
+    def __init__(self, method: _Optional[str] = ..., matrix: _Optional[_Union[StainMatrix, _Mapping]] = ..., maxima: _Optional[_Iterable[float]] = ..., background: _Optional[_Iterable[int]] = ..., lab_mean: _Optional[_Iterable[float]] = ..., lab_std: _Optional[_Iterable[float]] = ..., note: _Optional[str] = ...) -> None: ...
 
 class ColourTable(_message.Message):
     __slots__ = ("size", "rgb", "stain")
