@@ -42,7 +42,8 @@ def tissue_mask(overview: np.ndarray, unread: np.ndarray | None = None) -> np.nd
     values = cv2.split(density)
     mean = sum(values) / 3
     if np.mean(brightest - darkest > 8) <= 0.001:
-        mask = (mean > GREY_DENSITY) & (brightest > 20)
+        lightest = max(1.0, float(np.quantile(darkest, 0.99)))  # glass, or in a picture full of tissue its lightest part
+        mask = (np.log10(lightest / np.maximum(darkest, 1)) > GREY_DENSITY) & (brightest > 20)
     else:
         spread = np.maximum(_largest(values), 0) - np.maximum(_least(values), 0)
         quiet = spread[mean < 0.03]
@@ -89,8 +90,8 @@ def ink(density: np.ndarray) -> np.ndarray:
     largest, least = _largest(channels), _least(channels)
     is_green = (green < 0.9 * red) & (green < 0.9 * blue)
     is_blue = (red > 1.3 * green) & (blue < green)
-    is_red = (red < 0.15 * green) & (blue > 0.85 * green) & (green > 0.5)
-    is_black = (least > 0.9) & (largest - least < 0.15)
+    is_red = (red < 0.12 * green) & (blue > 0.8 * green) & (green > 0.5)
+    is_black = (least > 0.85) & (largest - least < 0.2)
     return (largest > 0.15) & (is_green | is_blue | is_red | is_black)
 
 

@@ -27,6 +27,7 @@ def tile_of(image, tile, plan):
     return model_tile(box_mean(crop(image, tile.read), plan.scale.n), tile, plan)
 
 
+@settings(deadline=None)
 @given(sizes, sizes, st.integers(1, 9), st.integers(0, 99))
 def test_box_mean_is_the_rounded_mean_of_the_pixels_that_exist(height, width, n, seed):
     pixels = noise(height, width, seed)

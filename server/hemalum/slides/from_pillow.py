@@ -17,7 +17,7 @@ from hemalum.slides.from_openslide import composite
 from hemalum.slides.resolution import from_dpi
 from hemalum.slides.slide import Level
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "TIFF")  # none that runs another program (EPS)
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "TIFF")  # none that runs another program (EPS)
 LARGEST = 4_000_000_000  # px; the decoded image is held in memory
 _guard = threading.Lock()  # Pillow's size limit is global: lifted only while one of our files is opened
 

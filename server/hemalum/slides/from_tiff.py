@@ -92,8 +92,9 @@ class TiffSource:
 
     def _resolution(self, pixels: dict, page) -> tuple[float | None, str]:
         if "PhysicalSizeX" in pixels:
+            unit = pixels.get("PhysicalSizeXUnit", "µm")
             sizes = [
-                UNITS.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"), np.nan) * pixels.get(f"PhysicalSize{axis}", pixels["PhysicalSizeX"])
+                UNITS.get(pixels.get(f"PhysicalSize{axis}Unit", unit), np.nan) * pixels.get(f"PhysicalSize{axis}", pixels["PhysicalSizeX"])
                 for axis in "XY"
             ]
             mpp = plausible(*sizes)
