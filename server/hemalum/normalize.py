@@ -70,7 +70,9 @@ def normalize(
     watch = Stopwatch()
     with watch("stain"):
         stain = stain_of(slide, method)
-        table = None if method == "none" else colour_table(stain, reference)
+        table = None if method == "none" or stain.note else colour_table(stain, reference)
+    if stain.note and method != "none":
+        slide.notices.append(f"{stain.note.split(';')[0]}; the colours are left as they are")
     width, height = slide.size
     failed: list[str] = []
 

@@ -35,7 +35,7 @@ def colour_table(stain: Stain, reference: Stain, size: int = 33) -> np.ndarray:
     residual; the amounts are scaled to the reference's 99th percentiles and put together with the reference's matrix.  For method
     "reinhard" means and deviations in CIELAB are matched instead (Reinhard et al., IEEE CG&A 2001), fading out towards glass.
     Colours far from the image's H&E cone, such as ink and pigment, stay as they are; between there is a smooth passage.
-    Method "none" gives the identity.
+    Method "none" gives the identity, and so does a stain that could not be estimated (`note`).
 
     Args:
         stain: of the image.  reference: what it shall look like.
@@ -56,7 +56,7 @@ def colour_table(stain: Stain, reference: Stain, size: int = 33) -> np.ndarray:
 
 def normalized(colours: np.ndarray, stain: Stain, reference: Stain) -> np.ndarray:
     """The function behind the table, exactly: float64 n×3 in 0–255 → float64 n×3 in 0–255."""
-    if stain.method == "none":
+    if stain.method == "none" or stain.note:
         return colours
     glass = np.maximum(np.array(stain.background, float), 1)
     # one grey level is added to both, so that black has a density and the slope there stays finite
