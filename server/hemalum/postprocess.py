@@ -1,0 +1,233 @@
+"""Maps of one tile → its candidate nuclei, as one pure function, and the workers that run it.
+
+The function depends on nothing but its arguments, so it gives the same nuclei in a thread, in another process, on a server.
+
+Frames: maps are float32 2×sT×sT; map px (0, 0) starts at model px (core.x − halo, core.y − halo); nuclei leave in 1/8 level-0 px.
+
+>>> with Workers(1) as workers:
+...     workers.submit(pow, 2, 5).result()
+32
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.shared_memory import SharedMemory
+
+import numpy as np
+import shapely
+
+from hemalum import measure
+from hemalum.instances import Parameters as InstanceParameters
+from hemalum.instances import instances
+from hemalum.nuclei import UNIT, Nuclei
+from hemalum.outlines import outlines
+from hemalum.tiling import Plan, Tile, plan_tiles
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What turns maps into nuclei.
+
+    Attributes:
+        foreground, marker: 0–1; sigma: map px; min_area_um2: µm².
+        largest_nucleus_um: growth from a marker is bounded by it.
+        output_scale: map px per model px.
+        measure: add the measurements.
+        stain_matrix: 2×3, or None: no optical densities.
+    """
+
+    foreground: float
+    marker: float
+    sigma: float
+    min_area_um2: float
+    largest_nucleus_um: float
+    output_scale: int
+    measure: bool = True
+    stain_matrix: tuple | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the measurements, in the order they are written."""
+        if not self.measure:
+            return ()
+        return (*measure.SHAPE, *((measure.HAEMATOXYLIN, measure.EOSIN) if self.stain_matrix is not None else ()))
+
+
+def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, settings: Settings) -> Nuclei:
+    """The candidates of a tile: nuclei whose centroid lies in the core or within 2 µm of it.
+
+    Args:
+        maps: 2×sT×sT float32, not changed.  pixels: T×T×3 uint8, the network's input.
+        tile, plan: from `hemalum.tiling`.
+    """
+    scale, factor = settings.output_scale, plan.scale.factor
+    x0, y0 = tile.core.x - plan.halo, tile.core.y - plan.halo  # model px
+    foreground = _inside_image(maps[0], x0, y0, plan.model_size, scale)
+    map_um = plan.mpp / scale
+    labels = instances(
+        foreground,
+        maps[1],
+        InstanceParameters(
+            foreground=settings.foreground,
+            marker=settings.marker,
+            sigma=settings.sigma,
+            min_area=settings.min_area_um2 / map_um**2,
+            largest=settings.largest_nucleus_um / map_um,
+        ),
+    )
+    count = int(labels.max()) if labels.size else 0
+    if not count:
+        return Nuclei.empty(settings.columns)
+    traced = outlines(labels)
+    to_level0 = factor / scale * UNIT
+    vertices = np.rint((traced.points + np.array([x0, y0]) * scale) * to_level0).astype(np.int32)
+    vertices, offsets, kept = _tidy(vertices, np.asarray(traced.offsets, np.int64), plan.image_size)
+    nuclei = Nuclei.of(vertices, offsets, measure.probability_means(labels, maps[0], count)[kept], tile.index)
+    nuclei.edge = plan.edge_distance(tile, nuclei.centroids)
+    if settings.measure:
+        nuclei.columns = measure.shape_columns(nuclei.vertices, nuclei.offsets, plan.image_mpp)
+        if settings.stain_matrix is not None:
+            stains = measure.stain_columns(labels, pixels, scale, count, np.asarray(settings.stain_matrix))
+            nuclei.columns.update({name: column[kept] for name, column in stains.items()})
+    left, top, right, bottom = plan.bounds(tile, plan.margin)
+    x, y = nuclei.centroids.T
+    return nuclei.take((x >= left) & (x < right) & (y >= top) & (y < bottom))
+
+
+def _inside_image(foreground: np.ndarray, x0: int, y0: int, model_size: tuple[int, int], scale: int) -> np.ndarray:
+    """The map without what lies beyond the image, where the network saw mirrored pixels."""
+    top, left = max(0, -y0 * scale), max(0, -x0 * scale)
+    bottom, right = (model_size[1] - y0) * scale, (model_size[0] - x0) * scale
+    if top == left == 0 and bottom >= foreground.shape[0] and right >= foreground.shape[1]:
+        return foreground
+    inside = np.zeros_like(foreground)
+    inside[top:bottom, left:right] = foreground[top:bottom, left:right]
+    return inside
+
+
+def _tidy(vertices: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]):
+    """Outlines inside the image and without repeated vertices; the few that this or rounding has crossed are mended.
+
+    Returns vertices, offsets, and the indices of the outlines that are left.
+    """
+    limit = np.array(image_size) * UNIT
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    moved = ((vertices < 0) | (vertices > limit)).any(1)
+    if moved.any():
+        vertices = np.clip(vertices, 0, limit).astype(np.int32)
+    repeated = np.zeros(len(vertices), bool)
+    repeated[1:] = (vertices[1:] == vertices[:-1]).all(1) & (owner[1:] == owner[:-1])
+    first, last = offsets[:-1], offsets[1:] - 1
+    repeated[last] |= (vertices[last] == vertices[first]).all(1)
+    vertices, owner = vertices[~repeated], owner[~repeated]
+    counts = np.bincount(owner, minlength=len(offsets) - 1)
+    whole = counts >= 3
+    vertices, kept = vertices[whole[owner]], np.flatnonzero(whole)
+    counts = counts[whole]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    if not len(kept):
+        return vertices, offsets, kept
+    polygons = shapely.polygons(shapely.linearrings(vertices / UNIT, indices=np.repeat(np.arange(len(kept)), counts)))
+    crossed = np.flatnonzero(~shapely.is_valid(polygons))
+    if not len(crossed):
+        return vertices, offsets, kept
+    rings = np.split(vertices, offsets[1:-1])
+    for index in crossed:
+        rings[index] = _mended(polygons[index])
+    left = [index for index, ring in enumerate(rings) if len(ring) >= 3]
+    rings = [rings[index] for index in left]
+    offsets = np.cumsum([0, *map(len, rings)])
+    return np.concatenate(rings) if rings else np.zeros((0, 2), np.int32), offsets, kept[left]
+
+
+def _mended(polygon) -> np.ndarray:
+    """The largest valid piece of a crossed outline on the 1/8 px grid, or nothing."""
+    for grown in (0.0, -0.125, -0.25):                          # shrinking parts pinches that rounding would close again
+        fixed = shapely.make_valid(polygon).buffer(grown)
+        pieces = [part for part in shapely.get_parts(fixed) if part.geom_type == "Polygon" and not part.is_empty]
+        if not pieces:
+            break
+        ring = shapely.get_coordinates(shapely.Polygon(max(pieces, key=lambda part: part.area).exterior))[:-1]
+        ring = np.rint(ring * UNIT).astype(np.int32)
+        if len(ring) >= 3:
+            ring = ring[(ring != np.roll(ring, 1, axis=0)).any(1)]
+        if len(ring) >= 3 and shapely.is_valid(candidate := shapely.Polygon(ring / UNIT)):
+            return ring if candidate.exterior.is_ccw else ring[::-1]
+    return np.zeros((0, 2), np.int32)
+
+
+class Workers:
+    """Threads or processes for `tile_nuclei`, shared by all runs; a context manager.
+
+    Threads suffice where one core keeps up with the engine (the compiled loops release the GIL); processes pay where a GPU
+    outruns one core.  Maps travel to processes through shared memory.
+
+    Args:
+        count: workers, ≥ 1.
+        processes: processes instead of threads.
+    """
+
+    def __init__(self, count: int = 1, processes: bool = False):
+        self.count, self.processes = count, processes
+        if processes:                                           # spawn: a forked child would inherit gRPC's and the engine's threads
+            self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+        else:
+            self._pool = ThreadPoolExecutor(count, thread_name_prefix="hemalum-post")
+
+    def submit(self, function, *arguments) -> Future:
+        """Run a function (importable, with small arguments where processes are used)."""
+        return self._pool.submit(function, *arguments)
+
+    def tile(self, maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, settings: Settings) -> Future:
+        """`tile_nuclei` of a tile, as a future."""
+        if not self.processes:
+            return self._pool.submit(tile_nuclei, maps, pixels, tile, plan, settings)
+        memory = SharedMemory(create=True, size=maps.nbytes + pixels.nbytes)
+        np.ndarray(maps.shape, np.float32, memory.buf)[:] = maps
+        np.ndarray(pixels.shape, np.uint8, memory.buf, maps.nbytes)[:] = pixels
+        small = Plan(plan.image_size, plan.image_mpp, plan.model_mpp, plan.scale, plan.core, plan.halo, plan.offset)
+        future = self._pool.submit(_in_process, memory.name, maps.shape, pixels.shape, tile, small, settings)
+
+        def free(_):
+            memory.close()
+            memory.unlink()
+
+        future.add_done_callback(free)
+        return future
+
+    def warm(self) -> None:
+        """Load (or compile) the loops in every worker, so that the first tile does not wait for them."""
+        for future in [self._pool.submit(_warm) for _ in range(self.count)]:
+            future.result()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def _in_process(name: str, maps_shape, pixels_shape, tile: Tile, plan: Plan, settings: Settings) -> Nuclei:
+    memory = SharedMemory(name=name)
+    try:
+        maps = np.ndarray(maps_shape, np.float32, memory.buf).copy()
+        pixels = np.ndarray(pixels_shape, np.uint8, memory.buf, maps.nbytes).copy()
+    finally:
+        memory.close()
+    return tile_nuclei(maps, pixels, tile, plan, settings)
+
+
+def _warm() -> int:
+    maps = np.zeros((2, 128, 128), np.float32)
+    maps[:, 40:60, 40:60] = 1
+    plan = plan_tiles((64, 64), 0.5, 0.5, core=64, halo=0)
+    settings = Settings(0.5, 0.5, 1.0, 1.0, 25.0, 2, True, ((0.65, 0.7, 0.29), (0.07, 0.99, 0.11)))
+    tile_nuclei(maps, np.zeros((64, 64, 3), np.uint8), plan.tiles[0], plan, settings)
+    return os.getpid()

@@ -1,0 +1,344 @@
+"""A run: one image, one model, tiles in any order in, final nuclei out.
+
+The command line, the service and the batch runner all drive this one class: they read pixels and `submit` them, while `events()`
+gives what has been found.  Three places work at once: the caller (resampling), the queue's engine, and the workers
+(post-processing); what a slow reader of `events()` has not taken yet holds back only its own run.
+
+See `hemalum.pipeline.segment_slide` for the loop that drives a run from a file.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import shapely
+
+from hemalum import stain as stains
+from hemalum.engine import Engine, TileQueue
+from hemalum.errors import Cancelled, ProtocolError, RegionOutside, UsageError
+from hemalum.events import (
+    Finished,
+    ImageInfo,
+    NormalizedTile,
+    NucleiFound,
+    Parameters,
+    Progress,
+    Summary,
+    TileConsumed,
+    TileFailed,
+    TileSettled,
+)
+from hemalum.models import Model
+from hemalum.nuclei import Nuclei
+from hemalum.postprocess import Settings, Workers
+from hemalum.resample import model_tile
+from hemalum.runrecord import Stopwatch
+from hemalum.settle import Settler
+from hemalum.tiling import Plan, plan_tiles
+from hemalum.tissue import tissue_mask
+
+REGION = "region"  # column: index of the deepest region a nucleus belongs to, where several were given
+
+
+def plan_run(model: Model, image: ImageInfo, parameters: Parameters, mask: np.ndarray | None = None) -> Plan:
+    """The tiles of a run.
+
+    Args:
+        mask: tissue of the overview (bool h×w), or None to compute every tile.
+
+    Raises:
+        RegionOutside: no region touches the image.
+        UsageError: a core that does not fit the network.
+    """
+    card = model.card
+    if parameters.core is not None and (parameters.core < 256 or parameters.core % 256):
+        raise UsageError(f"a tile core of {parameters.core} px is not possible; give a multiple of 256")
+    regions = None
+    if parameters.regions:
+        whole = shapely.box(0, 0, image.width, image.height)
+        regions = [part for part in (shapely.make_valid(region).intersection(whole) for region in parameters.regions) if part.area > 0]
+        if not regions:
+            raise RegionOutside(f"the region lies outside the image of {image.width}×{image.height} px; give one inside it")
+    tissue = None
+    if mask is not None and parameters.skip_glass and regions is None:
+        tissue = mask, max(image.width / mask.shape[1], image.height / mask.shape[0])
+    size = image.width, image.height
+    return plan_tiles(size, image.mpp, card.mpp, core=parameters.core, halo=card.halo, regions=regions, tissue=tissue)
+
+
+class Run:
+    """One image in work.
+
+    Args:
+        queue: where tiles wait for the engine; shared by all runs of a process.
+        engine: for tiles of this run's `plan.tile_shape`, or a function that gives it for that size.
+        model, image, parameters: what to do.
+        overview: uint8 h×w×3, the whole image in at most 2048 px.
+        workers: post-processing, shared by all runs of a process, or a function that gives it once the engine is there.
+        unread: bool h×w, what of the overview could not be decoded; counted as tissue.
+
+    Attributes:
+        run_id: name of this run in logs.  parameters: with every threshold filled.  plan: its tiles.
+        mask: tissue of the overview.  stain: a `hemalum.stain.Stain`.  table: uint8 S×S×S×3, image → reference stain.
+        credits: tiles that may be submitted before the first `TileConsumed`.
+        columns: names of the measurements.  notices: sentences for the user.
+
+    Raises:
+        RegionOutside, UsageError, UnknownResolution: before any work.
+    """
+
+    def __init__(
+        self,
+        queue: TileQueue,
+        engine,
+        model: Model,
+        image: ImageInfo,
+        overview: np.ndarray,
+        parameters: Parameters,
+        workers: Workers | Callable[[], Workers],
+        unread: np.ndarray | None = None,
+    ):
+        self.run_id = uuid.uuid4().hex[:12]
+        self.model, self.image = model, image
+        self.watch = Stopwatch()
+        with self.watch("overview"):
+            self.parameters = parameters.resolved(model.card.thresholds)
+            self.mask = tissue_mask(overview, unread)
+            self.stain = self._stain(overview)
+            self.table = stains.colour_table(self.stain, stains.REFERENCE)
+            self.plan = plan_run(model, image, self.parameters, self.mask)
+        self.grid_tiles = _grid(self.plan)
+        chosen = self.parameters
+        self.settings = Settings(
+            chosen.foreground, chosen.marker, chosen.sigma, chosen.min_area_um2, model.card.largest_nucleus_um, model.card.output_scale,
+            chosen.measure, self.stain.matrix if chosen.stain != "none" or chosen.stain_matrix else None,
+        )  # fmt: skip
+        self.columns = self.settings.columns
+        self.engine: Engine = engine(self.plan.tile_shape) if callable(engine) else engine
+        self.notices = [*self.engine.notices, *([self.stain.note] if self.stain.note else [])]
+        self._workers = workers() if callable(workers) else workers
+        self._settler = Settler(self.plan)
+        self._membership = _Membership(self.parameters.regions) if self.parameters.regions else None
+        self._events, self._changed = deque(), threading.Condition()
+        self._settling = threading.Lock()
+        self._open = set(range(len(self.plan.tiles)))           # tiles that were neither submitted nor failed
+        self._left = len(self.plan.tiles)                       # tiles without a result
+        self._failed: dict[int, str] = {}
+        self._found = 0
+        self._boxed: dict[int, np.ndarray] = {}
+        self._cancelled, self._broken = False, None
+        room = self.engine.batch + self._workers.count + 1
+        self.credits = self.engine.batch + 2
+        self._lane = queue.lane(self.engine, self._computed, self._taken, self.parameters.interactive, room)
+        if not self.plan.tiles:
+            self._finish()
+
+    def submit(self, index: int, boxed: np.ndarray) -> None:
+        """Give the pixels of `plan.tiles[index].read`, box-meaned by `plan.scale.n` (uint8 ⌈h/n⌉×⌈w/n⌉×3).  Thread-safe.
+
+        Raises:
+            ProtocolError: beyond the plan, given twice, or of another size.
+            Cancelled: the run has ended.
+        """
+        self._claim(index)
+        tile = self.plan.tiles[index]
+        try:
+            with self.watch("resample"):
+                pixels = model_tile(boxed, tile, self.plan)
+        except ValueError as error:
+            with self._changed:
+                self._open.add(index)
+            raise ProtocolError(f"tile {index} has the wrong size: {error}") from error
+        if self.parameters.normalized_tiles:
+            self._boxed[index] = boxed
+        self._lane.put(index, pixels)
+
+    def fail(self, index: int, reason: str) -> None:
+        """Say that a tile cannot be read; the run goes on without it.  Raises as `submit`."""
+        self._claim(index)
+        self._done(index, None, reason, held=False)
+
+    def end(self) -> None:
+        """No more tiles will come: those not submitted count as failed ("not sent")."""
+        for index in sorted(self._open):
+            try:
+                self.fail(index, "not sent")
+            except ProtocolError:
+                continue                                        # submitted by another thread in between
+
+    def cancel(self) -> None:
+        """Stop within a tile; `events()` ends with `Cancelled`.  Thread-safe, may be repeated."""
+        self._lane.close()
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify_all()
+
+    def events(self) -> Iterator:
+        """Everything that happens, until `Finished`.  One reader.
+
+        Raises:
+            Cancelled: `cancel` was called.
+        """
+        while True:
+            with self._changed:
+                while not self._events and not self._cancelled:
+                    self._changed.wait()
+                if self._cancelled:
+                    raise self._broken or Cancelled("the run was cancelled")
+                event = self._events.popleft()
+            if event is _RELEASE:
+                self._lane.release()
+                continue
+            yield event
+            if isinstance(event, Finished):
+                return
+
+    def _break(self, error: Exception) -> None:
+        self._broken = error
+        self.cancel()
+
+    def ids(self, nuclei: Nuclei) -> list[str]:
+        """The stable ids of nuclei of this run."""
+        return nuclei.ids(self.model.digest, self.image.identity)
+
+    def _stain(self, overview: np.ndarray) -> stains.Stain:
+        mpp = self.image.mpp * self.image.width / overview.shape[1]
+        found = stains.estimate(overview, self.mask, self.parameters.stain, mpp)
+        if self.parameters.stain_matrix is None:
+            return found
+        from dataclasses import replace
+
+        from hemalum.measure import unmixing
+
+        try:
+            unmixing(np.asarray(self.parameters.stain_matrix))
+        except ValueError as error:
+            raise UsageError(f"the stain matrix cannot be used: {error}") from error
+        matrix = tuple(tuple(round(float(v), 3) for v in row) for row in self.parameters.stain_matrix)
+        return replace(found, matrix=matrix, note="")
+
+    def _claim(self, index: int) -> None:
+        with self._changed:
+            if self._cancelled:
+                raise Cancelled("the run was cancelled")
+            if not 0 <= index < len(self.plan.tiles):
+                raise ProtocolError(f"there is no tile {index}; the plan has {len(self.plan.tiles)}")
+            if index not in self._open:
+                raise ProtocolError(f"tile {index} was sent twice; send each tile of the plan once")
+            self._open.remove(index)
+
+    def _taken(self, index: int) -> None:
+        self._emit(TileConsumed(index))
+
+    def _computed(self, index: int, pixels: np.ndarray, maps: np.ndarray | None, error: BaseException | None) -> None:
+        if self._cancelled:
+            return
+        if error is not None:
+            self._done(index, None, f"the network failed on it ({error})")
+            return
+        try:
+            future = self._workers.tile(maps, pixels, self.plan.tiles[index], self.plan, self.settings)
+        except RuntimeError as closed:                          # the process is shutting down
+            self._done(index, None, f"it was not post-processed ({closed})")
+            return
+        started = time.perf_counter()
+
+        def finished(future) -> None:
+            if future.cancelled():
+                self._done(index, None, "it was not post-processed (the process is shutting down)")
+                return
+            problem = future.exception()
+            self.watch.add("postprocess", time.perf_counter() - started)
+            try:
+                self._done(index, None if problem else future.result(), f"post-processing failed on it ({problem})")
+            except Exception as error:                          # a callback's exception would vanish and the reader wait for ever
+                self._break(error)
+
+        future.add_done_callback(finished)
+
+    def _done(self, index: int, nuclei: Nuclei | None, reason: str, held: bool = True) -> None:
+        """A tile has its result; held: its maps are counted by the lane until the reader has taken its events."""
+        tile = self.plan.tiles[index]
+        with self._settling:
+            if self._cancelled:
+                return
+            if nuclei is None:
+                self._failed[index] = reason
+                self._emit(TileFailed(index, reason))
+            elif self.parameters.normalized_tiles:
+                self._emit(self._normalized(index))
+            with self.watch("settle"):
+                final = self._settler.fail(tile) if nuclei is None else self._settler.add(tile, nuclei)
+                if self._membership is not None:
+                    final = self._membership(final)
+            self._found += len(final)
+            if len(final):
+                self._emit(NucleiFound(final))
+            for settled in self._settler.take_settled():
+                self._emit(TileSettled(settled))
+            self._left -= 1
+            total = len(self.plan.tiles)
+            self._emit(Progress(total - self._left, total, self._found, self.watch.seconds["total"]))
+            if held:
+                self._emit(_RELEASE)
+            if self._left == 0:
+                self._finish()
+
+    def _normalized(self, index: int) -> NormalizedTile:
+        tile, boxed = self.plan.tiles[index], self._boxed.pop(index)
+        n, factor = self.plan.scale.n, self.plan.scale.factor
+        # whole boxed px, the same on both sides of a seam
+        left, top = (round(start * factor / n) for start in (tile.core.x, tile.core.y))
+        right, bottom = (round(end * factor / n) for end in (tile.core.x + tile.core.width, tile.core.y + tile.core.height))
+        x, y = tile.read.x // n, tile.read.y // n
+        pixels = boxed[max(0, top) - y : bottom - y, max(0, left) - x : right - x]
+        return NormalizedTile(index, max(0, left) * n, max(0, top) * n, stains.apply_table(pixels, self.table))
+
+    def _finish(self) -> None:
+        self._lane.close()
+        self.watch.add("engine", self._lane.seconds)
+        skipped = self.grid_tiles - len(self.plan.tiles)
+        removed = getattr(self._settler, "removed", 0)
+        self._emit(Finished(Summary(self._found, len(self.plan.tiles), skipped, dict(self._failed), self.watch.seconds, removed)))
+
+    def _emit(self, event) -> None:
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify()
+
+
+_RELEASE = object()
+
+
+def _grid(plan: Plan) -> int:
+    """Tiles of the whole grid."""
+    width, height = plan.model_size
+    return -(-width // plan.core) * -(-height // plan.core)
+
+
+class _Membership:
+    """Keeps nuclei whose centroid lies in a region, and says which: the deepest (smallest) of those that contain it."""
+
+    def __init__(self, regions):
+        self._regions = [shapely.make_valid(region) for region in regions]
+        self._by_depth = sorted(range(len(regions)), key=lambda i: (-self._regions[i].area, i))
+        for region in self._regions:
+            shapely.prepare(region)
+
+    def __call__(self, nuclei: Nuclei) -> Nuclei:
+        owner = np.full(len(nuclei), -1)
+        x, y = nuclei.centroids.T
+        for index in self._by_depth:
+            owner[shapely.intersects_xy(self._regions[index], x, y)] = index
+        nuclei = nuclei.take(owner >= 0)
+        if len(self._regions) > 1:
+            nuclei.columns = {**nuclei.columns, REGION: owner[owner >= 0].astype(np.float32)}
+        return nuclei
+
+
+__all__ = ["REGION", "Run", "plan_run"]
