@@ -62,17 +62,21 @@ def open_slide(path: str | Path, mpp: float | None = None, series: int | None = 
 
 
 def _source(path: Path, magic: bytes, series: int | None):
-    # imported here: each library is loaded only for its own formats
-    from hemalum.slides import from_openslide, from_pillow, from_tiff
+    # each library is imported for its own formats only: tifffile and zarr take a third of a second
+    from hemalum.slides import from_openslide
 
     if from_openslide.detects(path):
         if series:
             raise UsageError(f"{path.name} holds one slide; leave out --series {series}")
         return from_openslide.OpenSlideSource(path)
     if magic in TIFF_MAGIC:
+        from hemalum.slides import from_tiff
+
         return from_tiff.TiffSource(path, series or 0)
     if series:
         raise UsageError(f"{path.name} holds one image; leave out --series {series}")
+    from hemalum.slides import from_pillow
+
     return from_pillow.PillowSource(path)
 
 

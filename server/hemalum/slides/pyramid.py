@@ -22,7 +22,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
 from hemalum.resample import box_mean
 
@@ -50,6 +49,8 @@ def write_pyramid(
     Raises:
         OSError: the disk is full or cannot be written; nothing is left behind.  Whatever `strip` raises.
     """
+    import tifffile  # here, so that reading other formats does not wait for it
+
     path = Path(path)
     sizes = [tuple(size)]
     while max(sizes[-1]) > smallest:
