@@ -20,6 +20,7 @@ from hemalum.errors import HemalumError, RunLost
 from hemalum.events import Finished, ImageInfo, NucleiFound, Parameters, Progress, Summary, TileConsumed, TileFailed, TileSettled
 from hemalum.models import Model
 from hemalum.nuclei import Nuclei
+from hemalum.overlay import picture_of
 from hemalum.postprocess import Workers
 from hemalum.run import Run
 from hemalum.runrecord import Stopwatch, record, write_record
@@ -231,7 +232,7 @@ def segment_slide(
     stem = stem or slide.name
     return write_run(
         drive(run, slide.read, order), len(run.plan.tiles), formats, folder, stem,
-        Target(image.width, image.height, image.mpp, model.digest, image.identity, run.columns, region),
+        Target(image.width, image.height, image.mpp, model.digest, image.identity, run.columns, region, lambda: picture_of(slide)),
         run.ids, progress,
         {"image": slide.record(), "model": model_record(model), **run_record(run)}, [*slide.notices, *run.notices], run.watch,
     )  # fmt: skip

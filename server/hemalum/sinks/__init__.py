@@ -1,7 +1,7 @@
 """Outputs, written as nuclei become final: GeoJSON for QuPath, label images, tables.
 
 >>> sorted(FORMATS)
-['csv', 'geojson', 'labels']
+['csv', 'geojson', 'labels', 'overlay']
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hemalum.errors import UsageError
+from hemalum.overlay import OverlaySink
 from hemalum.sinks.base import Sink, Target
 from hemalum.sinks.csv import CsvSink
 from hemalum.sinks.geojson import GeoJsonSink
@@ -19,9 +20,10 @@ FORMATS = {
     "geojson": lambda folder, stem, target: GeoJsonSink(folder / f"{stem}.geojson", target),
     "labels": lambda folder, stem, target: LabelSink(folder / stem, target),
     "csv": lambda folder, stem, target: CsvSink(folder / f"{stem}.csv", target),
+    "overlay": lambda folder, stem, target: OverlaySink(folder / f"{stem}.overlay.png", target),
 }
 
-__all__ = ["FORMATS", "CsvSink", "GeoJsonSink", "LabelSink", "Sink", "Target", "open_sinks", "parse_formats"]
+__all__ = ["FORMATS", "CsvSink", "GeoJsonSink", "LabelSink", "OverlaySink", "Sink", "Target", "open_sinks", "parse_formats"]
 
 
 def parse_formats(text: str) -> list[str]:

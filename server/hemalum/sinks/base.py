@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ class Target:
         region: x, y, width, height in level-0 px that label images cover; None = the whole image.
         model, identity: what nucleus ids derive from.
         columns: names of the measurements every write brings.
+        picture: gives the picture an overlay is drawn on (uint8 h×w×3) and its downsample.
     """
 
     width: int
@@ -43,6 +44,7 @@ class Target:
     identity: str
     columns: tuple[str, ...] = ()
     region: tuple[int, int, int, int] | None = None
+    picture: Callable | None = None
 
 
 class Sink(Protocol):

@@ -1,0 +1,127 @@
+"""What several commands share: the output folder, regions, progress, and the way through many inputs.
+
+>>> parse_region("10,20,300,400")
+(10, 20, 300, 400)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from hemalum.errors import HemalumError, NotWritable, PartlyFailed, RunLost, UsageError
+
+
+@contextmanager
+def output_folder(path: str | Path) -> Iterator[Path]:
+    """The folder, made if it is not there, and removed again if nothing was written; `NotWritable` unless a file can be made in it."""
+    folder = Path(path)
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".hemalum-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from None
+    try:
+        yield folder
+    finally:
+        for made in missing:
+            try:
+                made.rmdir()
+            except OSError:
+                break                                           # it holds results
+
+
+def parse_region(text: str | None) -> tuple[int, int, int, int] | None:
+    """`X,Y,W,H` in level-0 px; `UsageError` where it is not four whole numbers with a positive size."""
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"region {text!r} is not X,Y,W,H; give four whole numbers of full-resolution pixels, such as 1000,2000,512,512") from None
+    if width < 1 or height < 1:
+        raise UsageError(f"region {text!r} is empty; width and height must be at least 1")
+    return x, y, width, height
+
+
+def clipped(region: tuple[int, int, int, int], size: tuple[int, int], notices: list[str]) -> tuple[int, int, int, int]:
+    """The part of a region inside the image, with a notice where that is less; `RegionOutside` where there is none.
+
+    >>> said = []
+    >>> clipped((-5, 0, 10, 10), (100, 100), said), len(said)
+    ((0, 0, 5, 10), 1)
+    """
+    from hemalum.errors import RegionOutside
+
+    x, y, width, height = region
+    left, top = max(0, x), max(0, y)
+    right, bottom = min(size[0], x + width), min(size[1], y + height)
+    if right <= left or bottom <= top:
+        raise RegionOutside(f"the region {x},{y},{width},{height} lies outside the image of {size[0]}×{size[1]} px; give one inside it")
+    inside = left, top, right - left, bottom - top
+    if inside != region:
+        notices.append("the region reaches beyond the image; it is clipped to {},{},{},{}".format(*inside))
+    return inside
+
+
+def through(paths: list[Path], work: Callable[[Path], bool], noun: str = "inputs") -> None:
+    """Call `work` on every input; it returns True when the input is done completely, False when in part.
+
+    Raises:
+        RunLost: at once.
+        HemalumError: of the only input there is.
+        UsageError: none of several could be used.
+        PartlyFailed: some failed, or were done in part.
+    """
+    failed, partly = [], 0
+    for path in paths:
+        try:
+            partly += not work(path)
+        except RunLost:
+            raise
+        except HemalumError as error:
+            if len(paths) == 1:
+                raise
+            failed.append(error)
+            click.echo(f"hemalum: {error}", err=True)
+    if failed and len(failed) == len(paths):
+        raise UsageError(f"none of the {len(paths)} {noun} could be used; the reasons are above")
+    if failed or partly:
+        raise PartlyFailed(f"{len(failed)} of {len(paths)} {noun} failed, {partly} more in part; the rest is done")
+
+
+@contextmanager
+def shown_progress(name: str, quiet: bool) -> Iterator[Callable]:
+    """Gives a function that takes `Progress` events: a bar with the time left on a terminal, else a plain line every few seconds."""
+    if quiet:
+        yield lambda event: None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tiles · {task.fields[nuclei]} nuclei ·"), TimeRemainingColumn()
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(name, total=None, nuclei=0)
+            yield lambda event: bar.update(task, completed=event.done, total=event.total, nuclei=event.nuclei)
+        return
+    last = time.monotonic()
+
+    def line(event) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 5 or event.done == event.total:
+            last = now
+            left = event.seconds / max(1, event.done) * (event.total - event.done)
+            click.echo(f"{name}: {event.done}/{event.total} tiles, {event.nuclei} nuclei, {left:.0f} s left", err=True)
+
+    yield line

@@ -1,0 +1,103 @@
+"""`hemalum segment`: the nuclei of slides or images, in this process or by a server."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(), help="Folder for the results; made if it is not there.")
+@click.option("--model", "model_id", default="nuclei", show_default=True, metavar="ID", help="Which model; see `hemalum models list`.")
+@click.option("--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated.")
+@click.option("--mpp", metavar="F", help="µm per pixel of the inputs, 0.05 to 4; overrides what the files say.")
+@click.option("--format", "formats", default="geojson", show_default=True, metavar="LIST", help="Of geojson, labels, csv, overlay; comma between.")
+@click.option("--region", metavar="X,Y,W,H", help="Only this rectangle, in full-resolution pixels.")
+@click.option("--stain", default="macenko", show_default=True, metavar="NAME", help="How stains are told apart for the measurements: macenko, vahadane, none.")
+@click.option("--foreground", type=float, help="Probability from which a pixel is nucleus; the model's own by default.")
+@click.option("--marker", type=float, help="Height of the distance map from which a nucleus grows; the model's own by default.")
+@click.option("--min-area", type=float, metavar="µm²", help="Smaller nuclei are dropped; the model's own by default.")
+@click.option("--all-tiles", is_flag=True, help="Look at glass, too.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda.")
+@click.option("--threads", type=click.IntRange(1, 256), help="CPU threads of the network; all cores by default.")
+@click.option("--precision", default="auto", show_default=True, metavar="NAME", help="auto, fp32 or int8.")
+@click.option("--server", metavar="HOST:PORT", help="Let this server do it; the pixels are read here.")
+@click.option("--token-file", type=click.Path(), help="File with the server's token.")
+@click.option("--ca", type=click.Path(), help="Certificate authority of the server (ca.pem), for TLS.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run records as JSON, nothing else.")
+def segment(
+    inputs, output, model_id, folders, mpp, formats, region, stain, foreground, marker, min_area, all_tiles, device, threads, precision,
+    server, token_file, ca, as_json,
+):  # fmt: skip
+    """Find the nuclei of slides or images.
+
+    Each INPUT is an image, a slide, or a folder of them.  Writes DIR/<name>.geojson for QuPath (and what --format names) and
+    DIR/<name>.run.json.  Coordinates are full-resolution pixels.  For research use only.
+    """
+    import json
+    from contextlib import ExitStack
+    from dataclasses import replace
+
+    import shapely
+
+    from hemalum.cli.common import clipped, output_folder, parse_region, shown_progress, through
+    from hemalum.errors import UsageError
+    from hemalum.events import Parameters, check_mpp
+    from hemalum.sinks import parse_formats
+    from hemalum.slides import images_in, open_slide
+
+    try:
+        given_mpp = None if mpp is None else check_mpp(float(mpp))
+    except ValueError:
+        raise UsageError(f"--mpp {mpp!r} is not a number; give µm per pixel, such as 0.25") from None
+    names, rectangle = parse_formats(formats), parse_region(region)
+    if precision not in ("auto", "fp32", "int8"):
+        raise UsageError(f"precision {precision!r} is not known; choose auto, fp32 or int8")
+    chosen = Parameters(foreground, marker, None, min_area, skip_glass=not all_tiles, stain=stain)
+    chosen.resolved({})
+    paths = images_in(inputs)
+    records = []
+    with ExitStack() as stack:
+        if server is None:
+            from hemalum.models import find
+            from hemalum.pipeline import Pipeline, segment_slide
+
+            model = find(model_id, folders)
+            pipeline = stack.enter_context(Pipeline(device, threads, precision))
+
+            def segmented(slide, *arguments):
+                return segment_slide(slide, model, pipeline, *arguments)
+        else:
+            from hemalum.client import Client
+
+            client = stack.enter_context(Client(server, token_file=token_file, ca=ca))
+
+            def segmented(slide, *arguments):
+                return client.segment_slide(slide, model_id, *arguments)
+
+        folder = stack.enter_context(output_folder(output))
+
+        def one(path) -> bool:
+            with open_slide(path, given_mpp) as slide:
+                slide.require_mpp()
+                inside = None
+                parameters = chosen
+                if rectangle is not None:
+                    inside = clipped(rectangle, slide.size, slide.notices)
+                    x, y, width, height = inside
+                    parameters = replace(chosen, regions=(shapely.box(x, y, x + width, y + height),))
+                with shown_progress(path.name, as_json) as progress:
+                    outcome = segmented(slide, parameters, names, folder, progress, inside)
+            records.append(outcome.record)
+            for sentence in outcome.notices:
+                click.echo(f"{path.name}: {sentence}", err=True)
+            if not as_json:
+                made = ", ".join(str(result) for result in outcome.paths)
+                click.echo(f"{path.name}: {outcome.summary.nuclei} nuclei in {outcome.record['seconds']['total']:.1f} s → {made}")
+            return not outcome.summary.failed
+
+        try:
+            through(paths, one)
+        finally:
+            if as_json:
+                click.echo(json.dumps(records, indent=1, ensure_ascii=False))

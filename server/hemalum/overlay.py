@@ -1,0 +1,68 @@
+"""A picture of the result: outlines drawn over the slide, for people to judge.
+
+>>> picture = np.full((4, 4, 3), 255, np.uint8)
+>>> square = np.array([[0, 0], [24, 0], [24, 24], [0, 24]])
+>>> drawn = draw_outlines(picture, square, np.array([0, 4]), downsample=1.0, width=1)
+>>> bool((drawn != 255).any()), bool((picture == 255).all())
+(True, True)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hemalum.nuclei import UNIT, Nuclei
+from hemalum.sinks.base import Target, whole_file
+
+COLOUR = (0, 200, 60)
+LARGEST = 4096  # px, the longest side of the picture where the slide is small enough to be read at once
+
+
+def picture_of(slide) -> tuple[np.ndarray, float]:
+    """The picture to draw on (uint8 h×w×3) and its downsample: the whole image in at most 4096 px, of a large slide the overview."""
+    from hemalum.errors import UnreadableImage
+    from hemalum.tiling import Rect
+
+    if max(slide.size) <= 4 * LARGEST:
+        n = -(-max(slide.size) // LARGEST)
+        try:
+            return slide.read(Rect(0, 0, *slide.size), n), float(n)
+        except UnreadableImage:
+            pass                                                # the overview shows what can be decoded
+    overview = slide.overview()
+    return overview, slide.size[0] / overview.shape[1]
+
+
+def draw_outlines(picture: np.ndarray, vertices: np.ndarray, offsets: np.ndarray, downsample: float, width: int = 1) -> np.ndarray:
+    """A copy of `picture` with outlines (1/8 level-0 px) drawn `width` px wide; `downsample`: level-0 px per picture px."""
+    drawn = np.ascontiguousarray(picture).copy()
+    # OpenCV puts pixel centres at whole numbers, we put pixel corners there
+    points = np.rint(vertices / downsample - UNIT / 2).astype(np.int32).reshape(-1, 1, 2)
+    rings = np.split(points, offsets[1:-1]) if len(offsets) > 1 else []
+    cv2.polylines(drawn, rings, True, COLOUR, width, cv2.LINE_AA, shift=3)
+    return drawn
+
+
+class OverlaySink:
+    """`<stem>.overlay.png`; see `hemalum.sinks.base.Sink`."""
+
+    def __init__(self, path: Path, target: Target):
+        self.paths = [Path(path)]
+        self._picture, self._downsample = target.picture()
+
+    def write(self, nuclei: Nuclei, ids: list[str]) -> None:
+        """Draw nuclei at once: nothing is kept but the picture."""
+        if len(nuclei):
+            self._picture = draw_outlines(self._picture, nuclei.vertices, nuclei.offsets, self._downsample)
+
+    def close(self) -> None:
+        """Raises `DiskFull`."""
+        encoded = cv2.imencode(".png", self._picture[..., ::-1])[1]
+        with whole_file(self.paths[0]) as file:
+            file.write(memoryview(encoded))
+
+    def abort(self) -> None:
+        pass
