@@ -73,12 +73,12 @@ class PillowSource:
         with self._lock:
             if self._pixels is None:
                 self._pixels = self._decode()
-        return self._pixels[y : y + height, x : x + width]
+        return self._pixels[y : y + height, x : x + width].copy()
 
     def _decode(self) -> np.ndarray:
         with self._image() as image:
             try:
-                pixels = np.asarray(image.convert("RGBA" if self._alpha else "RGB"))
+                pixels = np.array(image.convert("RGBA" if self._alpha else "RGB"))
             except (OSError, SyntaxError, ValueError, EOFError) as error:
                 raise UnreadableImage(f"{self._path.name} is truncated or damaged ({error}); copy or export it again") from None
         return composite(pixels, self.background) if self._alpha else pixels
