@@ -1,0 +1,73 @@
+"""What the server refuses before it costs memory or time.
+
+>>> Limits().check_image(100_000, 100_000)
+>>> Limits(runs=2).check_image(4_000_000_000, 4_000_000_000)
+Traceback (most recent call last):
+    ...
+hemalum.errors.TooMuch: an image of 4000000000×4000000000 px is too large for this server (at most 400,000,000,000 px); segment a smaller export
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hemalum.errors import ProtocolError, TooMuch, UsageError
+from hemalum.v1 import nuclei_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a server.
+
+    Attributes:
+        message_bytes: largest message; a 1024² tile read at up to twice the model's resolution takes 16 MiB raw.
+        image_pixels: width × height, level-0 px.  tiles: of a run's grid.
+        overview_side: longest side, px.
+        runs: at a time.  tiles_in_flight: most credits of a run.
+        idle_seconds: a client that neither sends what is due nor reads what is sent for so long loses its run.
+    """
+
+    message_bytes: int = 32 << 20
+    image_pixels: int = 400_000_000_000
+    overview_side: int = 2048
+    runs: int = 8
+    tiles_in_flight: int = 64
+    tiles: int = 200_000
+    idle_seconds: float = 600
+
+    def message(self) -> pb.Limits:
+        """What `GetServerInfo` tells."""
+        names = [field.name for field in pb.Limits.DESCRIPTOR.fields]
+        return pb.Limits(**{name: getattr(self, name) for name in names})
+
+    def check_image(self, width: int, height: int) -> None:
+        """Raises `TooMuch`."""
+        if width * height > self.image_pixels:
+            raise TooMuch(
+                f"an image of {width}×{height} px is too large for this server (at most {self.image_pixels:,} px); segment a smaller export"
+            )
+
+    def check_tiles(self, width: int, height: int, image_mpp: float, model_mpp: float, core: int | None) -> None:
+        """Raises `TooMuch` where the whole grid would have too many tiles, before any of them is made."""
+        step = (core or 1024) * model_mpp / image_mpp
+        tiles = max(1, width / step) * max(1, height / step)
+        if tiles > self.tiles:
+            raise TooMuch(
+                f"{width}×{height} px at {image_mpp:g} µm/px make {tiles:,.0f} tiles, more than this server takes ({self.tiles:,}); "
+                "check the resolution or choose a larger tile core"
+            )
+
+    def check_overview(self, width: int, height: int, image: tuple[int, int]) -> None:
+        """Raises `TooMuch`, or `ProtocolError` for an overview that cannot be of this image."""
+        if max(width, height) > self.overview_side:
+            raise TooMuch(f"an overview of {width}×{height} px is too large; send at most {self.overview_side} px on the longer side")
+        if width < 1 or height < 1:
+            raise ProtocolError("the overview has no pixels; send the whole image in one small picture")
+        factor = max(image) / max(width, height)
+        # stored levels are rounded up or down, so a pixel or two more or less are the same picture
+        if any(abs(side * factor - full) > 2 * factor + 0.01 * full for side, full in zip((width, height), image, strict=True)):
+            raise ProtocolError(f"an overview of {width}×{height} px cannot show an image of {image[0]}×{image[1]} px; send the whole image")
+
+    def __post_init__(self):
+        if self.runs < 1 or self.message_bytes < 1 << 20 or self.idle_seconds <= 0:
+            raise UsageError("a server needs room for one run, messages of 1 MiB, and some time to wait")

@@ -1,0 +1,177 @@
+"""The four methods of `hemalum.v1.Nuclei`; every error leaves as a status, one sentence and its class's name.
+
+>>> from hemalum.service.limits import Limits
+>>> from hemalum.service.work import Work
+>>> servicer = NucleiServicer(Work([], Limits()), [])
+>>> servicer.GetServerInfo(pb.GetServerInfoRequest(api_version=1), None).api_version
+1
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from hemalum import __version__
+from hemalum.errors import Cancelled, HemalumError, UsageError, VersionMismatch
+from hemalum.events import STAINS, ImageInfo
+from hemalum.models import DEFAULT, list_models
+from hemalum.service.folders import resolve_inside
+from hemalum.service.stream import Stream, Watchdog, slide_replies
+from hemalum.service.work import Work
+from hemalum.v1 import nuclei_pb2 as pb
+from hemalum.v1.nuclei_pb2_grpc import NucleiServicer as Base
+from hemalum.wire.api import API_VERSION, OLDEST_API_VERSION, abort, check_client_version
+from hemalum.wire.pixels import array_of, mask_of, message_of
+from hemalum.wire.values import matrix_message, matrix_of, model_message, parameters_of, stain_message, table_message
+
+log = logging.getLogger("hemalum.service")
+
+
+def _failed(context: grpc.ServicerContext, error: Exception) -> None:
+    if isinstance(error, HemalumError):
+        abort(context, error)
+    log.exception("a call failed")
+    context.abort(grpc.StatusCode.INTERNAL, f"the server failed ({type(error).__name__}: {error}); its log says more")
+
+
+def _answers(method):
+    """A method whose errors become statuses."""
+
+    @functools.wraps(method)
+    def guarded(self, request, context):
+        try:
+            return method(self, request, context)
+        except Exception as error:
+            if context is None or not context.is_active():
+                raise
+            _failed(context, error)
+
+    return guarded
+
+
+def _streams(method):
+    """The same for a method that yields replies."""
+
+    @functools.wraps(method)
+    def guarded(self, request, context):
+        try:
+            yield from method(self, request, context)
+        except Exception as error:
+            if not context.is_active():  # the client has gone: nobody to tell
+                if not isinstance(error, (HemalumError, grpc.RpcError)):
+                    log.exception("a call failed after its client had gone")
+                return
+            _failed(context, error)
+
+    return guarded
+
+
+class NucleiServicer(Base):
+    """See `nuclei.proto`.
+
+    Args:
+        work: shared state.  slides: folders from `allowed_folders`.
+    """
+
+    def __init__(self, work: Work, slides: Sequence[Path]):
+        self._work, self._slides = work, list(slides)
+
+    @_answers
+    def GetServerInfo(self, request, context):
+        work, broken = self._work, []
+        models = list_models(work.folders, broken)
+        return pb.ServerInfo(
+            api_version=API_VERSION, oldest_api_version=OLDEST_API_VERSION, server_version=__version__, ready=work.ready,
+            state=work.state, device=work.device, execution_provider=work.provider, models=map(model_message, models),
+            broken_models=broken, default_model=DEFAULT, stains=STAINS, limits=work.limits.message(),
+            slide_folders=map(str, self._slides), pid=os.getpid(), runs=work.runs,
+        )  # fmt: skip
+
+    @_streams
+    def Segment(self, request_iterator, context):
+        yield from Stream(self._work, request_iterator, context).replies()
+
+    @_streams
+    def SegmentSlide(self, request, context):
+        check_client_version(request.api_version)
+        work = self._work
+        path = resolve_inside(self._slides, request.path)
+        model = work.model(request.model)
+        parameters = parameters_of(request.parameters).resolved(model.card.thresholds)
+        with work.slot():
+            work.pipeline()
+            from hemalum.slides import open_slide
+
+            with open_slide(path, request.mpp if request.HasField("mpp") else None) as slide:
+                image = self._same(request, slide)
+                work.limits.check_image(*slide.size)
+                work.limits.check_tiles(*slide.size, image.mpp, model.card.mpp, parameters.core)
+                run = work.open_run(model, image, slide.overview(), parameters, slide.unread)
+                if not context.add_callback(run.cancel):
+                    raise Cancelled("the client has gone")
+                watchdog = Watchdog(context, work.limits.idle_seconds)
+                watchdog.run, watchdog.due = run, False
+                try:
+                    for reply in slide_replies(run, slide.read, work):
+                        watchdog.touch()
+                        watchdog.sending = True
+                        yield reply
+                        watchdog.sending = False
+                finally:
+                    watchdog.end()
+                    run.cancel()
+
+    @_answers
+    def Normalize(self, request, context):
+        check_client_version(request.api_version)
+        if request.table_size and not 2 <= request.table_size <= 129:
+            raise UsageError(f"a colour table of {request.table_size} points is not possible; ask for 2 to 129, or 0 for 33")
+        overview, mask = self._picture(request.overview, "the overview")
+        self._work.pipeline()  # its libraries are the slow part
+        from dataclasses import replace
+
+        from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
+        from hemalum.tissue import tissue_mask
+
+        method = request.stain or "macenko"
+        tissue = tissue_mask(overview)
+        stain = estimate(overview, tissue if mask is None else tissue & ~mask, method, request.overview_mpp or None)
+        if request.HasField("stain_matrix"):
+            stain = replace(stain, matrix=matrix_of(request.stain_matrix), note="")
+        reference = REFERENCE
+        if request.HasField("reference"):
+            shown, unread = self._picture(request.reference, "the reference")
+            tissue = tissue_mask(shown)
+            reference = estimate(shown, tissue if unread is None else tissue & ~unread, method)
+            if reference.note:
+                raise UsageError(f"the reference image cannot be used: {reference.note}; choose one with more tissue")
+        table = colour_table(stain, reference, request.table_size or 33)
+        return pb.NormalizeReply(
+            stain_matrix=matrix_message(stain.matrix), stain=stain_message(stain), colour_table=table_message(table, method),
+            thumbnail=message_of(apply_table(overview, table)) if request.thumbnail else None, notices=[stain.note] if stain.note else [],
+        )  # fmt: skip
+
+    def _picture(self, message: pb.Overview, what: str):
+        size = message.pixels.width, message.pixels.height
+        self._work.limits.check_overview(*size, size)
+        pixels = array_of(message.pixels, what)
+        return pixels, mask_of(message.unread, pixels.shape[:2], f"the mask of {what}") if message.unread else None
+
+    @staticmethod
+    def _same(request: pb.SegmentSlideRequest, slide) -> ImageInfo:
+        """The image, after a check that it is the one the client means."""
+        from hemalum.pipeline import image_info
+
+        image = image_info(slide)
+        given = request.width or slide.size[0], request.height or slide.size[1]
+        if given != tuple(slide.size) or request.identity not in ("", image.identity):
+            raise VersionMismatch(
+                f"the server's file of this path is another image ({slide.size[0]}×{slide.size[1]} px); send the pixels instead, or correct the path"
+            )
+        return image
