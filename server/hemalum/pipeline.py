@@ -20,11 +20,11 @@ from hemalum.errors import HemalumError, RunLost
 from hemalum.events import Finished, ImageInfo, NucleiFound, Parameters, Progress, Summary, TileConsumed, TileFailed, TileSettled
 from hemalum.models import Model
 from hemalum.nuclei import Nuclei
-from hemalum.overlay import picture_of
 from hemalum.postprocess import Workers
 from hemalum.run import Run
 from hemalum.runrecord import Stopwatch, record, write_record
 from hemalum.sinks import Sink, Target, open_sinks
+from hemalum.sinks.overlay import picture_of
 
 __all__ = ["Outcome", "Pipeline", "PlanOrder", "Run", "drive", "image_info", "segment_slide", "write_run"]
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hemalum.errors import UsageError
-from hemalum.overlay import OverlaySink
 from hemalum.sinks.base import Sink, Target
 from hemalum.sinks.csv import CsvSink
 from hemalum.sinks.geojson import GeoJsonSink
 from hemalum.sinks.labels import LabelSink
+from hemalum.sinks.overlay import OverlaySink
 
 FORMATS = {
     "geojson": lambda folder, stem, target: GeoJsonSink(folder / f"{stem}.geojson", target),
