@@ -1,0 +1,247 @@
+"""The plan of a run: which square tiles cover an image, and which stored pixels each of them needs.
+
+Frames (pixel-corner convention, x right, y down).  *Level-0 px* are the image's own; a *model px* is `n · fraction` of them.
+Both grids start at level-0 (0, 0).  A tile is a *core*, which it answers for, plus a *halo*, which it only looks at; cores
+are equal squares on one grid, so that any two runs with the same plan cut the image alike.
+
+>>> plan = plan_tiles((5000, 3000), image_mpp=0.25, model_mpp=0.5)
+>>> plan.scale, plan.core, plan.tile_shape, len(plan.tiles)
+(Scale(n=2, fraction=1.0), 1024, 1152, 6)
+>>> plan.tiles[4].core, plan.tiles[4].read
+(Rect(x=1024, y=1024, width=1024, height=1024), Rect(x=1920, y=1920, width=2304, height=1080))
+>>> [tile.index for tile in plan.neighbours(plan.tiles[0])]
+[1, 3, 4]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import shapely
+
+MARGIN_UM = 2.0  # a nucleus is also a candidate this far outside its tile's core
+SNAP = 0.03  # scanners state 0.2527 µm/px for "40x": resampling that away would cost sharpness and time
+
+
+class Rect(NamedTuple):
+    """A rectangle of whole pixels: x ≤ column < x + width, y ≤ row < y + height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Scale(NamedTuple):
+    """Model px = `n · fraction` level-0 px: a box mean over n × n, then a resampling by `fraction` (1.0: none)."""
+
+    n: int
+    fraction: float
+
+    @property
+    def factor(self) -> float:
+        """Level-0 px per model px."""
+        return self.n * self.fraction
+
+
+def scale_for(image_mpp: float, model_mpp: float) -> Scale:
+    """The way from an image's resolution to a model's (both µm/px).
+
+    `n` is the largest integer ≤ model_mpp ÷ image_mpp, at least 1; a ratio within 3 % of an integer is that integer, and then
+    `fraction` is exactly 1.  A coarser image has n = 1 and a fraction below 1 (it is enlarged).
+
+    >>> scale_for(0.2527, 0.5), scale_for(1.0, 0.5), scale_for(0.5, 0.5)
+    (Scale(n=2, fraction=1.0), Scale(n=1, fraction=0.5), Scale(n=1, fraction=1.0))
+
+    Raises:
+        ValueError: a resolution that is not a positive finite number.
+    """
+    if not all(math.isfinite(mpp) and mpp > 0 for mpp in (image_mpp, model_mpp)):
+        raise ValueError(f"resolutions must be positive numbers, not {image_mpp} and {model_mpp}")
+    ratio = model_mpp / image_mpp
+    nearest = max(1, round(ratio))
+    if abs(ratio / nearest - 1) <= SNAP:
+        return Scale(nearest, 1.0)
+    n = max(1, math.floor(ratio))
+    return Scale(n, ratio / n)
+
+
+class Tile(NamedTuple):
+    """One square of work.
+
+    Attributes:
+        index: position in `Plan.tiles`; rises with (row, col).
+        row, col: position on the grid of cores.
+        core: what the tile answers for, in *model* px; may reach beyond the image.
+        read: what a reader must deliver, in *level-0* px: core, halo and the resampling filter's support, grown to multiples
+            of n, then clipped to the image (so only the image's own right and lower edge may cut an n × n box).
+    """
+
+    index: int
+    row: int
+    col: int
+    core: Rect
+    read: Rect
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an image is cut.  Made by `plan_tiles`; two plans with equal arguments are equal.
+
+    Attributes:
+        image_size: width, height in level-0 px.
+        image_mpp, model_mpp: µm per level-0 px and per model px as asked for.
+        scale: see `Scale`.
+        core, halo: sides in model px.
+        offset: a model pixel (x, y) through which grid lines pass; (0, 0) except in tests of the seams.
+        tiles: the tiles to compute, ordered by (row, col).
+    """
+
+    image_size: tuple[int, int]
+    image_mpp: float
+    model_mpp: float
+    scale: Scale
+    core: int
+    halo: int
+    offset: tuple[int, int] = (0, 0)
+    tiles: tuple[Tile, ...] = ()
+    _at: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self):
+        self._at.update({(tile.row, tile.col): tile.index for tile in self.tiles})
+
+    @property
+    def tile_shape(self) -> int:
+        """T, the side of a tile with its halo, in model px."""
+        return self.core + 2 * self.halo
+
+    @property
+    def to_level0(self) -> float:
+        """Level-0 px per model px."""
+        return self.scale.factor
+
+    @property
+    def mpp(self) -> float:
+        """µm per model px as it really is (differs from `model_mpp` by up to 3 % where the ratio was snapped)."""
+        return self.image_mpp * self.scale.factor
+
+    @property
+    def margin(self) -> float:
+        """2 µm in model px: how far outside the core a centroid may lie."""
+        return MARGIN_UM / self.mpp
+
+    @property
+    def support(self) -> int:
+        """Reach of the resampling filter in boxed px (n × n level-0 px) on each side of a tile; 0 without resampling."""
+        return _support(self.scale)
+
+    @property
+    def model_size(self) -> tuple[int, int]:
+        """Width and height of the image in model px; a last pixel that is partly covered counts."""
+        return tuple(math.ceil(side / self.scale.factor - 1e-6) for side in self.image_size)
+
+    def neighbours(self, tile: Tile) -> list[Tile]:
+        """Every tile of the plan that touches `tile` by an edge or a corner, ordered by (row, col)."""
+        steps = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+        found = (self._at.get((tile.row + dy, tile.col + dx)) for dy, dx in steps)
+        return [self.tiles[index] for index in found if index is not None]
+
+    def bounds(self, tile: Tile, grown: float) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in level-0 px of a tile's core grown by `grown` model px on each side; not clipped."""
+        x, y, width, height = tile.core
+        factor = self.scale.factor
+        return (x - grown) * factor, (y - grown) * factor, (x + width + grown) * factor, (y + height + grown) * factor
+
+    def edge_distance(self, tile: Tile, centroids: np.ndarray) -> np.ndarray:
+        """Distance of level-0 points (N × 2) to the edge of `tile` with its halo, in model px; negative outside (float64)."""
+        left, top, right, bottom = self.bounds(tile, self.halo)
+        x, y = centroids[:, 0], centroids[:, 1]
+        return np.minimum(np.minimum(x - left, right - x), np.minimum(y - top, bottom - y)) / self.scale.factor
+
+
+def _support(scale: Scale) -> int:
+    # 2: the radius of a cubic filter, widened when it also has to suppress what the coarser grid cannot hold
+    return 0 if scale.fraction == 1 else math.ceil(2 * max(1.0, scale.fraction)) + 1
+
+
+def default_core(model_size: tuple[int, int]) -> int:
+    """256·⌈longest side ÷ 256⌉ within 256…1024: a small image is one tile, a slide gets the cheapest overhead."""
+    return min(1024, max(256, 256 * math.ceil(max(model_size) / 256)))
+
+
+def plan_tiles(
+    image_size: tuple[int, int],
+    image_mpp: float,
+    model_mpp: float,
+    core: int | None = None,
+    halo: int = 64,
+    regions: Sequence[shapely.Geometry] | None = None,
+    tissue: tuple[np.ndarray, float] | None = None,
+    offset: tuple[int, int] = (0, 0),
+) -> Plan:
+    """Cut an image into tiles.
+
+    Args:
+        image_size: width, height, level-0 px.
+        image_mpp, model_mpp: µm/px.
+        core, halo: sides in model px; `core=None` takes `default_core`.
+        regions: level-0 polygons, united; only tiles whose core + 2 µm touches them remain.  None: the whole image.
+        tissue: boolean mask (rows × columns) and its downsample (level-0 px per mask px).  Leaves out tiles in whose core *and*
+            halo it has no tissue; without effect where regions are given, since there the user has decided.
+        offset: shifts the grid (model px), for tests: the nuclei must not depend on it.
+
+    Raises:
+        ValueError: a size, core or halo that makes no tile, or a resolution that is not positive.
+    """
+    width, height = (int(side) for side in image_size)
+    if width < 1 or height < 1:
+        raise ValueError(f"an image of {width} × {height} px has nothing to cut")
+    scale = scale_for(image_mpp, model_mpp)
+    whole = Plan((width, height), image_mpp, model_mpp, scale, 1, halo)
+    core = default_core(whole.model_size) if core is None else int(core)
+    if core < 1 or halo < 0:
+        raise ValueError(f"core {core} and halo {halo} make no tile")
+    empty = Plan((width, height), image_mpp, model_mpp, scale, core, int(halo), tuple(offset))
+
+    starts = []
+    for side, shift in zip(empty.model_size, offset, strict=True):
+        first = shift % core - core if shift % core else 0
+        starts.append(range(first, side, core))
+    tiles = [
+        Tile(0, row, col, Rect(x, y, core, core), Rect(0, 0, 0, 0))
+        for row, y in enumerate(starts[1])
+        for col, x in enumerate(starts[0])
+    ]
+    if regions is not None:
+        united = shapely.union_all([shapely.make_valid(region) for region in regions])
+        boxes = shapely.box(*np.array([empty.bounds(tile, empty.margin) for tile in tiles]).T)
+        shapely.prepare(united)
+        tiles = [tile for tile, hit in zip(tiles, shapely.intersects(united, boxes), strict=True) if hit]
+    elif tissue is not None:
+        mask, downsample = tissue
+        tiles = [tile for tile in tiles if _has_tissue(mask, downsample, empty.bounds(tile, max(halo, empty.margin)))]
+    tiles = [tile._replace(index=i, read=_read(empty, tile)) for i, tile in enumerate(tiles)]
+    return Plan((width, height), image_mpp, model_mpp, scale, core, int(halo), tuple(offset), tuple(tiles))
+
+
+def _has_tissue(mask: np.ndarray, downsample: float, bounds: tuple[float, float, float, float]) -> bool:
+    left, top, right, bottom = bounds
+    rows = slice(max(0, math.floor(top / downsample)), max(0, math.ceil(bottom / downsample)))
+    cols = slice(max(0, math.floor(left / downsample)), max(0, math.ceil(right / downsample)))
+    return bool(mask[rows, cols].any())
+
+
+def _read(plan: Plan, tile: Tile) -> Rect:
+    n, support = plan.scale.n, plan.support
+    left, top, right, bottom = plan.bounds(tile, plan.halo)
+    spans = []
+    for low, high, side in ((left, right, plan.image_size[0]), (top, bottom, plan.image_size[1])):
+        low = (math.floor(low / n + 1e-9) - support) * n
+        high = (math.ceil(high / n - 1e-9) + support) * n
+        spans.append((max(0, low), min(side, high)))
+    (x0, x1), (y0, y1) = spans
+    return Rect(x0, y0, x1 - x0, y1 - y0)
