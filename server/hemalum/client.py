@@ -1,0 +1,179 @@
+"""`Client`: the Python client of a Hemalum server.
+
+Address, token and CA come from the arguments or from `HEMALUM_TOKEN`, `HEMALUM_TOKEN_FILE` and `HEMALUM_CA`.
+
+>>> with Client("localhost:50051") as client, open_slide("slide.svs") as slide:  # doctest: +SKIP
+...     print(client.info.server_version, [model.id for model in client.info.models])
+...     client.segment_slide(slide, "nuclei", Parameters(), ["geojson"], Path("out")).summary.nuclei
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import numpy as np
+
+from hemalum.connection import explain, open_channel, parse_address
+from hemalum.errors import UsageError
+from hemalum.events import Parameters, Progress
+from hemalum.remote_run import CLIENT, RemoteRun, Source
+from hemalum.v1 import nuclei_pb2 as pb
+from hemalum.v1.nuclei_pb2_grpc import NucleiStub
+from hemalum.wire.api import API_VERSION, check_server_version
+from hemalum.wire.pixels import array_of, message_of
+from hemalum.wire.values import parameters_message, stain_of, table_of
+
+__all__ = ["Client", "Normalized", "RemoteRun", "Source"]
+
+
+class Normalized(NamedTuple):
+    """`stain`: a `hemalum.stain.Stain`; `table`: uint8 S×S×S×3; `thumbnail`: uint8 h×w×3 or None; `notices`: sentences."""
+
+    stain: Any
+    table: np.ndarray
+    thumbnail: np.ndarray | None
+    notices: list[str]
+
+
+class Client:
+    """A connection to one server; a context manager.  Connects and compares versions when it is made.
+
+    Args:
+        address: HOST:PORT, forgivingly read (see `parse_address`).
+        token, token_file: what the server asks for.  ca: its certificate authority (PEM file); makes the connection TLS.
+        timeout: s for short calls.
+
+    Attributes:
+        info: the server's `ServerInfo` when the connection was made; `refresh()` asks again.
+
+    Raises:
+        UsageError: no address, a file that cannot be read.
+        ServerUnavailable: bad name, nothing listening, not gRPC, TLS; the sentence says which.
+        Unauthenticated: token missing or refused.  VersionMismatch: the server is too old or too new.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        token: str | None = None,
+        token_file: str | Path | None = None,
+        ca: str | Path | None = None,
+        timeout: float = 10,
+    ):
+        token_file = token_file or (None if token else os.environ.get("HEMALUM_TOKEN_FILE"))
+        ca = ca or os.environ.get("HEMALUM_CA")
+        if token_file:
+            token = _read(token_file, "token file").decode("ascii", "replace").strip()
+        token = token or os.environ.get("HEMALUM_TOKEN")
+        self.endpoint = parse_address(address, True if ca else None)
+        self._ca = _read(ca, "CA file") if ca and self.endpoint.tls else None
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._timeout = timeout
+        self._channel = open_channel(self.endpoint, self._ca)
+        self._stub = NucleiStub(self._channel)
+        try:
+            self.info = self.refresh()
+            check_server_version(self.info.api_version, self.info.oldest_api_version, self.info.server_version)
+        except BaseException:
+            self.close()
+            raise
+
+    def refresh(self) -> pb.ServerInfo:
+        """Ask the server what it is and can do now."""
+        return self._short(self._stub.GetServerInfo, pb.GetServerInfoRequest(api_version=API_VERSION, client=CLIENT))
+
+    def run(self, slide, model: str = "", parameters: Parameters | None = None, order=range, encoding: str = "RGB") -> RemoteRun:
+        """Open a run on a slide that is read here; raises what the server refused, `UnknownResolution`."""
+        from hemalum.pipeline import image_info
+
+        image = image_info(slide)
+        return self.run_source(Source(image, slide.overview(), slide.read, slide.unread, order, encoding), model, parameters)
+
+    def run_source(self, source: Source, model: str = "", parameters: Parameters | None = None) -> RemoteRun:
+        """The same for pixels from anywhere."""
+
+        def call(requests):
+            return self._stub.Segment(requests, metadata=self._metadata)
+
+        return RemoteRun(call, source, model, parameters or Parameters(), self.info.limits.message_bytes, self._explain)
+
+    def run_there(self, path: str, model: str = "", parameters: Parameters | None = None, mpp: float | None = None) -> RemoteRun:
+        """Open a run on a slide that the server reads itself; `path` as the server sees it."""
+        parameters = parameters or Parameters()
+        request = pb.SegmentSlideRequest(
+            api_version=API_VERSION, client=CLIENT, model=model, path=path, mpp=mpp, parameters=parameters_message(parameters)
+        )
+        return RemoteRun(
+            lambda: self._stub.SegmentSlide(request, metadata=self._metadata),
+            None, model, parameters, self.info.limits.message_bytes, self._explain,
+        )  # fmt: skip
+
+    def segment_slide(
+        self,
+        slide,
+        model: str,
+        parameters: Parameters,
+        formats: Iterable[str],
+        folder: Path,
+        progress: Callable[[Progress], Any] = lambda event: None,
+        region: tuple[int, int, int, int] | None = None,
+        stem: str | None = None,
+    ):
+        """As `hemalum.pipeline.segment_slide`, computed by the server; returns its `Outcome`."""
+        from hemalum.pipeline import write_run
+        from hemalum.sinks import Target
+
+        run = self.run(slide, model, parameters)
+        image, info, plan = run.image, run.model, run.plan
+        parts = {
+            "image": slide.record(),
+            "model": {"id": info.id, "version": info.version, "sha256": info.sha256, "mpp": info.mpp, "licence": info.licence},
+            "server": {"address": self.endpoint.authority, "version": self.info.server_version, "api_version": self.info.api_version},
+            "run_id": run.run_id, "parameters": run.parameters.record(), "device": run.device, "stain": run.stain.record(),
+            "plan": {"box": plan.scale.n, "fraction": plan.scale.fraction, "core": plan.core, "halo": plan.halo, "tiles": len(plan.tiles)},
+        }  # fmt: skip
+        return write_run(
+            run.events(), len(plan.tiles), formats, folder, stem or slide.name,
+            Target(image.width, image.height, image.mpp, info.sha256, image.identity, run.columns, region),
+            run.ids, progress, parts, [*slide.notices, *run.notices], run.watch,
+        )  # fmt: skip
+
+    def normalize(self, overview: np.ndarray, stain: str = "macenko", size: int = 33, thumbnail: bool = True, mpp: float = 0) -> Normalized:
+        """Stain, colour table and normalized picture of an overview (uint8 h×w×3); `mpp` per overview px, 0: unknown."""
+        request = pb.NormalizeRequest(
+            api_version=API_VERSION, client=CLIENT, overview=pb.Overview(pixels=message_of(overview)), stain=stain, table_size=size,
+            thumbnail=thumbnail, overview_mpp=mpp,
+        )  # fmt: skip
+        reply = self._short(self._stub.Normalize, request, 60)
+        shown = array_of(reply.thumbnail, "the normalized overview") if thumbnail else None
+        return Normalized(stain_of(reply.stain), table_of(reply.colour_table), shown, list(reply.notices))
+
+    def close(self) -> None:
+        """Close the connection; runs under way are cancelled."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _short(self, method, request, seconds: float | None = None):
+        try:
+            return method(request, timeout=seconds or self._timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: grpc.RpcError):
+        return explain(error, self.endpoint, self._ca)
+
+
+def _read(path: str | Path, what: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"the {what} {path} cannot be read ({error.strerror}); check the path") from error

@@ -1,0 +1,191 @@
+"""`RemoteRun`: a run on a server, with the attributes and events of `hemalum.run.Run`, so that everything behind takes either.
+
+A thread of gRPC asks for the next request; it reads a tile only when a credit is free, so at most `credits` tiles are in memory.
+
+>>> with Client("localhost:50051") as client, open_slide("slide.svs") as slide:  # doctest: +SKIP
+...     run = client.run(slide, "nuclei", Parameters())
+...     for event in run.events():
+...         print(event)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+import grpc
+import numpy as np
+
+from hemalum import __version__
+from hemalum.errors import Cancelled, HemalumError, ProtocolError, RunLost, TooMuch
+from hemalum.events import Finished, ImageInfo, Parameters, TileConsumed
+from hemalum.nuclei import Nuclei
+from hemalum.runrecord import Stopwatch
+from hemalum.tiling import Rect
+from hemalum.v1 import nuclei_pb2 as pb
+from hemalum.wire.api import API_VERSION, error_of
+from hemalum.wire.events import event_of
+from hemalum.wire.pixels import message_of
+from hemalum.wire.values import image_message, image_of, parameters_message, parameters_of, plan_of, stain_of, table_of
+
+CLIENT = f"hemalum {__version__} (Python)"
+
+
+class Source:
+    """What a client reads the pixels from.
+
+    Args:
+        image: with its identity.  overview: uint8 h×w×3.  unread: bool h×w or None.
+        read: gives the box-meaned pixels of (level-0 rectangle, n); a `HemalumError` fails the tile only.
+        order: tile indices from the number of tiles; plan order by default.
+        encoding: "RGB", or "PNG" for slow links.
+    """
+
+    def __init__(
+        self,
+        image: ImageInfo,
+        overview: np.ndarray,
+        read: Callable[[Rect, int], np.ndarray],
+        unread: np.ndarray | None = None,
+        order: Callable[[int], Iterable[int]] = range,
+        encoding: str = "RGB",
+    ):
+        self.image, self.overview, self.read, self.unread, self.order, self.encoding = image, overview, read, unread, order, encoding
+
+
+class RemoteRun:
+    """A run on a server; opened when it is made.
+
+    Args:
+        call: starts the stream from an iterator of requests (`stub.Segment` with its metadata), or from nothing where the server reads.
+        source: the pixels, or None where the server reads the slide.
+        model, parameters: what to do.
+        limit: largest message of the server, bytes.
+        explain: turns a failed opening into the error to raise.
+
+    Attributes:
+        run_id, image, parameters, plan, stain, table, columns, credits, notices, device: as of `Run`; `model`: a `ModelInfo` message.
+
+    Raises:
+        HemalumError: what the server refused; nothing was computed.
+    """
+
+    def __init__(
+        self,
+        call: Callable,
+        source: Source | None,
+        model: str,
+        parameters: Parameters,
+        limit: int,
+        explain: Callable[[grpc.RpcError], HemalumError],
+    ):
+        self.watch = Stopwatch()
+        self._source, self._limit = source, limit
+        self._stop, self._asked, self._opened = threading.Event(), threading.Event(), threading.Event()
+        self._broken: BaseException | None = None
+        self._credits = threading.Semaphore(0)
+        self._opening = pb.Open(api_version=API_VERSION, client=CLIENT, model=model, parameters=parameters_message(parameters))
+        if source is not None:
+            self._opening.image.CopyFrom(image_message(source.image))
+        self._call = call(self._requests()) if source is not None else call()
+        try:
+            opened = self._handshake()
+        except grpc.RpcError as error:
+            self.cancel()
+            raise self._broken or explain(error) from error
+        except BaseException:
+            self.cancel()
+            raise
+        self.run_id, self.model, self.device = opened.run_id, opened.model, opened.device
+        self.image, self.parameters, self.plan = image_of(opened.image), parameters_of(opened.parameters), plan_of(opened)
+        self.stain, self.table = stain_of(opened.stain), table_of(opened.colour_table)
+        self.columns, self.notices, self.credits = tuple(opened.measurements), list(opened.notices), opened.credits
+        self.estimate_seconds, self.grid_tiles = opened.estimate_seconds, opened.grid_tiles
+        self._credits = threading.Semaphore(self.credits)
+        self._opened.set()
+
+    def events(self) -> Iterator:
+        """Everything that happens, until `Finished`.  One reader; closing the iterator cancels the run.
+
+        Raises:
+            RunLost: the server or the connection was lost, or it ended the run.
+            Cancelled: `cancel` was called.
+        """
+        finished = False
+        try:
+            for reply in self._call:
+                event = event_of(reply)
+                if event is None:
+                    continue
+                if isinstance(event, TileConsumed):
+                    self._credits.release()
+                finished = isinstance(event, Finished)
+                yield event
+            if not finished:
+                raise RunLost("the server ended the run without a summary; run it again")
+        except grpc.RpcError as error:
+            raise self._broken or self._lost(error) from error
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Stop within a tile.  Thread-safe, may be repeated."""
+        self._stop.set()
+        self._asked.set()
+        self._opened.set()
+        self._call.cancel()
+
+    def ids(self, nuclei: Nuclei) -> list[str]:
+        """The stable ids of nuclei of this run."""
+        return nuclei.ids(self.model.sha256, self.image.identity)
+
+    def _handshake(self) -> pb.Opened:
+        for reply in self._call:
+            kind = reply.WhichOneof("message")
+            if kind == "overview_request":
+                self._asked.set()
+            elif kind == "opened":
+                return reply.opened
+            else:
+                raise ProtocolError(f"the server sent {kind!r} before the run was open; update server and client to the same version")
+        raise RunLost("the server ended the run before it was open; run it again")
+
+    def _requests(self) -> Iterator[pb.SegmentRequest]:
+        try:
+            yield pb.SegmentRequest(open=self._opening)
+            self._asked.wait()
+            if self._stop.is_set():
+                return
+            unread = self._source.unread
+            bits = np.packbits(unread).tobytes() if unread is not None else b""
+            yield pb.SegmentRequest(overview=pb.Overview(pixels=message_of(self._source.overview, self._source.encoding), unread=bits))
+            self._opened.wait()
+            for index in self._source.order(len(self.plan.tiles) if not self._stop.is_set() else 0):
+                while not self._credits.acquire(timeout=0.5):
+                    if self._stop.is_set():
+                        return
+                if self._stop.is_set():
+                    return
+                yield self._tile(index)
+        except BaseException as error:  # gRPC would only say "Exception iterating requests!"
+            self._broken = self._broken or error
+            self.cancel()
+
+    def _tile(self, index: int) -> pb.SegmentRequest:
+        try:
+            with self.watch("read"):
+                pixels = self._source.read(self.plan.tiles[index].read, self.plan.scale.n)
+        except HemalumError as error:
+            self._credits.release()
+            return pb.SegmentRequest(failed=pb.TileFailed(index=index, reason=str(error)))
+        request = pb.SegmentRequest(tile=pb.Tile(index=index, pixels=message_of(pixels, self._source.encoding)))
+        if (size := request.ByteSize()) > self._limit:
+            raise TooMuch(f"tile {index} has {size >> 20} MiB, and the server takes {self._limit >> 20} at a time; choose a smaller tile core")
+        return request
+
+    def _lost(self, error: grpc.RpcError) -> HemalumError:
+        if (named := error_of(error, started=True)) is not None:
+            return named
+        if error.code() == grpc.StatusCode.CANCELLED and self._stop.is_set():
+            return Cancelled("the run was cancelled")
+        return RunLost(f"the server was lost in mid-run ({error.code().name}: {error.details()}); start it and run again")
