@@ -1,0 +1,69 @@
+package qupath.ext.hemalum
+
+import groovy.transform.CompileStatic
+import hemalum.client.Endpoint
+import hemalum.client.Installer
+import hemalum.client.LocalServer
+import hemalum.client.NucleiClient
+import hemalum.client.ServiceException
+import java.nio.file.Path
+import org.slf4j.Logger
+import org.slf4j.LoggerFactory
+
+/** Connections to the server of the preferences, to one that a script names, or to a local one that is started when needed. */
+@CompileStatic
+final class Connections {
+
+    private static final Logger logger = LoggerFactory.getLogger(Connections)
+    private static final int START_SECONDS = 90
+    private static LocalServer local
+
+    private Connections() {}
+
+    /** What the server's log calls us. */
+    static String clientName() {
+        'QuPath extension ' + (Connections.package?.implementationVersion ?: 'development')
+    }
+
+    /**
+     * A connection, to be closed by the caller. Takes time: never call it on the user interface's thread.
+     *
+     * @param settings whose server, token and authority count where given
+     * @throws ServiceException with a sentence for the user
+     */
+    static NucleiClient open(Settings settings) {
+        String address = settings.server ?: Preferences.serverAddress.get()
+        if (address?.trim()) {
+            String token = settings.token ?: Preferences.token()
+            String authority = settings.authority ?: Preferences.authorityFile.get()
+            return NucleiClient.connect(Endpoint.parse(address), token, authority?.trim() ? Path.of(authority.trim()) : null, clientName())
+        }
+        LocalServer server = startLocal()
+        NucleiClient.connect(server.endpoint(), server.token(), null, clientName())
+    }
+
+    /** Whether {@link #open} would start or use a server on this computer. */
+    static boolean isLocal(Settings settings) {
+        !(settings.server ?: Preferences.serverAddress.get())?.trim()
+    }
+
+    /** The interpreter that the local server runs in. */
+    static Path python() {
+        Installer.python(Path.of(Preferences.environment.get()))
+    }
+
+    /** The local server, started if it does not run. */
+    static synchronized LocalServer startLocal() {
+        if (local == null || !local.isAlive()) {
+            logger.info('Starting a local Hemalum server in {}', Preferences.environment.get())
+            local = LocalServer.start(python(), [], START_SECONDS) { String line -> logger.debug('server: {}', line) }
+        }
+        local
+    }
+
+    /** Ends the local server if there is one. */
+    static synchronized void stopLocal() {
+        local?.close()
+        local = null
+    }
+}

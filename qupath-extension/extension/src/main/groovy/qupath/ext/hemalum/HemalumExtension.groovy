@@ -1,0 +1,66 @@
+package qupath.ext.hemalum
+
+import groovy.transform.CompileStatic
+import javafx.scene.control.Button
+import javafx.scene.control.Menu
+import javafx.scene.control.MenuItem
+import javafx.scene.control.SeparatorMenuItem
+import javafx.scene.control.Tooltip
+import javafx.scene.input.KeyCombination
+import qupath.lib.common.Version
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.extensions.QuPathExtension
+
+/** What QuPath loads: the menu <i>Extensions › Hemalum</i> and a button in the toolbar. */
+@CompileStatic
+final class HemalumExtension implements QuPathExtension {
+
+    private boolean installed
+
+    @Override
+    void installExtension(QuPathGUI qupath) {
+        if (installed)
+            return
+        installed = true
+        def segment = new SegmentCommand(qupath)
+        Menu menu = qupath.getMenu(Strings.get('menu'), true)
+        menu.items.addAll(
+                item('menu.segment', 'shortcut+alt+N') { segment.ask() },
+                item('menu.again', 'shortcut+alt+shift+N') { segment.again() },
+                item('menu.restore', null) { segment.restore() },
+                new SeparatorMenuItem(),
+                item('menu.connection', null) { new ConnectionDialog(qupath).show(null) },
+                item('menu.install', null) { new InstallDialog(qupath).show() })
+        def button = new Button(Strings.get('button'))
+        button.tooltip = new Tooltip(Strings.get('button.tip'))
+        button.onAction = { segment.again() }
+        qupath.toolBar?.items?.add(button)
+        Runtime.runtime.addShutdownHook(new Thread({ Connections.stopLocal() }, 'hemalum-shutdown'))
+    }
+
+    // present in QuPath 0.7 only, so without @Override
+    void installHeadless() {}
+
+    @Override
+    String getName() {
+        'Hemalum'
+    }
+
+    @Override
+    String getDescription() {
+        Strings.get('description')
+    }
+
+    @Override
+    Version getQuPathVersion() {
+        Version.parse('0.6.0')
+    }
+
+    private static MenuItem item(String text, String keys, Runnable action) {
+        def item = new MenuItem(Strings.get(text))
+        item.onAction = { action.run() }
+        if (keys != null)
+            item.accelerator = KeyCombination.valueOf(keys)
+        item
+    }
+}

@@ -1,0 +1,174 @@
+package qupath.ext.hemalum
+
+import groovy.transform.CompileStatic
+import hemalum.client.RunControl
+import hemalum.client.ServiceException
+import java.awt.image.BufferedImage
+import javafx.application.Platform
+import org.slf4j.Logger
+import org.slf4j.LoggerFactory
+import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.viewer.QuPathViewer
+import qupath.lib.images.ImageData
+import qupath.lib.objects.PathObject
+import qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep
+
+/** What a click on <i>Segment nuclei</i> does. Its methods are called on the user interface's thread, the work is not done there. */
+@CompileStatic
+final class SegmentCommand {
+
+    private static final Logger logger = LoggerFactory.getLogger(SegmentCommand)
+
+    private final QuPathGUI qupath
+    private volatile RunControl running
+    private Nuclei.Replaced last
+    /** µm per pixel that the user gave for images that state none; by path, for this session. */
+    private final Map<String, Double> pixelSizes = [:]
+
+    SegmentCommand(QuPathGUI qupath) {
+        this.qupath = qupath
+    }
+
+    /** Asks for settings, then runs. */
+    void ask() {
+        if (ready())
+            new SegmentDialog(qupath).show { Settings settings, Where where -> start(settings, where) }
+    }
+
+    /** Runs with the last settings; asks the first time. */
+    void again() {
+        if (Preferences.askAgain.get())
+            ask()
+        else if (ready())
+            start(Preferences.settings(), Preferences.lastWhere())
+    }
+
+    /** Brings back what the last run replaced. */
+    void restore() {
+        if (last == null || qupath.imageData?.hierarchy?.is(last.hierarchy) != true) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.nothing.to.restore'))
+            return
+        }
+        last = Nuclei.restore(last, this)
+        Dialogs.showInfoNotification(Strings.get('title'), Strings.get('restored'))
+    }
+
+    /** Ends the run that is under way, if there is one. */
+    void cancel() {
+        running?.cancel()
+    }
+
+    private boolean ready() {
+        if (running != null)
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.running'))
+        else if (qupath.imageData == null)
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.no.image'))
+        else
+            return true
+        false
+    }
+
+    private void start(Settings settings, Where where) {
+        ImageData<BufferedImage> imageData = qupath.imageData
+        QuPathViewer viewer = qupath.viewer
+        List<PathObject> parents = where.parents(imageData, viewer)
+        if (parents.isEmpty()) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get(where == Where.CORES ? 'error.no.cores' : 'error.nothing.selected'))
+            return
+        }
+        if (!pixelSizeKnown(imageData, settings) || !stainAccepted(imageData))
+            return
+        def control = new RunControl()
+        running = control
+        def window = new RunWindow(qupath.stage, viewer, imageData, control)
+        double[] centre = [viewer.centerPixelX, viewer.centerPixelY] as double[]
+        def thread = new Thread({ work(imageData, settings, where, parents, control, window, centre) }, 'hemalum-run')
+        thread.daemon = true
+        thread.start()
+    }
+
+    private void work(ImageData<BufferedImage> imageData, Settings settings, Where where, List<PathObject> parents, RunControl control,
+                      RunWindow window, double[] centre) {
+        Segmenter.Result result = null
+        Throwable failure = null
+        try {
+            result = new Segmenter(settings).run(imageData, parents, window, control, centre)
+            record(imageData, settings, where, parents, result)
+        } catch (Throwable e) {
+            failure = e
+        } finally {
+            running = null
+            Platform.runLater {
+                window.close()
+                if (result != null) {
+                    last = result.replaced
+                    say(result)
+                } else {
+                    tell(failure)
+                }
+            }
+        }
+    }
+
+    private static void record(ImageData<BufferedImage> imageData, Settings settings, Where where, List<PathObject> parents, Segmenter.Result result) {
+        def used = settings.copy()
+        // the model by name: another server may have another default
+        used.model = result.plan.model().id()
+        Map<String, Object> parameters = [model: "${used.model} ${result.plan.model().version()}".toString(), sha256: result.plan.model().sha256(),
+                where: where.name(), probability: result.plan.foreground(), stain: result.plan.stain(),
+                stainMatrix: result.plan.stainMatrix().toList().toString(), device: result.plan.device(), nuclei: result.nuclei,
+                failedTiles: result.summary.failed().size()] as Map<String, Object>
+        imageData.historyWorkflow.addStep(new DefaultScriptableWorkflowStep(Strings.get('step'), parameters, where.script(imageData, parents, used)))
+    }
+
+    private static void say(Segmenter.Result result) {
+        def summary = result.summary
+        if (summary.complete())
+            Dialogs.showInfoNotification(Strings.get('title'), Strings.get('done', result.nuclei))
+        else if (summary.failed().isEmpty())
+            Dialogs.showWarningNotification(Strings.get('title'), Strings.get('done.stopped', result.nuclei))
+        else
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('done.partly', result.nuclei, summary.failed().size(), summary.tiles(),
+                    summary.failed().values().first()))
+    }
+
+    /** Shows a failure as a sentence; a cancel needs none. */
+    static void tell(Throwable failure) {
+        logger.debug('Hemalum failed', failure)
+        if (failure instanceof ServiceException) {
+            if (((ServiceException) failure).kind() == ServiceException.Kind.CANCELLED)
+                Dialogs.showInfoNotification(Strings.get('title'), Strings.get('cancelled'))
+            else
+                Dialogs.showErrorMessage(Strings.get('title'), failure.message)
+        } else {
+            logger.error('Hemalum failed', failure)
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.unexpected', failure.toString()))
+        }
+    }
+
+    private boolean pixelSizeKnown(ImageData<BufferedImage> imageData, Settings settings) {
+        if (settings.pixelSize != null || imageData.server.pixelCalibration.hasPixelSizeMicrons())
+            return true
+        String path = imageData.server.path
+        Double given = pixelSizes[path] ?: Dialogs.showInputDialog(Strings.get('title'), Strings.get('ask.pixel.size'), (Double) 0.5d)
+        if (given == null)
+            return false
+        if (!(given >= 0.05d && given <= 4.0d)) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.pixel.size', given))
+            return false
+        }
+        pixelSizes[path] = given
+        settings.pixelSize = given
+        true
+    }
+
+    private static boolean stainAccepted(ImageData<BufferedImage> imageData) {
+        if (!imageData.server.isRGB()) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.not.rgb'))
+            return false
+        }
+        imageData.imageType == ImageData.ImageType.BRIGHTFIELD_H_E || imageData.imageType == ImageData.ImageType.UNSET ||
+                Dialogs.showYesNoDialog(Strings.get('title'), Strings.get('ask.not.he', imageData.imageType.toString()))
+    }
+}

@@ -1,0 +1,64 @@
+package qupath.ext.hemalum
+
+import groovy.transform.CompileStatic
+import hemalum.client.BoxMean
+import hemalum.client.BoxSums
+import hemalum.client.TileSource
+import java.awt.image.BufferedImage
+import qupath.lib.images.servers.ImageServer
+import qupath.lib.images.servers.TileRequest
+import qupath.lib.regions.ImagePlane
+import qupath.lib.regions.RegionRequest
+
+/** Reads the pixels of a run through QuPath: stored pixels only, so that they equal those of any other reader. */
+@CompileStatic
+final class SlideTiles implements TileSource {
+
+    private final ImageServer<BufferedImage> server
+    private final ImagePlane plane
+
+    /** @param server an RGB image */
+    SlideTiles(ImageServer<BufferedImage> server, ImagePlane plane) {
+        this.server = server
+        this.plane = plane
+    }
+
+    @Override
+    TileSource.Pixels overview(int maxSide) throws IOException {
+        int level = 0
+        for (int i = 0; i < server.nResolutions(); i++) {
+            def here = server.metadata.getLevel(i)
+            if (Math.max(here.width, here.height) > maxSide)
+                level = i
+        }
+        def stored = server.metadata.getLevel(level)
+        int n = Math.ceilDiv(Math.max(stored.width, stored.height), maxSide)
+        def sums = new BoxSums(stored.width, stored.height, n)
+        for (TileRequest request : server.tileRequestManager.getTileRequestsForLevel(level)) {
+            if (request.z != plane.z || request.t != plane.t)
+                continue
+            // a stored tile as it is: asking for the whole level at once may interpolate
+            BufferedImage image = server.readRegion(request.regionRequest)
+            if (image != null)
+                sums.add(rgb(image), request.tileX, request.tileY, image.width, image.height)
+            if (Thread.currentThread().interrupted)
+                throw new IOException(Strings.get('error.interrupted'))
+        }
+        sums.mean()
+    }
+
+    @Override
+    TileSource.Pixels tile(int x, int y, int width, int height, int n) throws IOException {
+        // of level 0, with this server's own path: QuPath up to 0.7 returns wrong pixels for another's
+        BufferedImage image = server.readRegion(RegionRequest.createInstance(server.path, 1.0d, x, y, width, height, plane))
+        if (image == null)
+            throw new IOException(Strings.get('error.no.pixels', x, y))
+        if (image.width != width || image.height != height)
+            throw new IOException(Strings.get('error.wrong.size', image.width, image.height, width, height))
+        new TileSource.Pixels(Math.ceilDiv(width, n), Math.ceilDiv(height, n), BoxMean.of(rgb(image), width, height, n))
+    }
+
+    private static int[] rgb(BufferedImage image) {
+        image.getRGB(0, 0, image.width, image.height, null, 0, image.width)
+    }
+}

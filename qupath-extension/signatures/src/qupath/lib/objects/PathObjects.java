@@ -1,0 +1,16 @@
+package qupath.lib.objects;
+
+import qupath.lib.objects.classes.PathClass;
+import qupath.lib.roi.interfaces.ROI;
+
+/** Signatures only: what the extension calls. */
+public class PathObjects {
+    public static PathObject createAnnotationObject(ROI a) {
+        throw new UnsupportedOperationException();
+    }
+    public static PathObject createDetectionObject(ROI a, PathClass b) {
+        throw new UnsupportedOperationException();
+    }
+
+    protected PathObjects() {}
+}

@@ -1,0 +1,10 @@
+package qupath.lib.objects;
+
+/** Signatures only: what the extension calls. */
+public class TMACoreObject extends PathROIObject {
+    public boolean isMissing() {
+        throw new UnsupportedOperationException();
+    }
+
+    protected TMACoreObject() {}
+}

@@ -1,0 +1,5 @@
+package qupath.lib.plugins.workflow;
+
+/** Signatures only: what the extension calls. */
+public interface WorkflowStep {
+}
