@@ -12,11 +12,13 @@ Frames: maps are float32 2×sT×sT; map px (0, 0) starts at model px (core.x −
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.shared_memory import SharedMemory
 
+import cv2
 import numpy as np
 import shapely
 
@@ -173,10 +175,11 @@ class Workers:
 
     def __init__(self, count: int = 1, processes: bool = False):
         self.count, self.processes = count, processes
+        self._lock, self._free, self._blocks = threading.Lock(), [], []
         if processes:                                           # spawn: a forked child would inherit gRPC's and the engine's threads
-            self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread)
         else:
-            self._pool = ThreadPoolExecutor(count, thread_name_prefix="hemalum-post")
+            self._pool = ThreadPoolExecutor(count, thread_name_prefix="hemalum-post", initializer=_one_thread)
 
     def submit(self, function, *arguments) -> Future:
         """Run a function (importable, with small arguments where processes are used)."""
@@ -186,18 +189,27 @@ class Workers:
         """`tile_nuclei` of a tile, as a future."""
         if not self.processes:
             return self._pool.submit(tile_nuclei, maps, pixels, tile, plan, settings)
-        memory = SharedMemory(create=True, size=maps.nbytes + pixels.nbytes)
+        memory = self._block(maps.nbytes + pixels.nbytes)
         np.ndarray(maps.shape, np.float32, memory.buf)[:] = maps
         np.ndarray(pixels.shape, np.uint8, memory.buf, maps.nbytes)[:] = pixels
-        small = Plan(plan.image_size, plan.image_mpp, plan.model_mpp, plan.scale, plan.core, plan.halo, plan.offset)
+        small = replace(plan, tiles=(), _at={})                 # a slide's whole plan need not travel with each tile
         future = self._pool.submit(_in_process, memory.name, maps.shape, pixels.shape, tile, small, settings)
-
-        def free(_):
-            memory.close()
-            memory.unlink()
-
-        future.add_done_callback(free)
+        future.add_done_callback(lambda _: self._give_back(memory))
         return future
+
+    def _block(self, size: int) -> SharedMemory:
+        """A block that is free again, else a new one: touching fresh memory costs as much as copying the maps."""
+        with self._lock:
+            for position, memory in enumerate(self._free):
+                if memory.size >= size:
+                    return self._free.pop(position)
+            memory = SharedMemory(create=True, size=size)
+            self._blocks.append(memory)
+            return memory
+
+    def _give_back(self, memory: SharedMemory) -> None:
+        with self._lock:
+            self._free.append(memory)
 
     def warm(self) -> None:
         """Load (or compile) the loops in every worker, so that the first tile does not wait for them."""
@@ -206,6 +218,10 @@ class Workers:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        for memory in self._blocks:
+            memory.close()
+            memory.unlink()
+        self._blocks, self._free = [], []
 
     def __enter__(self) -> Workers:
         return self
@@ -214,13 +230,20 @@ class Workers:
         self.close()
 
 
+_attached: dict[str, SharedMemory] = {}
+
+
+def _one_thread() -> None:
+    # OpenCV's own threads would fight the network for the cores, and parallel workers with each other
+    cv2.setNumThreads(1)
+
+
 def _in_process(name: str, maps_shape, pixels_shape, tile: Tile, plan: Plan, settings: Settings) -> Nuclei:
-    memory = SharedMemory(name=name)
-    try:
-        maps = np.ndarray(maps_shape, np.float32, memory.buf).copy()
-        pixels = np.ndarray(pixels_shape, np.uint8, memory.buf, maps.nbytes).copy()
-    finally:
-        memory.close()
+    if name not in _attached:
+        _attached[name] = SharedMemory(name=name)
+    memory = _attached[name]
+    maps = np.ndarray(maps_shape, np.float32, memory.buf)
+    pixels = np.ndarray(pixels_shape, np.uint8, memory.buf, maps.nbytes)
     return tile_nuclei(maps, pixels, tile, plan, settings)
 
 
