@@ -1,0 +1,117 @@
+"""Model packages: damaged ones are refused by name, installing is whole, int8 is used only where it agrees."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from hemalum import models
+from hemalum.engine import open_engine
+from hemalum.errors import DamagedModel, UnknownModel, UsageError
+
+
+@pytest.fixture
+def package(toy_models, tmp_path):
+    return shutil.copytree(toy_models / "toy", tmp_path / "toy")
+
+
+def changed(package, **values):
+    card = json.loads((package / "card.json").read_text())
+    card.update(values)
+    (package / "card.json").write_text(json.dumps(card))
+
+
+def test_unknown_keys_are_an_error_that_names_them(package):
+    changed(package, treshold=1)
+    with pytest.raises(DamagedModel, match="treshold"):
+        models.find("toy", [package.parent])
+    broken = []
+    assert "toy" not in [m.id for m in models.list_models([package.parent], broken)] and "treshold" in broken[0]
+
+
+@pytest.mark.parametrize(
+    "values, said",
+    [({"mpp": 0}, "mpp"), ({"halo": 63}, "halo"), ({"largest_nucleus_um": 90.0}, "seams"), ({"thresholds": {"foreground": 0.5}}, "marker"),
+     ({"files": {}}, "sha256"), ({"id": "No Spaces"}, "id"), ({"outputs": {"name": "maps", "channels": ["x"]}}, "channels")],
+)  # fmt: skip
+def test_cards_that_break_the_contract_are_refused(package, values, said):
+    changed(package, **values)
+    with pytest.raises(DamagedModel, match=said):
+        models.Card.read(package)
+
+
+def test_a_damaged_file_is_found(package):
+    content = bytearray((package / "model.onnx").read_bytes())
+    content[100] ^= 1
+    (package / "model.onnx").write_bytes(content)
+    model = models.find("toy", [package.parent])
+    assert "damaged" in models.check(model)[0]
+    with pytest.raises(DamagedModel, match="sha256"):
+        open_engine(model, 384, "cpu")
+    with pytest.raises(DamagedModel):
+        models.install(package)
+
+
+def test_a_model_that_computes_something_else_is_refused(package):
+    with np.load(package / "check.npz") as stored:
+        pixels, maps = stored["pixels"], stored["maps"]
+    np.savez_compressed(package / "check.npz", pixels=pixels, maps=1 - maps)
+    files = json.loads((package / "card.json").read_text())["files"]
+    changed(package, files={**files, "check.npz": hashlib.sha256((package / "check.npz").read_bytes()).hexdigest()})
+    with pytest.raises(DamagedModel, match="other maps"):
+        open_engine(models.find("toy", [package.parent]), 384, "cpu")
+
+
+def test_int8_that_disagrees_falls_back_with_a_sentence(package, toy_model):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(package / "model.onnx")
+    good = model.SerializeToString()
+    for tensor in model.graph.initializer:
+        if tensor.name == "threshold":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(0.7, np.float32), "threshold"))
+    for content, used in ((model.SerializeToString(), "fp32"), (good, "int8")):
+        (package / "model.int8.onnx").write_bytes(content)
+        files = json.loads((package / "card.json").read_text())["files"]
+        changed(package, id="toy" + used, files={**files, "model.int8.onnx": hashlib.sha256(content).hexdigest()})
+        found = models.find(str(package))
+        from hemalum.engine import onnx_engine
+
+        onnx_engine._int8_agrees.clear()
+        engine = open_engine(found, 384, "cpu", threads=1)
+        assert engine.precision == used and bool(engine.notices) == (used == "fp32")
+    pixels = np.zeros((1, 384, 384, 3), np.uint8)
+    assert (engine.maps(pixels) == open_engine(toy_model, 384, "cpu", threads=1).maps(pixels)).all()
+
+
+def test_install_and_search_order(package, toy_models, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "data"))
+    monkeypatch.setattr("hemalum.models.registry.user_folder", lambda: tmp_path / "data" / "models")
+    installed = models.install(package)
+    assert installed.folder == tmp_path / "data" / "models" / "toy" and not models.check(installed)
+    changed(package, version="2")
+    assert models.install(package).card.version == "2" and models.find("toy").card.version == "2"
+    assert models.find("toy", [toy_models]).card.version == "1"
+    monkeypatch.setenv("HEMALUM_MODELS", str(toy_models))
+    assert models.find("toy").card.version == "1"               # without a new process: folders are looked at each time
+    assert [p.name for p in (tmp_path / "data" / "models").iterdir()] == ["toy"]
+
+
+def test_what_is_not_there(toy_models, tmp_path):
+    with pytest.raises(UnknownModel, match="toy"):
+        models.find("nope", [toy_models])
+    with pytest.raises(UsageError, match="does not exist"):
+        models.find("toy", [tmp_path / "absent"])
+
+
+def test_engine_refuses_what_does_not_fit(toy_model):
+    with pytest.raises(UsageError, match="multiple of 32"):
+        open_engine(toy_model, 100, "cpu")
+    with pytest.raises(UsageError, match="device"):
+        open_engine(toy_model, 384, "tpu")
+    with pytest.raises(UsageError, match="int8"):
+        open_engine(toy_model, 384, "cpu", precision="int8")
+    with pytest.raises(ValueError, match="uint8"):
+        open_engine(toy_model, 384, "cpu").maps(np.zeros((1, 384, 384, 3), np.float32))
