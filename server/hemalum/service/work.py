@@ -27,7 +27,7 @@ import numpy as np
 
 from hemalum.errors import HemalumError, ServerUnavailable, TooMuch
 from hemalum.events import Finished, ImageInfo, Parameters
-from hemalum.models import DEFAULT, Model, find
+from hemalum.models import DEFAULT, Model, find, list_models
 from hemalum.service.limits import Limits
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Work:
 
             pipeline = Pipeline()
             self._rehearse(pipeline)
-        except HemalumError as error:  # no default model, or a damaged one: other models may still be asked for
+        except HemalumError as error:  # a damaged model: others may still be asked for
             log.warning("%s", error)
         except Exception as error:
             self._problem = error
@@ -161,7 +161,10 @@ class Work:
         """One tile through the whole way, so that the first click of a person does not pay for loading the model and machine code."""
         from hemalum.engine.base import stored_tile
 
-        model = self.model("")
+        models = {model.id: model for model in list_models(self.folders)}
+        if not models:
+            return
+        model = models.get(DEFAULT) or next(iter(models.values()))
         stored = stored_tile(model)
         pixels = np.full((256, 256, 3), 240, np.uint8) if stored is None else np.ascontiguousarray(stored[0][:SLIDE_CORE, :SLIDE_CORE])
         height, width = pixels.shape[:2]
