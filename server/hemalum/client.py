@@ -126,6 +126,7 @@ class Client:
         """As `hemalum.pipeline.segment_slide`, computed by the server; returns its `Outcome`."""
         from hemalum.pipeline import write_run
         from hemalum.sinks import Target
+        from hemalum.sinks.overlay import picture_of
 
         run = self.run(slide, model, parameters)
         image, info, plan = run.image, run.model, run.plan
@@ -138,7 +139,7 @@ class Client:
         }  # fmt: skip
         return write_run(
             run.events(), len(plan.tiles), formats, folder, stem or slide.name,
-            Target(image.width, image.height, image.mpp, info.sha256, image.identity, run.columns, region),
+            Target(image.width, image.height, image.mpp, info.sha256, image.identity, run.columns, region, lambda: picture_of(slide)),
             run.ids, progress, parts, [*slide.notices, *run.notices], run.watch,
         )  # fmt: skip
 

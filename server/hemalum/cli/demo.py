@@ -1,0 +1,108 @@
+"""`hemalum demo`: a real server and a real client on the bundled slide region."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("-o", "--output", default="demo", show_default=True, type=click.Path(), help="Folder for the results; made if it is not there.")
+@click.option("--model", "model_id", default="nuclei", show_default=True, metavar="ID", help="Which model.")
+@click.option("--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON, nothing else.")
+def demo(output, model_id, folders, as_json):
+    """Segment the bundled slide region with a server of its own, and show the result.
+
+    Writes nuclei.geojson (drag it onto the slide in QuPath), overlay.png, normalized.png and run.json.
+    """
+    import importlib.resources
+    import json
+    import os
+    import tempfile
+    from pathlib import Path
+
+    import cv2
+
+    from hemalum.cli.common import output_folder, shown_progress
+    from hemalum.client import Client
+    from hemalum.errors import NotWritable, PartlyFailed
+    from hemalum.events import Parameters
+    from hemalum.models import find
+    from hemalum.runrecord import write_record
+    from hemalum.sinks.overlay import picture_of
+    from hemalum.slides import open_slide
+    from hemalum.stain import apply_table
+
+    def say(sentence: str) -> None:
+        if not as_json:
+            click.echo(sentence)
+
+    find(model_id, folders)                                     # an unknown model is said before a server is started
+    sample = importlib.resources.files("hemalum") / "data" / "CMU-1-Small-Region.svs"
+    with output_folder(output) as folder, importlib.resources.as_file(sample) as path:
+        say("starting a server …")
+        with local_server(folders) as (port, token), Client(f"127.0.0.1:{port}", token=token) as client, open_slide(path) as slide:
+            say(f"server {client.info.server_version} answers on port {port}; segmenting {path.name}, {slide.size[0]}×{slide.size[1]} px …")
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".demo-") as scratch:
+                with shown_progress(path.name, as_json) as progress:
+                    made = client.segment_slide(slide, model_id, Parameters(interactive=True), ["geojson", "overlay"], Path(scratch), progress, stem="nuclei")
+                normalized = client.normalize(slide.overview(), mpp=slide.mpp * slide.overview_downsample)
+                shown = apply_table(picture_of(slide)[0], normalized.table)
+                names = {"nuclei.geojson": "nuclei.geojson", "nuclei.overlay.png": "overlay.png", "normalized.png": "normalized.png"}
+                if not cv2.imwrite(str(Path(scratch) / "normalized.png"), shown[..., ::-1]):
+                    raise NotWritable(f"{folder / 'normalized.png'} cannot be written; check the disk")
+                for source, target in names.items():
+                    os.replace(Path(scratch) / source, folder / target)
+        record = {**made.record, "outputs": list(names.values())}
+        write_record(folder / "run.json", record)
+        if as_json:
+            click.echo(json.dumps(record, indent=1, ensure_ascii=False))
+        say(f"{made.summary.nuclei} nuclei in {record['seconds']['total']:.1f} s")
+        for name, what in (("nuclei.geojson", "drag it onto the slide in QuPath"), ("overlay.png", "the outlines on the slide"),
+                           ("normalized.png", "the slide in the reference stain"), ("run.json", "what was done, with what")):  # fmt: skip
+            say(f"  {folder / name}: {what}")
+    if made.summary.failed:
+        raise PartlyFailed(f"{len(made.summary.failed)} tiles failed; run.json names them")
+
+
+def local_server(folders=()):
+    """A context that starts `hemalum serve --local-child` and gives its (port, token); the server ends with the context.
+
+    Raises:
+        ServerUnavailable: it did not start; the message carries its last line.
+    """
+    import json
+    import subprocess
+    import sys
+    import tempfile
+    from contextlib import contextmanager
+
+    from hemalum.errors import ServerUnavailable
+
+    @contextmanager
+    def started():
+        command = [sys.executable, "-m", "hemalum", "serve", "--local-child"]
+        for folder in folders:
+            command += ["--models", str(folder)]
+        with tempfile.TemporaryFile() as log:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            try:
+                line = process.stdout.readline()
+                try:
+                    hello = json.loads(line)
+                except ValueError:
+                    process.wait(10)
+                    log.seek(0)
+                    said = log.read().decode("utf-8", "replace").strip().splitlines() or ["nothing"]
+                    raise ServerUnavailable(f"the local server did not start (it said: {said[-1]}); see `hemalum check`") from None
+                yield hello["port"], hello["token"]
+            finally:
+                process.stdin.close()
+                process.stdout.close()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    return started()
