@@ -18,7 +18,6 @@ extension-test:             ## client, jar and loader tests; says so when it mus
 
 extension-verify: extension ## QUPATH=DIR: which members of that QuPath the jar needs and does not find
 	@test -n "$(QUPATH)" || { echo "Say which QuPath: make extension-verify QUPATH=DIR (a QuPath folder, or folders of classes and jars)"; exit 2; }
-	$(EXT_MVN) -pl checks dependency:copy-dependencies -DincludeArtifactIds=asm -DoutputDirectory=target/tools
 	"$(EXT_JDK)/bin/java" -cp "$(EXT)/checks/target/classes:$(EXT)/checks/target/tools/*" hemalum.checks.References $(EXT_JAR) $(QUPATH)
 
 qupath-test: extension      ## QUPATH=DIR: headless script and window of a real QuPath

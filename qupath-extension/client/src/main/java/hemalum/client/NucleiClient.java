@@ -67,7 +67,7 @@ public final class NucleiClient implements AutoCloseable {
                 if (authority != null)
                     tls.trustManager(authority.toFile());
             } catch (IOException e) {
-                throw new ServiceException(Kind.TLS, "The authority file " + authority + " cannot be read. Choose the server's ca.pem.", e);
+                throw new ServiceException(Kind.TLS, "The authority file " + authority + " cannot be read. Choose the server's ca.crt.", e);
             }
             credentials = tls.build();
         }
@@ -83,7 +83,7 @@ public final class NucleiClient implements AutoCloseable {
                     .maxInboundMessageSize(MAX_MESSAGE).userAgent(name.replace(' ', '-')).build();
         } catch (IllegalArgumentException e) {
             callbacks.shutdown();
-            throw new ServiceException(Kind.TLS, "The authority file " + authority + " is not a certificate. Choose the server's ca.pem.", e);
+            throw new ServiceException(Kind.TLS, "The authority file " + authority + " is not a certificate. Choose the server's ca.crt.", e);
         }
         Channel named = channel;
         if (token != null && !token.isBlank()) {

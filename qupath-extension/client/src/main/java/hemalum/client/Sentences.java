@@ -37,7 +37,7 @@ final class Sentences {
         String said = status.getDescription() == null ? "" : status.getDescription().strip();
         return switch (status.getCode()) {
             case UNAUTHENTICATED -> make(Kind.TOKEN_REFUSED, failure, "The server at %s refused the token. Copy the token again from "
-                    + "where the server was started, and enter it under Connection.", endpoint.authority());
+                    + "where the server was started, and enter it under Extensions > Hemalum > Server.", endpoint.authority());
             case PERMISSION_DENIED -> make(Kind.REFUSED, failure, "%s", sentence(said, "The server does not allow this."));
             case NOT_FOUND -> make(Kind.MODEL_MISSING, failure, "%s", sentence(said, "The server has no such model."));
             case INVALID_ARGUMENT, OUT_OF_RANGE, FAILED_PRECONDITION, ALREADY_EXISTS, ABORTED, DATA_LOSS ->
@@ -63,7 +63,7 @@ final class Sentences {
                     + "certificate, or have it made again for this name.", endpoint.host());
         if (all.contains("pkix path") || all.contains("unable to find valid certification path") || all.contains("certpathvalidator"))
             return make(Kind.UNTRUSTED_CERTIFICATE, failure, "The certificate of %s is signed by an authority that this computer does not "
-                    + "trust. Choose the server's ca.pem under Connection, or ask who runs the server for it.", at);
+                    + "trust. Choose the server's ca.crt under Extensions > Hemalum > Server, or ask who runs the server for it.", at);
         if (all.contains("unsupported or unrecognized ssl message") || all.contains("plaintext connection?"))
             return make(Kind.SERVER_IS_PLAIN, failure, "The server at %s does not encrypt. Write http:// before its address, "
                     + "or start it with --tls-cert and --tls-key.", at);

@@ -12,9 +12,9 @@ class ColourTableTest {
     private static ColourTable linear(int size, boolean swapped) {
         byte[] rgb = new byte[3 * size * size * size];
         int at = 0;
-        for (int b = 0; b < size; b++)
+        for (int r = 0; r < size; r++)
             for (int g = 0; g < size; g++)
-                for (int r = 0; r < size; r++) {
+                for (int b = 0; b < size; b++) {
                     rgb[at++] = (byte) Math.round((swapped ? b : r) * 255.0 / (size - 1));
                     rgb[at++] = (byte) Math.round(g * 255.0 / (size - 1));
                     rgb[at++] = (byte) Math.round((swapped ? r : b) * 255.0 / (size - 1));
@@ -41,12 +41,12 @@ class ColourTableTest {
     }
 
     @Test
-    void interpolatesAllThreeAxes() {
+    void goesFromTheDarkCornerToTheBrightOne() {
         byte[] rgb = new byte[24];
-        rgb[21] = rgb[22] = rgb[23] = (byte) 255; // only white is white
-        int[] half = {0x808080};
-        new ColourTable(2, rgb, "test").apply(half);
-        assertEquals((int) Math.round(255 * Math.pow(128 / 255.0, 3)), half[0] & 0xff);
+        rgb[21] = rgb[22] = rgb[23] = (byte) 255; // only white is white: the smallest channel decides
+        int[] pixels = {0x8090ff};
+        new ColourTable(2, rgb, "test").apply(pixels);
+        assertEquals(0x808080, pixels[0]);
     }
 
     @Test
