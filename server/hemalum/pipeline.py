@@ -28,6 +28,8 @@ from hemalum.sinks.overlay import picture_of
 
 __all__ = ["Outcome", "Pipeline", "PlanOrder", "Run", "drive", "image_info", "segment_slide", "write_run"]
 
+KEPT_ENGINES = 4  # one tile size each; an engine holds several hundred MB of buffers
+
 
 class Pipeline:
     """What all runs of a process share: the queue, the engines, the post-processing workers.  A context manager.
@@ -57,9 +59,11 @@ class Pipeline:
         """The engine for a model and tile size; opened once, and again when the model's file has changed."""
         key = model.digest, tile
         with self._lock:
-            if key not in self._engines:
-                self._engines[key] = open_engine(model, tile, self.device, self.threads, self.precision)
-            return self._engines[key]
+            engine = self._engines.pop(key, None) or open_engine(model, tile, self.device, self.threads, self.precision)
+            self._engines[key] = engine
+            for unused in list(self._engines)[:-KEPT_ENGINES]:  # a run that still uses one keeps it alive itself
+                del self._engines[unused]
+            return engine
 
     @property
     def workers(self) -> Workers:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -186,9 +187,9 @@ class Workers:
         return self._pool.submit(function, *arguments)
 
     def tile(self, maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, settings: Settings) -> Future:
-        """`tile_nuclei` of a tile, as a future."""
+        """A future of `tile_nuclei` of a tile and the seconds it took."""
         if not self.processes:
-            return self._pool.submit(tile_nuclei, maps, pixels, tile, plan, settings)
+            return self._pool.submit(_timed, maps, pixels, tile, plan, settings)
         memory = self._block(maps.nbytes + pixels.nbytes)
         np.ndarray(maps.shape, np.float32, memory.buf)[:] = maps
         np.ndarray(pixels.shape, np.uint8, memory.buf, maps.nbytes)[:] = pixels
@@ -238,13 +239,19 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _in_process(name: str, maps_shape, pixels_shape, tile: Tile, plan: Plan, settings: Settings) -> Nuclei:
+def _timed(*arguments) -> tuple[Nuclei, float]:
+    started = time.perf_counter()
+    nuclei = tile_nuclei(*arguments)
+    return nuclei, time.perf_counter() - started
+
+
+def _in_process(name: str, maps_shape, pixels_shape, tile: Tile, plan: Plan, settings: Settings) -> tuple[Nuclei, float]:
     if name not in _attached:
         _attached[name] = SharedMemory(name=name)
     memory = _attached[name]
     maps = np.ndarray(maps_shape, np.float32, memory.buf)
     pixels = np.ndarray(pixels_shape, np.uint8, memory.buf, maps.nbytes)
-    return tile_nuclei(maps, pixels, tile, plan, settings)
+    return _timed(maps, pixels, tile, plan, settings)
 
 
 def _warm() -> int:

@@ -10,7 +10,6 @@ See `hemalum.pipeline.segment_slide` for the loop that drives a run from a file.
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -246,16 +245,16 @@ class Run:
         except RuntimeError as closed:                          # the process is shutting down
             self._done(index, None, f"it was not post-processed ({closed})")
             return
-        started = time.perf_counter()
 
         def finished(future) -> None:
             if future.cancelled():
                 self._done(index, None, "it was not post-processed (the process is shutting down)")
                 return
             problem = future.exception()
-            self.watch.add("postprocess", time.perf_counter() - started)
+            nuclei, seconds = (None, 0.0) if problem else future.result()
+            self.watch.add("postprocess", seconds)
             try:
-                self._done(index, None if problem else future.result(), f"post-processing failed on it ({problem})")
+                self._done(index, nuclei, f"post-processing failed on it ({problem})")
             except Exception as error:                          # a callback's exception would vanish and the reader wait for ever
                 self._break(error)
 

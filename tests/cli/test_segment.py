@@ -170,3 +170,23 @@ def _timed(time):
     start = time.perf_counter()
     assert hemalum("--help").returncode == 0
     return time.perf_counter() - start
+
+
+def test_a_tile_that_cannot_be_decoded_is_named(segment, tmp_path):
+    import tifffile
+
+    from hemalum.slides import write_pyramid
+
+    rng = np.random.default_rng(1)
+    noise = rng.integers(100, 250, (1100, 1100, 3)).astype(np.uint8)
+    path = tmp_path / "torn.ome.tif"
+    write_pyramid(path, (1100, 1100), lambda y, h: noise[y : y + h], mpp=0.5)
+    with tifffile.TiffFile(path) as tiff:
+        offset, size = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(b"\0" * size)
+    done = segment(path, "--all-tiles", "--region", "0,0,1100,1100")
+    record = json.loads((tmp_path / "out" / "torn.run.json").read_text())
+    assert done.returncode == 3 and list(record["failed"]) == ["0"], done.stderr
+    json.loads((tmp_path / "out" / "torn.geojson").read_text())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+MOST_SAID = 20  # notices on the terminal
+
 
 @click.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
@@ -89,8 +91,10 @@ def segment(
                 with shown_progress(path.name, as_json) as progress:
                     outcome = segmented(slide, parameters, names, folder, progress, inside)
             records.append(outcome.record)
-            for sentence in outcome.notices:
+            for sentence in outcome.notices[:MOST_SAID]:
                 click.echo(f"{path.name}: {sentence}", err=True)
+            if len(outcome.notices) > MOST_SAID:
+                click.echo(f"{path.name}: {len(outcome.notices) - MOST_SAID} more notices are in its run.json", err=True)
             if not as_json:
                 made = ", ".join(str(result) for result in outcome.paths)
                 click.echo(f"{path.name}: {outcome.summary.nuclei} nuclei in {outcome.record['seconds']['total']:.1f} s → {made}")
