@@ -1,0 +1,76 @@
+"""Wall time through a server on loopback ÷ in process, on the bundled slide region; both warm, in turns, the median of the ratios.
+
+Prints one JSON line.
+
+    python benchmarks/server_overhead.py [--models DIR] [--model ID] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import hemalum
+from hemalum.client import Client
+from hemalum.events import NucleiFound, Parameters
+from hemalum.models import find
+from hemalum.pipeline import Pipeline, drive, image_info
+from hemalum.slides import open_slide
+
+SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
+
+
+def timed(start) -> tuple[float, list[str]]:
+    """Seconds from an open slide to the last event, and the sorted ids of the nuclei; `start(slide)` gives a run and its events."""
+    with open_slide(SLIDE) as slide:
+        began = time.perf_counter()
+        run, events = start(slide)
+        names = [name for event in events if isinstance(event, NucleiFound) for name in run.ids(event.nuclei)]
+        return time.perf_counter() - began, sorted(names)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", action="append", default=[])
+    parser.add_argument("--model", default="nuclei")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    command = [sys.executable, "-m", "hemalum", "serve", "--local-child"]
+    for folder in arguments.models:
+        command += ["--models", folder]
+    model, parameters = find(arguments.model, arguments.models), Parameters()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        hello = json.loads(child.stdout.readline())
+        with Pipeline() as pipeline, Client(f"127.0.0.1:{hello['port']}", token=hello["token"]) as client:
+
+            def here(slide):
+                run = pipeline.run(model, image_info(slide), slide.overview(), parameters, slide.unread)
+                return run, drive(run, slide.read)
+
+            def there(slide):
+                run = client.run(slide, model.id, parameters)
+                return run, run.events()
+
+            timed(here), timed(there)  # models and machine code are loaded
+            rounds = [(timed(here), timed(there)) for _ in range(arguments.rounds)]
+        child.stdin.close()
+    ratios = [served[0] / local[0] for local, served in rounds]
+    same = all(local[1] == served[1] for local, served in rounds)
+    result = {
+        "through_server_over_in_process": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "seconds_in_process": [round(local[0], 2) for local, _ in rounds],
+        "seconds_through_server": [round(served[0], 2) for _, served in rounds],
+        "nuclei": len(rounds[0][0][1]),
+        "same_nuclei": same,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
