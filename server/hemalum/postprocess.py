@@ -68,11 +68,10 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
         tile, plan: from `hemalum.tiling`.
     """
     scale, factor = settings.output_scale, plan.scale.factor
-    x0, y0 = tile.core.x - plan.halo, tile.core.y - plan.halo  # model px
-    foreground = _inside_image(maps[0], x0, y0, plan.model_size, scale)
+    x0, y0, maps, pixels = _inside_image(maps, pixels, tile, plan, scale)
     map_um = plan.mpp / scale
     labels = instances(
-        foreground,
+        maps[0],
         maps[1],
         InstanceParameters(
             foreground=settings.foreground,
@@ -101,15 +100,13 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
     return nuclei.take((x >= left) & (x < right) & (y >= top) & (y < bottom))
 
 
-def _inside_image(foreground: np.ndarray, x0: int, y0: int, model_size: tuple[int, int], scale: int) -> np.ndarray:
-    """The map without what lies beyond the image, where the network saw mirrored pixels."""
-    top, left = max(0, -y0 * scale), max(0, -x0 * scale)
-    bottom, right = (model_size[1] - y0) * scale, (model_size[0] - x0) * scale
-    if top == left == 0 and bottom >= foreground.shape[0] and right >= foreground.shape[1]:
-        return foreground
-    inside = np.zeros_like(foreground)
-    inside[top:bottom, left:right] = foreground[top:bottom, left:right]
-    return inside
+def _inside_image(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, scale: int):
+    """The part inside the image (beyond it the network saw mirrored pixels): its first model px x, y, its maps and its pixels."""
+    x, y = tile.core.x - plan.halo, tile.core.y - plan.halo
+    side, (width, height) = plan.tile_shape, plan.model_size
+    left, top, right, bottom = max(0, -x), max(0, -y), min(side, width - x), min(side, height - y)
+    maps = maps[:, top * scale : bottom * scale, left * scale : right * scale]
+    return x + left, y + top, np.ascontiguousarray(maps), pixels[top:bottom, left:right]
 
 
 def _tidy(vertices: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]):
