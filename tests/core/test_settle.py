@@ -1,0 +1,81 @@
+"""Settling gives the greedy set of the whole slide whatever the order of arrival, with chains and failed tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hemalum.nuclei import UNIT, Nuclei
+from hemalum.settle import Settler
+from hemalum.tiling import plan_tiles
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+PLAN = plan_tiles((240, 240), 0.5, 0.5, core=80, halo=40)
+
+
+def candidates(tile, seed, crowded):
+    """Squares near the tile's edges, so that several tiles see them; crowded ones form chains of conflicts."""
+    rng = np.random.default_rng([seed, tile.index])
+    x, y, side, _ = tile.core
+    n = int(rng.integers(0, 60 if crowded else 15))
+    corner = rng.integers(-4 * UNIT, (side - 4) * UNIT, (n, 2)) + np.array([x, y]) * UNIT
+    length = rng.integers(8 * UNIT, 14 * UNIT, (n, 1))
+    square = corner[:, None] + length[:, None] * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    nuclei = Nuclei.of(square.reshape(-1, 2), np.arange(n + 1) * 4, tile=tile.index)
+    nuclei.edge = PLAN.edge_distance(tile, nuclei.centroids)
+    return nuclei
+
+
+def greedy(parts):
+    """The definition, with all pairs."""
+    everything = Nuclei.concat(parts)
+    polygons, kept = everything.polygons(), []
+    row_col = [(PLAN.tiles[t].row, PLAN.tiles[t].col) for t in everything.tile]
+    for i in everything.order():
+        for j in kept:
+            touching = max(abs(row_col[i][0] - row_col[j][0]), abs(row_col[i][1] - row_col[j][1])) <= 1
+            if touching and polygons[i].intersection(polygons[j]).area > 0.5 * min(polygons[i].area, polygons[j].area):
+                break
+        else:
+            kept.append(i)
+    return names(everything.take(np.array(kept, np.int64)))
+
+
+def names(nuclei):
+    return sorted((int(tile), *box) for tile, box in zip(nuclei.tile, nuclei.boxes().tolist(), strict=True))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations(range(len(PLAN.tiles))), st.sets(st.integers(0, 8), max_size=3), st.integers(0, 10**6), st.booleans())
+def test_any_order_gives_the_greedy_set(order, failed, seed, crowded):
+    parts = {tile.index: candidates(tile, seed, crowded) for tile in PLAN.tiles if tile.index not in failed}
+    settler, found, settled = Settler(PLAN), [], []
+    for index in order:
+        tile = PLAN.tiles[index]
+        found.append(settler.fail(tile) if index in failed else settler.add(tile, parts[index]))
+        settled += settler.take_settled()
+    result = Nuclei.concat(found)
+    assert names(result) == greedy(list(parts.values()))
+    assert sorted(settled) == list(range(len(PLAN.tiles)))
+    assert settler.removed == sum(map(len, parts.values())) - len(result)
+
+
+def test_a_chain_over_three_tiles_keeps_its_ends():
+    plan = plan_tiles((240, 80), 0.5, 0.5, core=80, halo=40)
+
+    def bar(x, width, tile, edge):
+        ring = np.array([[x, 30], [x + width, 30], [x + width, 40], [x, 40]]) * UNIT
+        return Nuclei.of(ring, np.array([0, 4]), tile=tile, edge=np.array([edge]))
+
+    parts = [bar(40, 60, 0, 50.0), bar(60, 120, 1, 45.0), bar(140, 60, 2, 40.0)]  # first beats second, second would beat third
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]):
+        settler = Settler(plan)
+        kept = Nuclei.concat([settler.add(plan.tiles[i], parts[i]) for i in order])
+        assert sorted(kept.tile.tolist()) == [0, 2]
+
+
+def test_a_tile_is_reported_once():
+    settler = Settler(PLAN)
+    settler.skip(PLAN.tiles[0])
+    with pytest.raises(ValueError, match="before"):
+        settler.fail(PLAN.tiles[0])

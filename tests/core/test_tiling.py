@@ -1,0 +1,78 @@
+"""Properties of the plan: cores cover every pixel once, and a tile reads all that it needs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from hemalum.tiling import plan_tiles, scale_for
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SIDES = st.integers(1, 700)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(SIDES, SIDES), st.sampled_from([0.25, 0.3, 0.5, 0.77, 1.0]), st.integers(16, 200), st.integers(0, 70),
+       st.tuples(st.integers(-300, 300), st.integers(-300, 300)))  # fmt: skip
+def test_cores_cover_each_pixel_once_and_tiles_read_their_halo(size, mpp, core, halo, offset):
+    plan = plan_tiles(size, mpp, 0.5, core=core, halo=halo, offset=offset)
+    width, height = plan.model_size
+    covered = np.zeros((height, width), int)
+    for tile in plan.tiles:
+        x, y, side, _ = tile.core
+        covered[max(0, y) : max(0, y + side), max(0, x) : max(0, x + side)] += 1
+        left, top, right, bottom = plan.bounds(tile, halo)
+        read = tile.read
+        assert read.width > 0 and read.height > 0
+        assert read.x <= max(0, left + 1e-6) and read.x + read.width >= min(size[0], right - 1e-6)
+        assert read.y <= max(0, top + 1e-6) and read.y + read.height >= min(size[1], bottom - 1e-6)
+        assert read.x >= 0 and read.x + read.width <= size[0] and read.y >= 0 and read.y + read.height <= size[1]
+        assert read.x % plan.scale.n == 0 and read.y % plan.scale.n == 0
+    assert (covered == 1).all()
+    order = [(tile.row, tile.col) for tile in plan.tiles]
+    assert order == sorted(order) and [tile.index for tile in plan.tiles] == list(range(len(order)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.05, 4), st.floats(0.1, 2))
+def test_scale_is_the_ratio_or_the_integer_beside_it(image_mpp, model_mpp):
+    scale, ratio = scale_for(image_mpp, model_mpp), model_mpp / image_mpp
+    assert scale.n >= 1
+    if scale.fraction == 1:
+        assert scale.factor == pytest.approx(ratio, rel=0.031)
+    else:
+        assert scale.factor == pytest.approx(ratio) and scale.fraction < 2
+        assert abs(ratio / max(1, round(ratio)) - 1) > 0.03
+
+
+def test_neighbours_touch_and_are_mutual():
+    plan = plan_tiles((900, 700), 0.5, 0.5, core=100)
+    for tile in plan.tiles:
+        near = {(other.row - tile.row, other.col - tile.col) for other in plan.neighbours(tile)}
+        inside = {(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)
+                  if (dy or dx) and 0 <= tile.row + dy < 7 and 0 <= tile.col + dx < 9}  # fmt: skip
+        assert near == inside
+        assert all(tile in plan.neighbours(other) for other in plan.neighbours(tile))
+
+
+def test_regions_choose_tiles_and_overrule_the_tissue_mask():
+    region = shapely.box(101, 101, 199, 199)
+    glass = (np.zeros((70, 90), bool), 10.0)
+    plan = plan_tiles((900, 700), 0.5, 0.5, core=100, regions=[region, region], tissue=glass)
+    assert {(1, 1)} <= {(tile.row, tile.col) for tile in plan.tiles} <= {(row, col) for row in range(3) for col in range(3)}
+    assert plan_tiles((900, 700), 0.5, 0.5, core=100, tissue=glass).tiles == ()
+    glass[0][35, 45] = True
+    near = {(tile.row, tile.col) for tile in plan_tiles((900, 700), 0.5, 0.5, core=100, tissue=glass).tiles}
+    assert near == {(row, col) for row in (2, 3, 4) for col in (3, 4, 5)}  # (45, 35) · 10 px lies within 64 px of all of them
+
+
+@pytest.mark.parametrize("size, expected", [((10, 10), 256), ((257, 10), 512), ((1025, 10), 1024), ((50000, 90000), 1024)])
+def test_default_core(size, expected):
+    assert plan_tiles(size, 0.5, 0.5).core == expected
+
+
+def test_refuses_what_makes_no_tile():
+    for arguments in [((0, 5), 0.5, 0.5), ((5, 5), 0, 0.5), ((5, 5), float("nan"), 0.5)]:
+        with pytest.raises(ValueError):
+            plan_tiles(*arguments)
