@@ -98,7 +98,8 @@ def explain(error: grpc.RpcError, endpoint: Endpoint, ca: bytes | None) -> Hemal
         return ServerUnavailable(f"{endpoint.authority} speaks gRPC but is no Hemalum server; check the port")
     if (too_large := message_too_large(error)) is not None:
         return too_large
-    return diagnose(endpoint, ca) or ServerUnavailable(f"{endpoint.authority} did not answer as a Hemalum server ({code.name}: {details}); try again")
+    unknown = ServerUnavailable(f"{endpoint.authority} did not answer as a Hemalum server ({code.name}: {details}); try again")
+    return diagnose(endpoint, ca) or unknown
 
 
 def message_too_large(error: grpc.RpcError) -> TooMuch | None:
@@ -146,7 +147,7 @@ def _diagnose_tls(connection: socket.socket, endpoint: Endpoint, ca: bytes | Non
         if error.verify_code in HOST_MISMATCH:
             why = f"its certificate is not for {endpoint.host}; use a name the certificate was made for, or make a new one with --init-tls"
         elif error.verify_code in EXPIRED:
-            why = f"its certificate is not valid now ({error.verify_message}); check this computer's clock, or make a new one with --init-tls"
+            why = f"its certificate is not valid now ({error.verify_message}); check this computer's clock, or make a new one"
         elif ca:
             why = "its certificate was not made by the CA given; use the ca.crt that belongs to this server"
         else:

@@ -83,6 +83,7 @@ class RemoteRun:
         self._source, self._limit = source, limit
         self._stop, self._asked, self._opened = threading.Event(), threading.Event(), threading.Event()
         self._broken: BaseException | None = None
+        self._call = None  # gRPC may ask for requests before it has returned the call
         self._credits = threading.Semaphore(0)
         self._opening = pb.Open(api_version=API_VERSION, client=CLIENT, model=model, parameters=parameters_message(parameters))
         if source is not None:
@@ -133,7 +134,8 @@ class RemoteRun:
         self._stop.set()
         self._asked.set()
         self._opened.set()
-        self._call.cancel()
+        if self._call is not None:
+            self._call.cancel()
 
     def ids(self, nuclei: Nuclei) -> list[str]:
         """The stable ids of nuclei of this run."""
@@ -167,6 +169,8 @@ class RemoteRun:
                 if self._stop.is_set():
                     return
                 yield self._tile(index)
+        except GeneratorExit:  # gRPC drops the requests of a call that was refused
+            raise
         except BaseException as error:  # gRPC would only say "Exception iterating requests!"
             self._broken = self._broken or error
             self.cancel()
@@ -180,7 +184,8 @@ class RemoteRun:
             return pb.SegmentRequest(failed=pb.TileFailed(index=index, reason=str(error)))
         request = pb.SegmentRequest(tile=pb.Tile(index=index, pixels=message_of(pixels, self._source.encoding)))
         if (size := request.ByteSize()) > self._limit:
-            raise TooMuch(f"tile {index} has {size >> 20} MiB, and the server takes {self._limit >> 20} at a time; choose a smaller tile core")
+            sentence = f"tile {index} has {size >> 20} MiB, and the server takes {self._limit >> 20} at a time"
+            raise TooMuch(f"{sentence}; choose a smaller tile core")
         return request
 
     def _lost(self, error: grpc.RpcError) -> HemalumError:

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from service_children import Child, local_child, odd_server, served
-
 from hemalum.client import Client
 from hemalum.connection import parse_address
 from hemalum.errors import ServerUnavailable, Unauthenticated, UsageError, VersionMismatch
+from service_children import Child, local_child, odd_server, served
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,8 @@ def tls(tmp_path_factory):
 @pytest.mark.parametrize(
     "typed, endpoint",
     [
-        ("gpu.lab", ("gpu.lab", 50051, True)), ("127.0.0.1:7", ("127.0.0.1", 7, False)), (" http://10.0.0.7:80/x ", ("10.0.0.7", 80, False)),
+        ("gpu.lab", ("gpu.lab", 50051, True)), ("127.0.0.1:7", ("127.0.0.1", 7, False)),
+        (" http://10.0.0.7:80/x ", ("10.0.0.7", 80, False)),
         ("[::1]:9", ("::1", 9, False)), ("grpcs://localhost", ("localhost", 50051, True)), ('"lab:1"', ("lab", 1, True)),
     ],
 )  # fmt: skip

@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from service_children import ENVIRONMENT, Child, local_child, served
-
 from hemalum.client import Client
 from hemalum.errors import NotAllowed, ServerUnavailable, UnreadableImage, UsageError
 from hemalum.events import Finished, Parameters, Progress
 from hemalum.slides import open_slide
+from service_children import ENVIRONMENT, Child, local_child, served
 
 ROOT = Path(__file__).parents[2]
 
 
 def said(*options, code=2) -> str:
-    done = subprocess.run([sys.executable, "-m", "hemalum", "serve", *map(str, options)], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    command = [sys.executable, "-m", "hemalum", "serve", *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 
@@ -72,7 +72,8 @@ def test_the_hello_of_a_child(server):
     from hemalum import __version__
 
     assert server.hello == {
-        "event": "listening", "port": server.port, "token": server.token, "pid": server.process.pid, "version": __version__, "api_version": 1,
+        "event": "listening", "port": server.port, "token": server.token, "pid": server.process.pid, "version": __version__,
+        "api_version": 1,
     }  # fmt: skip
 
 
@@ -177,7 +178,9 @@ def test_same_nuclei_where_the_server_reads(client, slides, expected, nuclei_of)
         assert nuclei_of(run, run.events()) == expected
 
 
-@pytest.mark.parametrize("path", ["", "../slides/tissue.png", "/etc/passwd", "link.png", "sub/../inside.png", "..\\inside.png", "a\0b", "~/x.svs"])
+@pytest.mark.parametrize(
+    "path", ["", "../slides/tissue.png", "/etc/passwd", "link.png", "sub/../inside.png", "..\\inside.png", "a\0b", "~/x.svs"]
+)
 def test_nothing_outside_is_opened(client, slides, path):
     error = UnreadableImage if path == "~/x.svs" else NotAllowed  # no shell: a folder called ~ inside
     with pytest.raises(error):
@@ -232,7 +235,8 @@ def test_the_command_line_through_a_server(server, toy_slide, toy_models, tmp_pa
     token.write_text(server.token)
     base = [sys.executable, "-m", "hemalum", "segment", toy_slide, "--mpp", "0.5", "--model", "toy", "--format", "geojson,csv"]
     for out, options in (("here", ["--models", toy_models]), ("there", ["--server", server.address, "--token-file", token])):
-        done = subprocess.run(list(map(str, [*base, "-o", tmp_path / out, *options])), capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+        command = list(map(str, [*base, "-o", tmp_path / out, *options]))
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
         assert done.returncode == 0, done.stderr
     for name in ("tissue.geojson", "tissue.csv"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()

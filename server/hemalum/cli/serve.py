@@ -23,10 +23,10 @@ GRACE = 60  # s for runs under way when the server is told to end
 @click.option("--port", type=click.IntRange(0, 65535), default=50051, show_default=True, help="Port; 0 takes a free one.")
 @click.option("--tls-cert", type=FOLDER, help="Certificate (PEM).")
 @click.option("--tls-key", type=FOLDER, help="Its key (PEM).")
-@click.option("--init-tls", "tls_folder", type=FOLDER, help="Make a CA, a certificate and a token in this folder, say what to do with them, and end.")
+@click.option("--init-tls", "tls_folder", type=FOLDER, help="Make a CA, a certificate and a token in this folder, and end.")
 @click.option("--token-file", type=FOLDER, help="File with the token that clients must send.")
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS or token.")
-@click.option("--slides", type=FOLDER, multiple=True, help="Folder with slides that clients may name instead of sending pixels (repeatable).")
+@click.option("--slides", type=FOLDER, multiple=True, help="Folder with slides that clients may name (repeatable).")
 @click.option("--models", type=FOLDER, multiple=True, help="Folder with models (repeatable); new ones are found while serving.")
 @click.option("--max-runs", type=click.IntRange(1, 256), default=8, show_default=True, help="Runs at a time.")
 @click.option("--local-child", is_flag=True, help="For programs: free port, one line of JSON on stdout, ends when stdin closes.")
@@ -96,14 +96,14 @@ def _say_hello(server, token: str) -> None:
     from hemalum import __version__
     from hemalum.wire.api import API_VERSION
 
-    hello = {"event": "listening", "port": server.port, "token": token, "pid": os.getpid(), "version": __version__, "api_version": API_VERSION}
-    print(json.dumps(hello), flush=True)
+    hello = {"event": "listening", "port": server.port, "token": token, "pid": os.getpid(), "version": __version__}
+    print(json.dumps({**hello, "api_version": API_VERSION}), flush=True)
 
 
 def _say_where(server, insecure: bool) -> None:
     settings = server.settings
-    what = "TLS" if settings.certificate else "no encryption"
-    click.echo(f"hemalum serves on {settings.host}:{server.port} ({what}, {'token' if settings.token else 'no token'}); Ctrl+C ends it", err=True)
+    what = f"{'TLS' if settings.certificate else 'no encryption'}, {'token' if settings.token else 'no token'}"
+    click.echo(f"hemalum serves on {settings.host}:{server.port} ({what}); Ctrl+C ends it", err=True)
     from hemalum.service.server import is_loopback
 
     if insecure and not is_loopback(settings.host) and not (settings.certificate and settings.token):
@@ -116,12 +116,14 @@ def _init_tls(folder: Path, host: str, port: int) -> None:
 
     made = init_tls(folder, own_names([] if is_loopback(host) else [host]))
     listen = "0.0.0.0" if is_loopback(host) else host
+    options = {"--tls-cert": "server.crt", "--tls-key": "server.key", "--token-file": "token"}
+    files = " ".join(f"{option} {made.folder / name}" for option, name in options.items())
     click.echo(
         f"""Made in {made.folder}, good until {made.expires} for
   {', '.join(made.names)}
 
 Start the server (keep server.key and token readable for it alone):
-  hemalum serve --host {listen} --port {port} --tls-cert {made.folder / 'server.crt'} --tls-key {made.folder / 'server.key'} --token-file {made.folder / 'token'}
+  hemalum serve --host {listen} --port {port} {files}
 
 Give the clients three things:
   address  {made.names[0]}:{port}

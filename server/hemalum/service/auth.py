@@ -18,6 +18,7 @@ from hemalum.errors import Unauthenticated, UsageError
 from hemalum.wire.api import abort
 
 OPEN = "/grpc.health.v1.Health/"
+MAKE = "make one with `hemalum serve --init-tls DIR`"
 SHORTEST = 16  # characters: a shorter token can be guessed over a network
 
 
@@ -31,9 +32,10 @@ def read_token(path: str | Path) -> str:
     try:
         token = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the token file {path} cannot be read ({getattr(error, 'strerror', None) or error}); make one with `hemalum serve --init-tls DIR`") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"the token file {path} cannot be read ({reason}); {MAKE}") from error
     if len(token) < SHORTEST or not token.isascii() or any(c.isspace() for c in token):
-        raise UsageError(f"{path} holds no usable token (at least {SHORTEST} letters and digits without spaces); make one with `hemalum serve --init-tls DIR`")
+        raise UsageError(f"{path} holds no usable token (at least {SHORTEST} letters and digits without spaces); {MAKE}")
     return token
 
 

@@ -1,10 +1,10 @@
 """What the server refuses before it costs memory or time.
 
 >>> Limits().check_image(100_000, 100_000)
->>> Limits(runs=2).check_image(4_000_000_000, 4_000_000_000)
+>>> Limits(image_pixels=9).check_image(5, 5)
 Traceback (most recent call last):
     ...
-hemalum.errors.TooMuch: an image of 4000000000×4000000000 px is too large for this server (at most 400,000,000,000 px); segment a smaller export
+hemalum.errors.TooMuch: an image of 5×5 px is too large for this server (at most 9 px); segment a smaller export
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class Limits:
         factor = max(image) / max(width, height)
         # stored levels are rounded up or down, so a pixel or two more or less are the same picture
         if any(abs(side * factor - full) > 2 * factor + 0.01 * full for side, full in zip((width, height), image, strict=True)):
-            raise ProtocolError(f"an overview of {width}×{height} px cannot show an image of {image[0]}×{image[1]} px; send the whole image")
+            shown = f"{image[0]}×{image[1]} px"
+            raise ProtocolError(f"an overview of {width}×{height} px cannot show an image of {shown}; send the whole image")
 
     def __post_init__(self):
         if self.runs < 1 or self.message_bytes < 1 << 20 or self.idle_seconds <= 0:

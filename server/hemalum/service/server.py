@@ -181,7 +181,8 @@ def _check_free(host: str, port: int) -> None:
                 errno.EACCES: f"port {port} may only be used by the administrator; choose one above 1023 with --port",
                 errno.EADDRNOTAVAIL: f"{host} is no address of this machine; leave --host out, or give 0.0.0.0 for all",
             }
-            raise UsageError(reasons.get(error.errno, f"{host}:{port} cannot be listened on ({error.strerror}); choose another with --port")) from error
+            other = f"{host}:{port} cannot be listened on ({error.strerror}); choose another with --port"
+            raise UsageError(reasons.get(error.errno, other)) from error
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:

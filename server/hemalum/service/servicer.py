@@ -171,7 +171,6 @@ class NucleiServicer(Base):
         image = image_info(slide)
         given = request.width or slide.size[0], request.height or slide.size[1]
         if given != tuple(slide.size) or request.identity not in ("", image.identity):
-            raise VersionMismatch(
-                f"the server's file of this path is another image ({slide.size[0]}×{slide.size[1]} px); send the pixels instead, or correct the path"
-            )
+            size = f"{slide.size[0]}×{slide.size[1]} px"
+            raise VersionMismatch(f"the server's file of this path is another image ({size}); send the pixels instead, or correct the path")
         return image

@@ -1,8 +1,9 @@
 """Parameters, images, models, stains and plans ↔ messages; what arrives is checked.
 
 >>> from hemalum.events import Parameters
->>> parameters_of(parameters_message(Parameters(foreground=0.5, skip_glass=False)))
-Parameters(foreground=0.5, marker=None, sigma=None, min_area_um2=None, regions=(), skip_glass=False, stain='macenko', stain_matrix=None, measure=True, normalized_tiles=False, interactive=False, core=None)
+>>> chosen = Parameters(foreground=0.5, skip_glass=False)
+>>> parameters_of(parameters_message(chosen)) == chosen
+True
 """
 
 from __future__ import annotations
@@ -141,9 +142,12 @@ def plan_messages(plan: Plan) -> list[pb.TilePlan]:
     """The tiles of a plan."""
     factor = plan.to_level0
     return [
-        pb.TilePlan(index=tile.index, row=tile.row, col=tile.col, read=pb.Rect(**tile.read._asdict()), core=pb.RectF(**{name: value * factor for name, value in tile.core._asdict().items()}))
+        pb.TilePlan(
+            index=tile.index, row=tile.row, col=tile.col, read=pb.Rect(**tile.read._asdict()),
+            core=pb.RectF(**{name: value * factor for name, value in tile.core._asdict().items()}),
+        )
         for tile in plan.tiles
-    ]
+    ]  # fmt: skip
 
 
 def plan_of(opened: pb.Opened) -> Plan:
