@@ -1,1 +1,1 @@
-
+"""Jobs: many slides in a folder that survives being killed; see `docs/batch.md`."""

@@ -1,0 +1,121 @@
+"""`job.json`: what a job is to do, fixed when it begins, so that going on needs nothing but the folder.
+
+>>> Manifest("1", [], {"id": "toy"}, {"formats": ["geojson"]}).options["formats"]
+['geojson']
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from hemalum import __version__
+from hemalum.batch.files import commit_json, read_json
+from hemalum.errors import UsageError, VersionMismatch
+from hemalum.events import Parameters
+from hemalum.models import Model, find
+
+NAME, FORMAT = "job.json", 1
+CHOICES = ("foreground", "marker", "sigma", "min_area_um2", "skip_glass", "stain", "core")
+
+
+@dataclass
+class Manifest:
+    """What a job does.
+
+    Attributes:
+        hemalum: the version that began it.
+        inputs: one dict each: `path` (absolute), `stem`, `size` (bytes) and `modified` (ns) or None where it was missing, and
+            where a project says so `mpp`, `series`.
+        model: `id`, `sha256`, `folder`.
+        options: `formats`, `mpp`, `region`, `device`, `threads`, `precision`, `commit_every` (s between commits, 1 if it is not
+            there), and the parameters of `CHOICES`.
+        tries: how often a slide is tried before it is set aside.
+    """
+
+    hemalum: str
+    inputs: list[dict]
+    model: dict
+    options: dict
+    tries: int = 3
+    created: str = ""
+    format: int = FORMAT
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def make(cls, paths: list[Path], model: Model, options: dict, tries: int = 3, extra: dict[str, dict] | None = None) -> Manifest:
+        """A new job's manifest; `extra`: further entries by stem."""
+        from hemalum.slides import stem
+
+        inputs = []
+        for path in paths:
+            size, modified = stamp(path)
+            name = stem(path)
+            entry = {"path": str(Path(path).resolve()), "stem": name, "size": size, "modified": modified}
+            inputs.append({**entry, **(extra or {}).get(name, {})})
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        described = {"id": model.id, "sha256": model.digest, "folder": str(model.folder.resolve())}
+        return cls(__version__, inputs, described, options, tries, now)
+
+    @property
+    def parameters(self) -> Parameters:
+        """Without regions."""
+        return Parameters(**{name: self.options[name] for name in CHOICES if name in self.options})
+
+    def write(self, folder: Path) -> None:
+        """Raises `DiskFull`."""
+        commit_json(folder / NAME, asdict(self))
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Manifest:
+        """The manifest of a job folder.
+
+        Raises:
+            UsageError: there is no job in it, or its manifest is damaged.
+            VersionMismatch: a job of another format.
+        """
+        folder = Path(folder)
+        content = read_json(folder / NAME)
+        if content is None:
+            raise UsageError(f"{folder} holds no job; begin one with `hemalum job run INPUT... -o {folder}`")
+        if content.get("format") != FORMAT:
+            raise VersionMismatch(
+                f"{folder} was made by Hemalum {content.get('hemalum')} in format {content.get('format')}, this is {__version__} with "
+                f"format {FORMAT}; finish it with that version or begin a new job"
+            )
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise UsageError(f"{folder / NAME} is damaged ({error}); restore it or begin a new job") from None
+
+    def find_model(self) -> Model:
+        """The model this job was begun with.
+
+        Raises:
+            VersionMismatch: the model's weights or Hemalum's version are no longer those of the finished pieces.
+            UnknownModel, DamagedModel: it is gone.
+        """
+        if self.hemalum != __version__:
+            raise VersionMismatch(
+                f"the job was begun with Hemalum {self.hemalum}, this is {__version__}, which may find other nuclei; "
+                f"install hemalum=={self.hemalum} or begin a new job"
+            )
+        folder = Path(self.model["folder"])
+        model = find(self.model["id"], [folder] if folder.is_dir() else [])
+        if model.digest != self.model["sha256"]:
+            raise VersionMismatch(
+                f"the model {model.id} has sha256 {model.digest[:12]}…, but the job was begun with {self.model['sha256'][:12]}…; "
+                "install the former model or begin a new job"
+            )
+        model.verified("model.onnx")
+        return model
+
+
+def stamp(path: str | Path) -> tuple[int | None, int | None]:
+    """Size in bytes and time of change in ns, or (None, None) for a file that is not there."""
+    try:
+        info = Path(path).stat()
+    except OSError:
+        return None, None
+    return info.st_size, info.st_mtime_ns

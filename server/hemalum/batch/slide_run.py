@@ -1,0 +1,189 @@
+"""One slide of a job: its finished tiles from disk, the others from the network, settled and written as one run.
+
+Nuclei, order and ids are those of `hemalum.pipeline.segment_slide`, however often the slide was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+from hemalum.batch.manifest import Manifest, stamp
+from hemalum.batch.pieces import EVERY, Pieces
+from hemalum.batch.summary import Statistics
+from hemalum.errors import UnreadableImage
+from hemalum.events import Progress
+from hemalum.models import Model
+from hemalum.nuclei import Nuclei
+from hemalum.pipeline import Outcome, Pipeline, drive, image_info, model_record, run_record, write_run
+from hemalum.run import Run
+from hemalum.runrecord import Stopwatch
+from hemalum.sinks import Target
+from hemalum.sinks.overlay import picture_of
+from hemalum.slides import open_slide
+
+WAITS = (0.5, 2.0, 8.0)  # s before a tile that cannot be read is tried again: what a network folder may need to return
+
+
+class PieceRun(Run):
+    """A `Run` that keeps every tile's candidates in `pieces` and takes those that are kept already."""
+
+    pieces: Pieces | None = None
+
+    def restore(self, index: int, nuclei: Nuclei) -> None:
+        """Give the candidates of a tile instead of its pixels.  Raises as `submit`."""
+        self._claim(index)
+        super()._done(index, nuclei, "", held=False)
+
+    def _done(self, index: int, nuclei: Nuclei | None, reason: str, held: bool = True) -> None:
+        if nuclei is not None and self.pieces is not None and not self._cancelled:
+            self.pieces.add(index, nuclei)
+        super()._done(index, nuclei, reason, held)
+
+
+class Vanished(Exception):
+    """The slide's file is gone in mid-run; the slide is tried again later."""
+
+
+class Reader:
+    """Reads a slide that may vanish for a while (a network folder): what fails is tried again with the file opened anew.
+
+    A context manager.  Raises what `open_slide` raises.
+    """
+
+    def __init__(self, path: Path, mpp: float | None, series: int | None, waits: tuple[float, ...] = WAITS):
+        self._open = lambda: open_slide(path, mpp, series)
+        self._path, self._waits, self._lock = path, waits, threading.Lock()
+        self.slide = self._open()
+
+    def read(self, rect, n: int) -> np.ndarray:
+        """As `Slide.read`.
+
+        Raises:
+            UnreadableImage: these pixels cannot be decoded.
+            Vanished: the file is not there any more.
+        """
+        for wait in (*self._waits, None):
+            try:
+                return self.slide.read(rect, n)
+            except (UnreadableImage, OSError) as error:
+                if wait is None:
+                    if stamp(self._path)[0] is None:
+                        raise Vanished(f"{self._path} is no longer there ({error})") from error
+                    raise UnreadableImage(str(error)) from error
+            time.sleep(wait)
+            with self._lock:
+                try:
+                    fresh = self._open()
+                except Exception:                               # not back yet
+                    continue
+                self.slide.close()
+                self.slide = fresh
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.slide.close()
+
+
+def run_slide(
+    entry: dict,
+    manifest: Manifest,
+    model: Model,
+    pipeline: Pipeline,
+    folder: Path,
+    work: Path,
+    progress: Callable[[Progress], Any] = lambda event: None,
+    opened: Callable[[int], Any] = lambda tiles: None,
+    compute: Callable | None = None,
+) -> tuple[Outcome, dict]:
+    """Segment one input of a job.
+
+    Args:
+        entry: of `Manifest.inputs`.  folder: for results.  work: this slide's pieces.
+        opened: called with the number of tiles once the plan is known.
+        compute: gives events where tiles are computed elsewhere: called with (run, reader, pieces); by default they are computed here.
+
+    Returns:
+        the outcome and its statistics (see `hemalum.batch.summary`).
+
+    Raises:
+        UnreadableImage: the file is not what the job began with, or vanished.  Whatever else `segment_slide` raises.
+    """
+    path, options = Path(entry["path"]), manifest.options
+    with Reader(path, entry.get("mpp") or options.get("mpp"), entry.get("series")) as reader:
+        slide = reader.slide
+        if entry["size"] is not None and stamp(path)[0] != entry["size"]:
+            raise UnreadableImage(f"{path.name} has another size than when the job began; restore the file or begin a new job")
+        region, parameters = options.get("region"), manifest.parameters
+        watch = Stopwatch()
+        with watch("overview"):
+            overview, image = slide.overview(), image_info(slide)
+        if region is not None:
+            from dataclasses import replace
+
+            from hemalum.cli.common import clipped
+
+            region = clipped(tuple(region), slide.size, slide.notices)
+            x, y, width, height = region
+            parameters = replace(parameters, regions=(shapely.box(x, y, x + width, y + height),))
+        run = PieceRun(
+            pipeline.queue, lambda tile: pipeline.engine(model, tile), model, image, overview, parameters,
+            lambda: pipeline.workers, slide.unread,
+        )  # fmt: skip
+        run.watch.add("overview", watch.seconds["overview"])
+        statistics = Statistics(run, overview, region)
+        with Pieces(work, key_of(run), run.watch, options.get("commit_every", EVERY)) as pieces:
+            run.pieces = pieces
+            opened(len(run.plan.tiles))
+            restored = len(pieces.tiles)
+            target = Target(
+                image.width, image.height, image.mpp, model.digest, image.identity, run.columns, region, lambda: picture_of(reader.slide)
+            )
+            try:
+                events = (compute or here)(run, reader, pieces)
+                outcome = write_run(
+                    statistics.watch(events), len(run.plan.tiles), options["formats"], folder, entry["stem"],
+                    target, run.ids, progress,
+                    {"image": slide.record(), "model": model_record(model), **run_record(run), "restored_tiles": restored},
+                    [*slide.notices, *run.notices], run.watch,
+                )  # fmt: skip
+            except Vanished as error:
+                raise UnreadableImage(str(error)) from error
+            finally:
+                run.cancel()
+        return outcome, statistics.content(outcome)
+
+
+def here(run: PieceRun, reader: Reader, pieces: Pieces) -> Iterator:
+    """The events of a run whose missing tiles are computed in this process."""
+
+    def missing() -> Iterator[int]:
+        for index in range(len(run.plan.tiles)):
+            if index in pieces.tiles:
+                with run.watch("pieces"):
+                    kept = pieces.take(index)
+                if kept is not None:
+                    run.restore(index, kept)
+                    continue
+            yield index
+
+    return drive(run, reader.read, missing())
+
+
+def key_of(run: Run) -> str:
+    """Names everything a tile's candidates depend on."""
+    plan, engine = run.plan, run.engine
+    parts = (
+        run.model.digest, run.image.identity, run.image.mpp, run.parameters.record(), run.settings, engine.device, engine.precision,
+        plan.scale, plan.core, plan.halo, plan.image_size, [(tile.row, tile.col) for tile in plan.tiles],
+    )  # fmt: skip
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -1,0 +1,91 @@
+"""What a job keeps of each finished slide for its report: counts, distributions, two small pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+
+from hemalum.events import NucleiFound
+from hemalum.measure import AREA, HAEMATOXYLIN
+from hemalum.nuclei import Nuclei
+from hemalum.pipeline import Outcome
+from hemalum.run import Run
+from hemalum.sinks.overlay import COLOUR
+
+PICTURE = 420  # px, the longest side of a picture in the report
+EDGES = {AREA: np.linspace(0, 200, 41), HAEMATOXYLIN: np.linspace(0, 1.6, 41)}
+
+
+class Statistics:
+    """Adds up a run's nuclei while its events pass through `watch`; a few hundred numbers, whatever the slide's size.
+
+    Args:
+        overview: uint8 h×w×3.  region: x, y, width, height in level-0 px, or None.
+    """
+
+    def __init__(self, run: Run, overview: np.ndarray, region: tuple[int, int, int, int] | None = None):
+        self._size, self._mpp = (run.image.width, run.image.height), run.image.mpp
+        shrink = min(1.0, PICTURE / max(overview.shape[:2]))
+        self._picture = cv2.resize(overview, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else overview.copy()
+        self._cover = np.zeros(self._picture.shape[:2])
+        self._histograms = {name: np.zeros(len(edges) - 1, np.int64) for name, edges in EDGES.items() if name in run.columns}
+        self._sums = dict.fromkeys(self._histograms, 0.0)
+        self._count = 0
+        mask = run.mask.copy()
+        if region is not None:
+            inside = np.zeros_like(mask)
+            step = self._size[0] / mask.shape[1]
+            x, y, width, height = (round(value / step) for value in region)
+            inside[y : y + max(1, height), x : x + max(1, width)] = True
+            mask &= inside
+        self.tissue_mm2 = float(mask.mean()) * self._size[0] * self._size[1] * self._mpp**2 / 1e6
+
+    def watch(self, events: Iterable) -> Iterator:
+        """The same events."""
+        try:
+            for event in events:
+                if isinstance(event, NucleiFound):
+                    self.add(event.nuclei)
+                yield event
+        finally:
+            if hasattr(events, "close"):
+                events.close()
+
+    def add(self, nuclei: Nuclei) -> None:
+        self._count += len(nuclei)
+        height, width = self._cover.shape
+        step = self._size[0] / width
+        x, y = np.clip((nuclei.centroids / step).astype(int), 0, (width - 1, height - 1)).T
+        np.add.at(self._cover, (y, x), nuclei.areas() / step**2)
+        for name, counts in self._histograms.items():
+            column, edges = nuclei.columns[name].astype(np.float64), EDGES[name]
+            counts += np.histogram(np.clip(column, edges[0], edges[-1]), edges)[0]
+            self._sums[name] += float(np.nansum(column))
+
+    def content(self, outcome: Outcome) -> dict:
+        """Plain values for `state.json`."""
+        cover = cv2.GaussianBlur(self._cover, (0, 0), 1.0)
+        alpha = np.clip(cover * 2, 0, 0.8)[..., None]
+        overlay = (self._picture * (1 - alpha) + np.array(COLOUR) * alpha).astype(np.uint8)
+        return {
+            "nuclei": self._count,
+            "tissue_mm2": round(self.tissue_mm2, 6),
+            "density_per_mm2": round(self._count / self.tissue_mm2, 1) if self.tissue_mm2 else None,
+            "histograms": {name: counts.tolist() for name, counts in self._histograms.items()},
+            "means": {name: round(value / max(1, self._count), 4) for name, value in self._sums.items()},
+            "seconds": outcome.record["seconds"],
+            "tiles": outcome.summary.tiles,
+            "failed_tiles": {str(tile): reason for tile, reason in outcome.summary.failed.items()},
+            "outputs": [path.name for path in outcome.paths],
+            "notices": outcome.notices,
+            "pictures": [_jpeg(self._picture), _jpeg(overlay)],
+        }
+
+
+def _jpeg(picture: np.ndarray) -> str:
+    """Base64 of a JPEG."""
+    encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    return base64.b64encode(encoded.tobytes()).decode("ascii")

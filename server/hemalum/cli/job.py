@@ -1,0 +1,137 @@
+"""`hemalum job`: many slides in a folder that survives being killed."""
+
+from __future__ import annotations
+
+import click
+
+from hemalum.cli.segment import segment
+
+TAKEN = frozenset("model_id folders mpp formats region stain foreground marker min_area all_tiles device threads precision".split())
+
+
+@click.group()
+def job():
+    """Run many slides in a job that survives being killed.
+
+    What is finished stays finished, also inside a slide: after a kill, a power loss or a full disk, `hemalum job resume` goes on, and
+    the results are those of an uninterrupted run.
+    """
+
+
+def manifest_of(paths, options: dict, tries: int, extra: dict | None = None):
+    """The `Manifest` of segment's options; raises `UsageError`, `UnknownModel` before any work."""
+    from hemalum.batch.manifest import Manifest
+    from hemalum.cli.common import parse_region
+    from hemalum.engine import cores
+    from hemalum.errors import UsageError
+    from hemalum.events import Parameters, check_mpp
+    from hemalum.models import find
+    from hemalum.sinks import parse_formats
+
+    try:
+        mpp = None if options["mpp"] is None else check_mpp(float(options["mpp"]))
+    except ValueError:
+        raise UsageError(f"--mpp {options['mpp']!r} is not a number; give µm per pixel, such as 0.25") from None
+    if options["precision"] not in ("auto", "fp32", "int8"):
+        raise UsageError(f"precision {options['precision']!r} is not known; choose auto, fp32 or int8")
+    region = parse_region(options["region"])
+    chosen = {
+        "foreground": options["foreground"], "marker": options["marker"], "min_area_um2": options["min_area"],
+        "skip_glass": not options["all_tiles"], "stain": options["stain"],
+    }  # fmt: skip
+    model = find(options["model_id"], options["folders"])
+    Parameters(**chosen).resolved(model.card.thresholds)
+    # threads are written down because sums in another order are other sums: going on elsewhere must give the same nuclei
+    threads = options["threads"] or cores()
+    run = {"formats": parse_formats(options["formats"]), "mpp": mpp, "region": region}
+    engine = {"device": options["device"], "precision": options["precision"], "threads": threads}
+    return Manifest.make(paths, model, {**run, **engine, **chosen}, tries, extra)
+
+
+def work(folder) -> None:
+    """Go through a job with progress shown."""
+    from hemalum.batch.job import work_on
+    from hemalum.cli.common import shown_progress
+
+    work_on(folder, click.echo, lambda name: shown_progress(name, False))
+
+
+@job.command()
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(), help="Folder of the job and its results; made if it is not there.")
+@click.option("--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often a slide that fails is tried.")
+def run(inputs, output, tries, **options):
+    """Begin a job: find the nuclei of many slides or images."""
+    from hemalum.batch.job import begin
+    from hemalum.slides import images_in
+
+    begin(output, manifest_of(images_in(inputs), options, tries))
+    work(output)
+
+
+run.params += [parameter for parameter in segment.params if parameter.name in TAKEN]
+
+
+@job.command()
+@click.argument("folder", metavar="JOBDIR", type=click.Path())
+def resume(folder):
+    """Go on with a job; slides that were set aside or done in part are tried again."""
+    work(folder)
+
+
+@job.command()
+@click.argument("folder", metavar="JOBDIR", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(folder, as_json):
+    """Tell how a job stands; live on a terminal while it runs."""
+    import json
+    import time
+
+    from hemalum.batch.job import status as read
+
+    if as_json:
+        click.echo(json.dumps(read(folder), indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    console = Console()
+    found = read(folder)
+    if console.is_terminal and found["state"] == "running":
+        from rich.live import Live
+
+        with Live(_table(found), console=console, refresh_per_second=2) as live:
+            while found["state"] == "running":
+                time.sleep(1)
+                found = read(folder)
+                live.update(_table(found))
+        return
+    console.print(_table(found))
+
+
+def _table(found: dict):
+    from rich.table import Table
+
+    who = found["holder"]
+    title = f"{found['job']}: {found['state']}" + (f" (process {who.get('pid')} on {who.get('host')})" if who else "")
+    table = Table("slide", "status", "tiles", "nuclei", "s", "reason", title=title, title_justify="left")
+    for slide in found["slides"]:
+        tiles = "" if slide["tiles"] is None else f"{slide['tiles_done']}/{slide['tiles']}"
+        values = slide["stem"], slide["status"], tiles, slide["nuclei"], slide["seconds"], slide["reason"]
+        table.add_row(*("" if value is None else str(value) for value in values))
+    return table
+
+
+@job.command()
+@click.argument("folder", metavar="JOBDIR", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), help="Where to write it; JOBDIR/report.html by default.")
+def report(folder, output):
+    """Write one self-contained HTML page about a job."""
+    from pathlib import Path
+
+    from hemalum.batch.files import commit
+    from hemalum.batch.report import page
+
+    path = Path(output) if output else Path(folder) / "report.html"
+    content = page(folder).encode("utf-8")
+    commit(path, lambda file: file.write(content), waits=())
+    click.echo(str(path))
