@@ -11,6 +11,9 @@ public class Dialogs {
     public static Double showInputDialog(String a, String b, Double c) {
         throw new UnsupportedOperationException();
     }
+    public static void showPlainMessage(String a, String b) {
+        throw new UnsupportedOperationException();
+    }
     public static void showWarningNotification(String a, String b) {
         throw new UnsupportedOperationException();
     }

@@ -1,18 +1,30 @@
 package qupath.lib.gui;
 
 import java.awt.image.BufferedImage;
+import javafx.collections.ObservableList;
 import javafx.scene.control.Menu;
+import javafx.scene.control.TabPane;
 import javafx.scene.control.ToolBar;
 import javafx.stage.Stage;
 import qupath.lib.gui.viewer.QuPathViewer;
 import qupath.lib.images.ImageData;
+import qupath.lib.projects.Project;
 
 /** Signatures only: what the extension calls. */
 public class QuPathGUI {
+    public ObservableList<QuPathViewer> getAllViewers() {
+        throw new UnsupportedOperationException();
+    }
+    public TabPane getAnalysisTabPane() {
+        throw new UnsupportedOperationException();
+    }
     public ImageData<BufferedImage> getImageData() {
         throw new UnsupportedOperationException();
     }
     public Menu getMenu(String a, boolean b) {
+        throw new UnsupportedOperationException();
+    }
+    public Project<BufferedImage> getProject() {
         throw new UnsupportedOperationException();
     }
     public Stage getStage() {
@@ -22,6 +34,9 @@ public class QuPathGUI {
         throw new UnsupportedOperationException();
     }
     public QuPathViewer getViewer() {
+        throw new UnsupportedOperationException();
+    }
+    public void refreshProject() {
         throw new UnsupportedOperationException();
     }
 

@@ -7,6 +7,9 @@ import qupath.lib.plugins.workflow.Workflow;
 
 /** Signatures only: what the extension calls. */
 public class ImageData<T> {
+    public void close() throws Exception {
+        throw new UnsupportedOperationException();
+    }
     public ColorDeconvolutionStains getColorDeconvolutionStains() {
         throw new UnsupportedOperationException();
     }

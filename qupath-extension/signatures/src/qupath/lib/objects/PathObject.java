@@ -1,6 +1,7 @@
 package qupath.lib.objects;
 
 import java.util.Collection;
+import java.util.Map;
 import java.util.UUID;
 import qupath.lib.measurements.MeasurementList;
 import qupath.lib.objects.classes.PathClass;
@@ -14,6 +15,9 @@ public abstract class PathObject {
     public void clearChildObjects() {
         throw new UnsupportedOperationException();
     }
+    public Collection<PathObject> getChildObjects() {
+        throw new UnsupportedOperationException();
+    }
     public UUID getID() {
         throw new UnsupportedOperationException();
     }
@@ -21,6 +25,9 @@ public abstract class PathObject {
         throw new UnsupportedOperationException();
     }
     public MeasurementList getMeasurementList() {
+        throw new UnsupportedOperationException();
+    }
+    public Map<String, String> getMetadata() {
         throw new UnsupportedOperationException();
     }
     public PathObject getParent() {
@@ -60,6 +67,9 @@ public abstract class PathObject {
         throw new UnsupportedOperationException();
     }
     public void setLocked(boolean a) {
+        throw new UnsupportedOperationException();
+    }
+    public void setPathClass(PathClass a) {
         throw new UnsupportedOperationException();
     }
 

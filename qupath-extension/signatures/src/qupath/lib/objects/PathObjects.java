@@ -1,5 +1,6 @@
 package qupath.lib.objects;
 
+import qupath.lib.measurements.MeasurementList;
 import qupath.lib.objects.classes.PathClass;
 import qupath.lib.roi.interfaces.ROI;
 
@@ -8,7 +9,13 @@ public class PathObjects {
     public static PathObject createAnnotationObject(ROI a) {
         throw new UnsupportedOperationException();
     }
+    public static PathObject createAnnotationObject(ROI a, PathClass b, MeasurementList c) {
+        throw new UnsupportedOperationException();
+    }
     public static PathObject createDetectionObject(ROI a, PathClass b) {
+        throw new UnsupportedOperationException();
+    }
+    public static PathObject createDetectionObject(ROI a, PathClass b, MeasurementList c) {
         throw new UnsupportedOperationException();
     }
 

@@ -1,10 +1,13 @@
 package qupath.lib.images.servers;
 
 import java.io.IOException;
+import java.net.URI;
+import java.util.Collection;
 import qupath.lib.regions.RegionRequest;
 
 /** Signatures only: what the extension calls. */
 public interface ImageServer<T> {
+    T getDefaultThumbnail(int a, int b) throws IOException;
     int getHeight();
     ImageServerMetadata getMetadata();
     String getPath();
@@ -12,6 +15,7 @@ public interface ImageServer<T> {
         throw new UnsupportedOperationException();
     }
     TileRequestManager getTileRequestManager();
+    Collection<URI> getURIs();
     int getWidth();
     boolean isRGB();
     int nResolutions();

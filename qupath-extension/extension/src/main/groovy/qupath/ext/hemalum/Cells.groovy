@@ -3,6 +3,8 @@ package qupath.ext.hemalum
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
 import java.util.concurrent.atomic.AtomicReference
+import org.slf4j.Logger
+import org.slf4j.LoggerFactory
 import qupath.lib.analysis.features.ObjectMeasurements
 import qupath.lib.images.ImageData
 import qupath.lib.images.servers.ImageServer
@@ -16,6 +18,8 @@ final class Cells {
 
     /** No cell becomes larger than so many nuclei. */
     private static final double NUCLEUS_SCALE = 4.0d
+
+    private static final Logger logger = LoggerFactory.getLogger(Cells)
 
     private Cells() {}
 
@@ -50,8 +54,10 @@ final class Cells {
 
     private static void measure(ImageData<BufferedImage> imageData, List<PathObject> cells, double mpp) {
         def stains = imageData.colorDeconvolutionStains
-        if (stains == null)
+        if (stains == null) {
+            logger.warn('Hemalum: cells are not measured, since the image has no stain vectors; set its type to Brightfield (H&E)')
             return
+        }
         ImageServer<BufferedImage> densities = new TransformedServerBuilder(imageData.server).deconvolveStains(stains, 1, 2).build()
         double downsample = Math.max(1.0d, 0.5d / mpp)
         def statistics = [ObjectMeasurements.Measurements.MEAN, ObjectMeasurements.Measurements.STD_DEV]

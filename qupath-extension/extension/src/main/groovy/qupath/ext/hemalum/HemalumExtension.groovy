@@ -23,11 +23,23 @@ final class HemalumExtension implements QuPathExtension {
             return
         installed = true
         def segment = new SegmentCommand(qupath)
+        def stain = new StainView(qupath)
+        def project = new MoreCommands(qupath)
         Menu menu = qupath.getMenu(Strings.get('menu'), true)
         menu.items.addAll(
                 item('menu.segment', 'shortcut+alt+N') { segment.ask() },
                 item('menu.again', 'shortcut+alt+shift+N') { segment.again() },
                 item('menu.restore', null) { segment.restore() },
+                item('menu.project', null) { project.segment() },
+                new SeparatorMenuItem(),
+                item('menu.correct', null) { project.correct() },
+                item('menu.correct.done', null) { project.corrected() },
+                item('menu.export', null) { project.export() },
+                new SeparatorMenuItem(),
+                item('menu.stain', null) { stain.show() },
+                item('menu.stain.toggle', 'shortcut+alt+R') { stain.toggle() },
+                item('menu.stain.thumbnail', null) { stain.setThumbnail() },
+                item('menu.stain.reset', null) { stain.resetThumbnail() },
                 new SeparatorMenuItem(),
                 item('menu.connection', null) { new ConnectionDialog(qupath).show(null) },
                 item('menu.install', null) { new InstallDialog(qupath).show() })

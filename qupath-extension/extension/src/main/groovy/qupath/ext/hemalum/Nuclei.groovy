@@ -4,12 +4,14 @@ import groovy.transform.CompileStatic
 import hemalum.client.FoundNuclei
 import java.util.stream.IntStream
 import qupath.lib.measurements.MeasurementList
+import qupath.lib.objects.PathCellObject
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
 import qupath.lib.objects.hierarchy.PathObjectHierarchy
 import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.ROIs
+import qupath.lib.roi.interfaces.ROI
 
 /** Nuclei as QuPath's objects: made, put in, replaced and restored. */
 @CompileStatic
@@ -35,6 +37,11 @@ final class Nuclei {
     /** Whether a detection (or cell) was made by this extension. */
     static boolean ours(PathObject object) {
         object.isDetection() && !Double.isNaN(object.measurementList.get(PROBABILITY))
+    }
+
+    /** The outline of a nucleus, also of a cell's. */
+    static ROI outline(PathObject object) {
+        object instanceof PathCellObject ? ((PathCellObject) object).nucleusROI ?: object.ROI : object.ROI
     }
 
     /** Detections of these nuclei, in their order. */
@@ -66,7 +73,7 @@ final class Nuclei {
         Map<PathObject, List<PathObject>> old = new LinkedHashMap<>()
         byParent.keySet().each { PathObject parent -> old[parent] = [] }
         for (PathObject object : hierarchy.detectionObjects) {
-            if (ours(object) && (regions == null || regions.ownerOf(object.ROI.centroidX, object.ROI.centroidY) != null
+            if (ours(object) && (byParent.containsKey(object.parent) || !Corrections.isComplete(object.parent)) && (regions == null || regions.ownerOf(object.ROI.centroidX, object.ROI.centroidY) != null
                     || (!object.parent.isRootObject() && byParent.containsKey(object.parent))))
                 old.computeIfAbsent(object.parent) { [] as List<PathObject> }.add(object)
         }

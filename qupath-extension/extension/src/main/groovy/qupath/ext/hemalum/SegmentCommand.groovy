@@ -111,7 +111,8 @@ final class SegmentCommand {
         }
     }
 
-    private static void record(ImageData<BufferedImage> imageData, Settings settings, Where where, List<PathObject> parents, Segmenter.Result result) {
+    /** Adds the run to the image's history, with what selects its regions again. */
+    static void record(ImageData<BufferedImage> imageData, Settings settings, Where where, List<PathObject> parents, Segmenter.Result result) {
         def used = settings.copy()
         // the model by name: another server may have another default
         used.model = result.plan.model().id()

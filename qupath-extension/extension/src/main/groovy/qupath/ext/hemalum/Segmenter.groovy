@@ -127,11 +127,14 @@ final class Segmenter {
         PathClass pathClass = settings.className ? PathClass.fromString(settings.className) : null
         Map<PathObject, List<PathObject>> byParent = new LinkedHashMap<>()
         parents.each { PathObject parent -> byParent[home(imageData, parent)] = [] }
+        def corrected = new Regions(imageData.hierarchy.annotationObjects.findAll { PathObject it ->
+            Corrections.isComplete(it) && !parents.contains(it) && it.ROI.isArea()
+        })
         for (FoundNuclei batch : collector.batches) {
             List<PathObject> objects = Nuclei.detections(batch, plane, pathClass)
             for (int i = 0; i < objects.size(); i++) {
                 PathObject owner = regions == null ? parents.first() : regions.ownerOf(batch.centroids()[2 * i], batch.centroids()[2 * i + 1])
-                if (owner != null)
+                if (owner != null && corrected.ownerOf(batch.centroids()[2 * i], batch.centroids()[2 * i + 1]) == null)
                     byParent[home(imageData, owner)].add(objects[i])
             }
         }

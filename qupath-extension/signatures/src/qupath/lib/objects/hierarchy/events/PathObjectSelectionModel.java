@@ -9,6 +9,9 @@ public class PathObjectSelectionModel {
     public void deselectObjects(Collection<? extends PathObject> a) {
         throw new UnsupportedOperationException();
     }
+    public PathObject getSelectedObject() {
+        throw new UnsupportedOperationException();
+    }
     public Set<PathObject> getSelectedObjects() {
         throw new UnsupportedOperationException();
     }

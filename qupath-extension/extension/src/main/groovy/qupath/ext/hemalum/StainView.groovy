@@ -1,0 +1,185 @@
+package qupath.ext.hemalum
+
+import groovy.transform.CompileStatic
+import hemalum.client.NucleiClient
+import hemalum.client.Normalized
+import hemalum.client.TileSource
+import java.awt.image.BufferedImage
+import java.nio.file.Files
+import java.nio.file.Path
+import javafx.application.Platform
+import javafx.embed.swing.SwingFXUtils
+import javafx.geometry.Insets
+import javafx.scene.control.Button
+import javafx.scene.control.Label
+import javafx.scene.control.ScrollPane
+import javafx.scene.control.Tab
+import javafx.scene.image.ImageView
+import javafx.scene.layout.HBox
+import javafx.scene.layout.VBox
+import javax.imageio.ImageIO
+import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.viewer.QuPathViewer
+import qupath.lib.images.ImageData
+import qupath.lib.projects.ProjectImageEntry
+import qupath.lib.regions.ImagePlane
+
+/** The slide in the reference stain: a tab with both thumbnails, the viewer, and the thumbnail of the project. */
+@CompileStatic
+final class StainView {
+
+    private static final String KEPT = 'hemalum-original-thumbnail.png'
+    private static final double SHOWN = 260.0d
+
+    private final QuPathGUI qupath
+    private final Tab tab = new Tab(Strings.get('stain.tab'))
+    private final ImageView before = new ImageView(), after = new ImageView()
+    private final Label numbers = new Label()
+    private final Map<ImageData<BufferedImage>, Normalized> known = Collections.synchronizedMap(new WeakHashMap<ImageData<BufferedImage>, Normalized>())
+    private StainOverlay overlay
+    private QuPathViewer painted
+
+    StainView(QuPathGUI qupath) {
+        this.qupath = qupath
+    }
+
+    /** Shows the tab, with the open image's thumbnails. */
+    void show() {
+        withNormalized { ImageData<BufferedImage> imageData, Normalized normalized ->
+            fill(imageData, normalized)
+            if (!qupath.analysisTabPane.tabs.contains(tab)) {
+                qupath.analysisTabPane.tabs.add(tab)
+                tab.content = content()
+            }
+            qupath.analysisTabPane.selectionModel.select(tab)
+        }
+    }
+
+    /** Paints the viewer in the reference stain, or no longer. */
+    void toggle() {
+        if (overlay != null) {
+            painted.resetCustomPixelLayerOverlay()
+            overlay = null
+            painted.repaintEntireImage()
+            return
+        }
+        withNormalized { ImageData<BufferedImage> imageData, Normalized normalized ->
+            painted = qupath.viewer
+            overlay = new StainOverlay(painted, imageData, normalized.table())
+            painted.customPixelLayerOverlay = overlay
+            painted.repaintEntireImage()
+        }
+    }
+
+    /** Makes the normalized picture the project's thumbnail; the original is kept beside the entry's data. */
+    void setThumbnail() {
+        ProjectImageEntry<BufferedImage> entry = entry()
+        if (entry != null)
+            withNormalized { ImageData<BufferedImage> imageData, Normalized normalized ->
+                Path kept = entry.entryPath.resolve(KEPT)
+                BufferedImage now = entry.thumbnail
+                if (now != null && !Files.exists(kept)) {
+                    Files.createDirectories(kept.parent)
+                    ImageIO.write(now, 'png', kept.toFile())
+                }
+                BufferedImage small = now ?: imageData.server.getDefaultThumbnail(0, 0)
+                store(entry, StainOverlay.through(normalized.table().prepare(), small))
+            }
+    }
+
+    /** Puts the project's original thumbnail back. */
+    void resetThumbnail() {
+        ProjectImageEntry<BufferedImage> entry = entry()
+        if (entry == null)
+            return
+        Path kept = entry.entryPath.resolve(KEPT)
+        if (!Files.exists(kept)) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.no.original'))
+            return
+        }
+        store(entry, ImageIO.read(kept.toFile()))
+        Files.delete(kept)
+    }
+
+    private void store(ProjectImageEntry<BufferedImage> entry, BufferedImage picture) {
+        entry.thumbnail = picture
+        qupath.project.syncChanges()
+        qupath.refreshProject()
+    }
+
+    private ProjectImageEntry<BufferedImage> entry() {
+        def found = qupath.imageData == null ? null : qupath.project?.getEntry(qupath.imageData)
+        if (found == null)
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.no.project'))
+        found
+    }
+
+    private VBox content() {
+        def toggle = new Button(Strings.get('menu.stain.toggle'))
+        toggle.onAction = { this.toggle() }
+        def refresh = new Button(Strings.get('stain.refresh'))
+        refresh.onAction = { show() }
+        [before, after].each { ImageView view -> view.fitWidth = SHOWN; view.preserveRatio = true }
+        numbers.wrapText = true
+        def box = new VBox(8.0d, new Label(Strings.get('stain.before')), before, new Label(Strings.get('stain.after')), after, numbers,
+                new HBox(8.0d, toggle, refresh))
+        box.padding = new Insets(10)
+        new VBox(new ScrollPane(box))
+    }
+
+    private void fill(ImageData<BufferedImage> imageData, Normalized normalized) {
+        after.image = SwingFXUtils.toFXImage(picture(normalized.thumbnail()), null)
+        before.image = SwingFXUtils.toFXImage(qupath.viewer.RGBThumbnail, null)
+        double[] m = normalized.stainMatrix()
+        numbers.text = (m.length == 6 ? Strings.get('stain.vectors', m[0], m[1], m[2], m[3], m[4], m[5]) : '') + '\n' +
+                Strings.get('stain.reference') + '\n' + normalized.notices().join('\n')
+    }
+
+    private static BufferedImage picture(TileSource.Pixels pixels) {
+        def image = new BufferedImage(pixels.width(), pixels.height(), BufferedImage.TYPE_INT_RGB)
+        byte[] rgb = pixels.rgb()
+        for (int i = 0, y = 0; y < pixels.height(); y++) {
+            for (int x = 0; x < pixels.width(); x++, i += 3)
+                image.setRGB(x, y, ((rgb[i] & 0xff) << 16) | ((rgb[i + 1] & 0xff) << 8) | (rgb[i + 2] & 0xff))
+        }
+        image
+    }
+
+    @CompileStatic
+    private static interface Use {
+        void with(ImageData<BufferedImage> imageData, Normalized normalized)
+    }
+
+    /** Calls {@code use} on the user interface's thread, once the image's stain is known; it is asked for once an image. */
+    private void withNormalized(Use use) {
+        ImageData<BufferedImage> imageData = qupath.imageData
+        if (imageData == null || !imageData.server.isRGB()) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get(imageData == null ? 'error.no.image' : 'error.not.rgb'))
+            return
+        }
+        Normalized had = known[imageData]
+        if (had != null) {
+            use.with(imageData, had)
+            return
+        }
+        def thread = new Thread({
+            try {
+                NucleiClient client = Connections.open(new Settings())
+                try {
+                    int side = client.info().overviewSide() ?: 2048
+                    def overview = new SlideTiles(imageData.server, ImagePlane.defaultPlane).overview(side)
+                    Normalized made = client.normalize(overview, Preferences.stain.get() ?: '', null, null)
+                    known[imageData] = made
+                    Platform.runLater { use.with(imageData, made) }
+                } finally {
+                    client.close()
+                }
+            } catch (Exception e) {
+                Platform.runLater { SegmentCommand.tell(e) }
+            }
+        }, 'hemalum-stain')
+        thread.daemon = true
+        thread.start()
+    }
+}

@@ -1,0 +1,72 @@
+/* Run by `QuPath script` on every image of a project: what a click does, what it records, and corrections. */
+import qupath.ext.hemalum.*
+import qupath.lib.objects.PathObjects
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.roi.ROIs
+
+def imageData = getCurrentImageData()
+def out = [image: imageData.server.metadata.name]
+def builder = { Hemalum.builder().server(System.getenv('HEMALUM_TEST_SERVER')).token(System.getenv('HEMALUM_TEST_TOKEN')).model(System.getenv('HEMALUM_TEST_MODEL')).pixelSize(0.5) }
+def describe = { getDetectionObjects().collect { "${it.ID} ${it.ROI.centroidX} ${it.ROI.centroidY} ${it.ROI.area}".toString() }.sort() }
+
+setImageType('BRIGHTFIELD_H_E')
+clearAllObjects()
+createFullImageAnnotation(true)
+def events = 0
+def listener = { event -> events++ } as qupath.lib.objects.hierarchy.events.PathObjectHierarchyListener
+imageData.hierarchy.addListener(listener)
+def first = builder().build().segmentSelected(imageData)
+out.events = events
+imageData.hierarchy.removeListener(listener)
+out.nuclei = getDetectionObjects().size()
+def once = describe()
+out.locked = getAnnotationObjects()[0].isLocked()
+
+// again, and as the whole image: nothing is doubled, and names stay
+builder().build().segmentSelected(imageData)
+out.again = describe() == once
+def whole = builder().build().segmentImage(imageData)
+out.whole = describe() == once
+Nuclei.restore(whole.replaced, this)
+out.restored = describe() == once && getAnnotationObjects()[0].childObjects.size() == once.size()
+
+// the recorded step, run as a script, gives the same
+Settings used = new Settings(model: System.getenv('HEMALUM_TEST_MODEL'), pixelSize: 0.5d, server: System.getenv('HEMALUM_TEST_SERVER'))
+def annotations = getAnnotationObjects().toList()
+SegmentCommand.record(imageData, used, Where.SELECTED, annotations, first)
+def script = imageData.historyWorkflow.lastStep.script
+Preferences.setToken(System.getenv('HEMALUM_TEST_TOKEN'), false)
+resetSelection()
+new GroovyShell(this.class.classLoader).evaluate('import static qupath.lib.scripting.QP.*\n' + script)
+out.recorded = describe() == once
+
+// foreign objects stay
+def foreign = PathObjects.createDetectionObject(ROIs.createRectangleROI(5, 5, 3, 3))
+annotations[0].addChildObject(foreign)
+builder().build().segmentSelected(imageData)
+out.foreign = getDetectionObjects().contains(foreign) && getDetectionObjects().size() == once.size() + 1
+annotations[0].removeChildObject(foreign)
+
+// corrections: one edited, one deleted, one added, the rest untouched
+def region = PathObjects.createAnnotationObject(ROIs.createRectangleROI(200, 200, 300, 300))
+addObject(region)
+int editable = Corrections.begin(imageData, region)
+def inside = region.childObjects.toList()
+out.editable = editable > 3 && inside.every { it.isAnnotation() && !it.isLocked() }
+inside[0].ROI = inside[0].ROI.translate(1, 0)
+region.removeChildObject(inside[1])
+region.addChildObject(PathObjects.createAnnotationObject(ROIs.createEllipseROI(300, 300, 9, 9), PathClass.fromString('Nucleus')))
+def count = Corrections.done(imageData, region)
+out.corrected = [count.nuclei, count.edited, count.added, count.deleted] == [editable, 1, 1, 1]
+out.counts = [count.nuclei, count.edited, count.added, count.deleted]
+out.ids = region.childObjects*.ID.containsAll(inside.drop(2)*.ID) && region.childObjects.every { it.isDetection() }
+out.exported = TrainingExport.objects(imageData).size() == editable + 1
+
+// a run on the whole image leaves what was corrected alone, and cells own their nuclei's names
+def corrected = region.childObjects*.ID.toSet()
+builder().cells(4).cellMeasurements(true).build().segmentImage(imageData)
+out.kept = region.childObjects*.ID.toSet() == corrected
+out.cells = getCellObjects().size() + editable == once.size()
+out.cellIds = once.collect { UUID.fromString(it.tokenize(' ')[0]) }.containsAll(getCellObjects()*.ID)
+out.cellMeasured = getCellObjects().every { it.measurementList.names.any { it.contains('Cytoplasm') } }
+println 'RESULT ' + new com.google.gson.Gson().toJson(out)
