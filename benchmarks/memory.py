@@ -14,9 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 import hemalum
+import numpy as np
 from hemalum.slides import open_slide, write_pyramid
 from hemalum.tiling import Rect
 
@@ -38,7 +37,20 @@ def generate(path: Path, side: int) -> None:
 
 def peak(path: Path, out: Path, arguments) -> dict:
     """The run record of a segmentation in a fresh process."""
-    command = [sys.executable, "-m", "hemalum.cli.main", "segment", str(path), "-o", str(out), "--model", arguments.model, "--json", "--format", arguments.format]
+    command = [
+        sys.executable,
+        "-m",
+        "hemalum.cli.main",
+        "segment",
+        str(path),
+        "-o",
+        str(out),
+        "--model",
+        arguments.model,
+        "--json",
+        "--format",
+        arguments.format,
+    ]
     for folder in arguments.models:
         command += ["--models", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -60,7 +72,12 @@ def main() -> None:
             path = Path(folder) / f"{name}.ome.tif"
             generate(path, side)
             record = peak(path, Path(folder) / "out", arguments)
-            found[name] = {"side": side, "peak_mb": record["peak_memory_mb"], "nuclei": record["counts"]["nuclei"], "seconds": record["seconds"]["total"]}
+            found[name] = {
+                "side": side,
+                "peak_mb": record["peak_memory_mb"],
+                "nuclei": record["counts"]["nuclei"],
+                "seconds": record["seconds"]["total"],
+            }
             path.unlink()
     print(json.dumps({"benchmark": "memory", **found, "ratio": round(found["large"]["peak_mb"] / found["small"]["peak_mb"], 3)}))
 

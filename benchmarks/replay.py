@@ -12,9 +12,8 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
-
 import hemalum
+import numpy as np
 from hemalum.engine import TileQueue, open_engine
 from hemalum.events import Finished, ImageInfo, Parameters
 from hemalum.models import find
@@ -84,8 +83,18 @@ def main() -> None:
     model = find(arguments.model, arguments.models)
     stored = stored_maps(model)
     (one, nuclei), (two, same) = (throughput(model, stored, n, arguments.tiles, arguments.milliseconds / 1000) for n in (1, 2))
-    print(json.dumps({"benchmark": "replay", "tiles_per_s_1": round(one, 2), "tiles_per_s_2": round(two, 2), "ratio": round(two / one, 3),
-                      "nuclei": nuclei, "identical": nuclei == same}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "benchmark": "replay",
+                "tiles_per_s_1": round(one, 2),
+                "tiles_per_s_2": round(two, 2),
+                "ratio": round(two / one, 3),
+                "nuclei": nuclei,
+                "identical": nuclei == same,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 from hemalum.measure import shape_columns
 from hemalum.nuclei import UNIT, Nuclei
 from hemalum.pipeline import PlanOrder
@@ -55,13 +54,24 @@ def main() -> None:
     plan = plan_tiles((side, side), 0.5, 0.5)
     warm = plan_tiles((512, 512), 0.5, 0.5)
     with tempfile.TemporaryDirectory() as folder:
-        _through(warm, Path(folder) / "warm.geojson")           # compiled loops are loaded outside the time taken
+        _through(warm, Path(folder) / "warm.geojson")  # compiled loops are loaded outside the time taken
         started = time.perf_counter()
         written, removed, stages = _through(plan, Path(folder) / "million.geojson")
         seconds = time.perf_counter() - started
         size = (Path(folder) / "million.geojson").stat().st_size
-    print(json.dumps({"benchmark": "settle_million", "nuclei": written, "duplicates": removed, "seconds": round(seconds, 1), **stages,
-                      "peak_gb": round(peak_memory() / 1e9, 3), "file_gb": round(size / 1e9, 3)}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "benchmark": "settle_million",
+                "nuclei": written,
+                "duplicates": removed,
+                "seconds": round(seconds, 1),
+                **stages,
+                "peak_gb": round(peak_memory() / 1e9, 3),
+                "file_gb": round(size / 1e9, 3),
+            }
+        )
+    )
 
 
 def _through(plan, path: Path) -> tuple[int, int, dict]:

@@ -49,7 +49,7 @@ class ImageInfo:
 
 def check_mpp(mpp: float) -> float:
     """`mpp` itself; `UsageError` unless it is a number within 0.05–4 µm/px."""
-    if not 0.05 <= mpp <= 4:                                    # also refuses NaN
+    if not 0.05 <= mpp <= 4:  # also refuses NaN
         raise UsageError(f"{mpp:g} µm/px cannot be a slide's resolution; give 0.05 to 4 (0.25 is a 40× scan, 0.5 a 20× scan)")
     return mpp
 

@@ -5,8 +5,8 @@ densities come from the pixels of the tile the nucleus was found in.
 
 >>> square = np.array([[0, 0], [80, 0], [80, 80], [0, 80]], np.int32)
 >>> shape = shape_columns(square, np.array([0, 4]), mpp=0.5)
->>> {name: round(float(column[0]), 3) for name, column in shape.items()}
-{'Nucleus: Area µm^2': 25.0, 'Nucleus: Perimeter µm': 20.0, 'Nucleus: Circularity': 0.785, 'Nucleus: Solidity': 1.0, 'Nucleus: Eccentricity': 0.0}
+>>> [round(float(shape[name][0]), 3) for name in (AREA, PERIMETER, CIRCULARITY, SOLIDITY, ECCENTRICITY)]
+[25.0, 20.0, 0.785, 1.0, 0.0]
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _hull_area(vertices, start, end):
     order = np.argsort(keys)
     hull = np.empty(2 * n + 1, np.int64)
     size = 0
-    for sweep in range(2):                                      # the lower chain, then the upper one (Andrew's algorithm)
+    for sweep in range(2):  # the lower chain, then the upper one (Andrew's algorithm)
         floor = 1 if sweep == 0 else size
         for step in range(n):
             if sweep == 1 and step == 0:

@@ -187,7 +187,7 @@ def drive(run: Run, read: Callable[[Any, int], np.ndarray], order: Iterable[int]
                     continue
                 run.submit(index, pixels)
             run.end()
-        except BaseException as error:                          # said by the reader of the events
+        except BaseException as error:  # said by the reader of the events
             if not stop.is_set():
                 broken.append(error)
                 run.cancel()

@@ -146,7 +146,7 @@ def _tidy(vertices: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]
 
 def _mended(polygon) -> np.ndarray:
     """The largest valid piece of a crossed outline on the 1/8 px grid, or nothing."""
-    for grown in (0.0, -0.125, -0.25):                          # shrinking parts pinches that rounding would close again
+    for grown in (0.0, -0.125, -0.25):  # shrinking parts pinches that rounding would close again
         fixed = shapely.make_valid(polygon).buffer(grown)
         pieces = [part for part in shapely.get_parts(fixed) if part.geom_type == "Polygon" and not part.is_empty]
         if not pieces:
@@ -174,7 +174,7 @@ class Workers:
     def __init__(self, count: int = 1, processes: bool = False):
         self.count, self.processes = count, processes
         self._lock, self._free, self._blocks = threading.Lock(), [], []
-        if processes:                                           # spawn: a forked child would inherit gRPC's and the engine's threads
+        if processes:  # spawn: a forked child would inherit gRPC's and the engine's threads
             self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread)
         else:
             self._pool = ThreadPoolExecutor(count, thread_name_prefix="hemalum-post", initializer=_one_thread)
@@ -190,7 +190,7 @@ class Workers:
         memory = self._block(maps.nbytes + pixels.nbytes)
         np.ndarray(maps.shape, np.float32, memory.buf)[:] = maps
         np.ndarray(pixels.shape, np.uint8, memory.buf, maps.nbytes)[:] = pixels
-        small = replace(plan, tiles=(), _at={})                 # a slide's whole plan need not travel with each tile
+        small = replace(plan, tiles=(), _at={})  # a slide's whole plan need not travel with each tile
         future = self._pool.submit(_in_process, memory.name, maps.shape, pixels.shape, tile, small, settings)
         future.add_done_callback(lambda _: self._give_back(memory))
         return future

@@ -125,8 +125,8 @@ class Run:
         self._membership = _Membership(self.parameters.regions) if self.parameters.regions else None
         self._events, self._changed = deque(), threading.Condition()
         self._settling = threading.Lock()
-        self._open = set(range(len(self.plan.tiles)))           # tiles that were neither submitted nor failed
-        self._left = len(self.plan.tiles)                       # tiles without a result
+        self._open = set(range(len(self.plan.tiles)))  # tiles that were neither submitted nor failed
+        self._left = len(self.plan.tiles)  # tiles without a result
         self._failed: dict[int, str] = {}
         self._found = 0
         self._boxed: dict[int, np.ndarray] = {}
@@ -168,7 +168,7 @@ class Run:
             try:
                 self.fail(index, "not sent")
             except ProtocolError:
-                continue                                        # submitted by another thread in between
+                continue  # submitted by another thread in between
 
     def cancel(self) -> None:
         """Stop within a tile; `events()` ends with `Cancelled`.  Thread-safe, may be repeated."""
@@ -242,7 +242,7 @@ class Run:
             return
         try:
             future = self._workers.tile(maps, pixels, self.plan.tiles[index], self.plan, self.settings)
-        except RuntimeError as closed:                          # the process is shutting down
+        except RuntimeError as closed:  # the process is shutting down
             self._done(index, None, f"it was not post-processed ({closed})")
             return
 
@@ -255,7 +255,7 @@ class Run:
             self.watch.add("postprocess", seconds)
             try:
                 self._done(index, nuclei, f"post-processing failed on it ({problem})")
-            except Exception as error:                          # a callback's exception would vanish and the reader wait for ever
+            except Exception as error:  # a callback's exception would vanish and the reader wait for ever
                 self._break(error)
 
         future.add_done_callback(finished)

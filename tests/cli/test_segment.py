@@ -13,7 +13,9 @@ from PIL import Image
 def hemalum(*arguments, env=None, preexec=None):
     """The finished command: returncode, stdout, stderr."""
     command = [sys.executable, "-m", "hemalum", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})}, preexec_fn=preexec, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})}, preexec_fn=preexec, check=False
+    )
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_wrong_inputs_end_before_work(segment, tmp_path):
     for name in ("text.png", "empty.svs", "deep.tif", "print.tif", "absent.png"):
         done = segment(folder / name, "--mpp", 0.5)
         assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr, done.stderr
-    assert segment(folder, "--mpp", 0.5).returncode == 2        # several inputs, none of them good
+    assert segment(folder, "--mpp", 0.5).returncode == 2  # several inputs, none of them good
     (folder / "text.jpg").write_bytes(b"")
     assert "would both be written" in segment(folder, "--mpp", 0.5).stderr
     assert files(tmp_path / "out") is None
@@ -94,7 +96,14 @@ def test_one_bad_input_does_not_stop_the_others(segment, toy_slide, tmp_path):
 
 @pytest.mark.parametrize(
     "image",
-    [np.full((1, 1, 3), 255), np.full((1, 70, 3), 200), np.full((300, 300, 3), 255), np.zeros((300, 300, 3)), np.full((64, 64), 128), np.full((64, 64, 4), 250)],
+    [
+        np.full((1, 1, 3), 255),
+        np.full((1, 70, 3), 200),
+        np.full((300, 300, 3), 255),
+        np.zeros((300, 300, 3)),
+        np.full((64, 64), 128),
+        np.full((64, 64, 4), 250),
+    ],
     ids=["1x1", "1xN", "white", "black", "grey", "rgba"],
 )
 def test_valid_and_quiet(segment, tmp_path, image):
@@ -163,7 +172,7 @@ def test_help_is_quick():
     import time
 
     seconds = min(_timed(time) for _ in range(3))
-    assert seconds < 3                                          # 0.3 s on a quiet machine, measured by `make bench`
+    assert seconds < 3  # 0.3 s on a quiet machine, measured by `make bench`
 
 
 def _timed(time):
@@ -174,7 +183,6 @@ def _timed(time):
 
 def test_a_tile_that_cannot_be_decoded_is_named(segment, tmp_path):
     import tifffile
-
     from hemalum.slides import write_pyramid
 
     rng = np.random.default_rng(1)

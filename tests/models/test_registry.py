@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-
 from hemalum import models
 from hemalum.engine import open_engine
 from hemalum.errors import DamagedModel, UnknownModel, UsageError
@@ -95,7 +94,7 @@ def test_install_and_search_order(package, toy_models, tmp_path, monkeypatch):
     assert models.install(package).card.version == "2" and models.find("toy").card.version == "2"
     assert models.find("toy", [toy_models]).card.version == "1"
     monkeypatch.setenv("HEMALUM_MODELS", str(toy_models))
-    assert models.find("toy").card.version == "1"               # without a new process: folders are looked at each time
+    assert models.find("toy").card.version == "1"  # without a new process: folders are looked at each time
     assert [p.name for p in (tmp_path / "data" / "models").iterdir()] == ["toy"]
 
 

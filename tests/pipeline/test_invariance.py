@@ -6,7 +6,6 @@ import random
 import numpy as np
 import pytest
 import shapely
-
 from hemalum.events import Parameters
 from hemalum.pipeline import Pipeline, segment_slide
 from hemalum.slides import open_slide
@@ -73,7 +72,9 @@ def test_no_nucleus_is_counted_twice_and_every_outline_is_valid(reference):
 def test_region_keeps_nuclei_by_centroid_and_agrees_with_the_whole(reference, toy_slide, toy_model, tmp_path):
     box = shapely.box(200, 150, 420, 380)
     segmented(toy_slide, toy_model, tmp_path / "region", Parameters(core=256, regions=(box,)), formats=["geojson"])
-    ids = [{f["id"] for f in json.loads((folder / "tissue.geojson").read_text())["features"]} for folder in (reference[1], tmp_path / "region")]
+    ids = [
+        {f["id"] for f in json.loads((folder / "tissue.geojson").read_text())["features"]} for folder in (reference[1], tmp_path / "region")
+    ]
     inside = {
         f["id"]
         for f in json.loads((reference[1] / "tissue.geojson").read_text())["features"]

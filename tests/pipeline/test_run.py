@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 import pytest
-
 from hemalum.engine import TileQueue
 from hemalum.errors import Cancelled, ProtocolError, RegionOutside, UnreadableImage, UsageError
 from hemalum.events import Finished, ImageInfo, NormalizedTile, Parameters, TileConsumed, TileFailed, TileSettled
@@ -73,7 +72,7 @@ def test_a_reader_that_stops_holds_back_only_its_own_run(opened):
     start, slide = opened
     stuck, lively = start(), start()
     for tile in stuck.plan.tiles:
-        stuck.submit(tile.index, slide.read(tile.read, 1))      # nobody reads its events
+        stuck.submit(tile.index, slide.read(tile.read, 1))  # nobody reads its events
     events = list(drive(lively, slide.read))
     assert isinstance(events[-1], Finished) and len(stuck._lane) > 0
     stuck.cancel()
@@ -106,7 +105,9 @@ def test_white_and_tiny_images_have_no_nuclei(toy_model):
             white = np.full((height, width, 3), 255, np.uint8)
             for skip in (True, False):
                 run = pipeline.run(toy_model, ImageInfo(width, height, 0.5, "test", "x"), white, Parameters(skip_glass=skip))
-                summary = list(drive(run, lambda rect, n, white=white: white[rect.y : rect.y + rect.height, rect.x : rect.x + rect.width]))[-1].summary
+                summary = list(drive(run, lambda rect, n, white=white: white[rect.y : rect.y + rect.height, rect.x : rect.x + rect.width]))[
+                    -1
+                ].summary
                 assert summary.nuclei == 0 and not summary.failed and (summary.tiles == 0) == skip
 
 
@@ -138,8 +139,8 @@ def test_people_go_first_and_batch_work_does_not_starve():
                 lanes[name].put(index, np.full((32, 32, 3), name, np.uint8))
         for _ in range(30):
             assert gate.acquire(timeout=20)
-    order = engine.started[1:]                                  # the first tile was taken before people came
+    order = engine.started[1:]  # the first tile was taken before people came
     waiting = order[: max(i for i, name in enumerate(order) if name != 1)]
     assert 1 in waiting and waiting.count(1) <= len(waiting) // 4
     people = [name for name in order if name != 1]
-    assert abs(people[:10].count(2) - 5) <= 1                   # the two of them take turns
+    assert abs(people[:10].count(2) - 5) <= 1  # the two of them take turns

@@ -4,14 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-
 from hemalum.errors import DiskFull
 from hemalum.nuclei import Nuclei
 from hemalum.sinks import CsvSink, GeoJsonSink, LabelSink, Target
 from hemalum.sinks.base import PartFile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 COLUMNS = ("Nucleus: Area µm^2", 'odd "name"')
 
@@ -72,7 +71,7 @@ def test_labels_follow_the_pixel_centre_rule_and_the_rank(tmp_path, region):
     x, y, width, height = region or (0, 0, 300, 290)
     found = np.asarray(Image.open(tmp_path / "a.labels.png"))
     rows, cols = np.mgrid[:height, :width]
-    strict, loose = np.zeros((2, height, width), int)           # they differ where a centre lies exactly on an edge
+    strict, loose = np.zeros((2, height, width), int)  # they differ where a centre lies exactly on an edge
     for i in nuclei.order()[::-1]:
         for image, rule in ((strict, shapely.contains_xy), (loose, shapely.intersects_xy)):
             image[rule(nuclei.polygons()[i], (cols + x + 0.5).ravel(), (rows + y + 0.5).ravel()).reshape(height, width)] = i + 1
@@ -97,7 +96,9 @@ def test_many_nuclei_make_a_32_bit_tiff(tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.labels.tif", "b.labels.png"]
 
 
-@pytest.mark.parametrize("make", [lambda p, t: GeoJsonSink(p / "a.geojson", t), lambda p, t: CsvSink(p / "a.csv", t), lambda p, t: LabelSink(p / "a", t)])
+@pytest.mark.parametrize(
+    "make", [lambda p, t: GeoJsonSink(p / "a.geojson", t), lambda p, t: CsvSink(p / "a.csv", t), lambda p, t: LabelSink(p / "a", t)]
+)
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, make, monkeypatch):
     nuclei = some(20, np.random.default_rng(3))
     sink = make(tmp_path, Target(400, 400, 0.25, "m", "i", COLUMNS))

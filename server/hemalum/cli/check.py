@@ -17,7 +17,11 @@ def check(folders, as_json):
 
     rows = [_python(), _slides(), _network(folders), *_models(folders), _service(), _gpu(), _qupath(), _java(), *_optional()]
     if as_json:
-        click.echo(json.dumps([{"part": part, "state": state, "says": says, "fix": fix} for part, state, says, fix in rows], indent=1, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                [{"part": part, "state": state, "says": says, "fix": fix} for part, state, says, fix in rows], indent=1, ensure_ascii=False
+            )
+        )
     else:
         marks = {"good": "✓", "optional": "–", "bad": "✗"}
         if not _prints("✓"):
@@ -33,7 +37,7 @@ def _prints(text: str) -> bool:
 
     try:
         text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:                                  # a Windows console with a code page of its own
+    except UnicodeEncodeError:  # a Windows console with a code page of its own
         return False
     return True
 
@@ -88,7 +92,14 @@ def _models(folders):
     for model in found:
         try:
             engine = OnnxEngine(model, 384)
-            rows.append((f"model {model.id}", "good", f"version {model.card.version}, {engine.device}" + "".join(f"; {s}" for s in engine.notices), ""))
+            rows.append(
+                (
+                    f"model {model.id}",
+                    "good",
+                    f"version {model.card.version}, {engine.device}" + "".join(f"; {s}" for s in engine.notices),
+                    "",
+                )
+            )
         except HemalumError as error:
             rows.append((f"model {model.id}", "bad", str(error), f"hemalum models install DIR, or remove {model.folder}"))
     rows += [("model", "bad", sentence, "install the package again or remove its folder") for sentence in broken]
@@ -118,7 +129,12 @@ def _gpu():
 
     if importlib.util.find_spec("torch") is None:
         seen = shutil.which("nvidia-smi") is not None
-        return "GPU", "optional", "an NVIDIA driver is here, PyTorch is not" if seen else "none is used", "pip install 'hemalum[gpu]'" if seen else ""
+        return (
+            "GPU",
+            "optional",
+            "an NVIDIA driver is here, PyTorch is not" if seen else "none is used",
+            "pip install 'hemalum[gpu]'" if seen else "",
+        )
     from hemalum.engine.torch_engine import cuda_problem
 
     problem = cuda_problem()
@@ -164,6 +180,15 @@ def _java():
 def _optional():
     import importlib.util
 
-    for part, module, extra in (("QuPath projects", "paquo", "projects"), ("several machines", "distributed", "batch"), ("training", "timm", "training")):
+    for part, module, extra in (
+        ("QuPath projects", "paquo", "projects"),
+        ("several machines", "distributed", "batch"),
+        ("training", "timm", "training"),
+    ):
         there = importlib.util.find_spec(module) is not None
-        yield part, "good" if there else "optional", f"{module} is installed" if there else f"{module} is not installed", "" if there else f"pip install 'hemalum[{extra}]'"
+        yield (
+            part,
+            "good" if there else "optional",
+            f"{module} is installed" if there else f"{module} is not installed",
+            "" if there else f"pip install 'hemalum[{extra}]'",
+        )

@@ -35,7 +35,7 @@ def output_folder(path: str | Path) -> Iterator[Path]:
             try:
                 made.rmdir()
             except OSError:
-                break                                           # it holds results
+                break  # it holds results
 
 
 def parse_region(text: str | None) -> tuple[int, int, int, int] | None:
@@ -45,7 +45,9 @@ def parse_region(text: str | None) -> tuple[int, int, int, int] | None:
     try:
         x, y, width, height = (int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"region {text!r} is not X,Y,W,H; give four whole numbers of full-resolution pixels, such as 1000,2000,512,512") from None
+        raise UsageError(
+            f"region {text!r} is not X,Y,W,H; give four whole numbers of full-resolution pixels, such as 1000,2000,512,512"
+        ) from None
     if width < 1 or height < 1:
         raise UsageError(f"region {text!r} is empty; width and height must be at least 1")
     return x, y, width, height
@@ -109,7 +111,13 @@ def shown_progress(name: str, quiet: bool) -> Iterator[Callable]:
     if console.is_terminal:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tiles · {task.fields[nuclei]} nuclei ·"), TimeRemainingColumn()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("tiles · {task.fields[nuclei]} nuclei ·"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=console) as bar:
             task = bar.add_task(name, total=None, nuclei=0)
             yield lambda event: bar.update(task, completed=event.done, total=event.total, nuclei=event.nuclei)

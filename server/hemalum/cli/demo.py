@@ -6,7 +6,9 @@ import click
 
 
 @click.command()
-@click.option("-o", "--output", default="demo", show_default=True, type=click.Path(), help="Folder for the results; made if it is not there.")
+@click.option(
+    "-o", "--output", default="demo", show_default=True, type=click.Path(), help="Folder for the results; made if it is not there."
+)
 @click.option("--model", "model_id", default="nuclei", show_default=True, metavar="ID", help="Which model.")
 @click.option("--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON, nothing else.")
@@ -37,7 +39,7 @@ def demo(output, model_id, folders, as_json):
         if not as_json:
             click.echo(sentence)
 
-    find(model_id, folders)                                     # an unknown model is said before a server is started
+    find(model_id, folders)  # an unknown model is said before a server is started
     sample = importlib.resources.files("hemalum") / "data" / "CMU-1-Small-Region.svs"
     with output_folder(output) as folder, importlib.resources.as_file(sample) as path:
         say("starting a server …")
@@ -45,7 +47,9 @@ def demo(output, model_id, folders, as_json):
             say(f"server {client.info.server_version} answers on port {port}; segmenting {path.name}, {slide.size[0]}×{slide.size[1]} px …")
             with tempfile.TemporaryDirectory(dir=folder, prefix=".demo-") as scratch:
                 with shown_progress(path.name, as_json) as progress:
-                    made = client.segment_slide(slide, model_id, Parameters(interactive=True), ["geojson", "overlay"], Path(scratch), progress, stem="nuclei")
+                    made = client.segment_slide(
+                        slide, model_id, Parameters(interactive=True), ["geojson", "overlay"], Path(scratch), progress, stem="nuclei"
+                    )
                 normalized = client.normalize(slide.overview(), mpp=slide.mpp * slide.overview_downsample)
                 shown = apply_table(picture_of(slide)[0], normalized.table)
                 names = {"nuclei.geojson": "nuclei.geojson", "nuclei.overlay.png": "overlay.png", "normalized.png": "normalized.png"}

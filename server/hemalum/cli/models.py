@@ -11,7 +11,9 @@ def models():
 
 
 def _folders(command):
-    return click.option("--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated.")(command)
+    return click.option(
+        "--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated."
+    )(command)
 
 
 def _json(command):
@@ -30,7 +32,9 @@ def list_(folders, as_json):
     broken: list[str] = []
     found = list_models(folders, broken)
     if as_json:
-        rows = [{"id": m.id, "version": m.card.version, "mpp": m.card.mpp, "licence": m.card.licence, "folder": str(m.folder)} for m in found]
+        rows = [
+            {"id": m.id, "version": m.card.version, "mpp": m.card.mpp, "licence": m.card.licence, "folder": str(m.folder)} for m in found
+        ]
         click.echo(json.dumps({"models": rows, "broken": broken}, indent=1, ensure_ascii=False))
         return
     for model in found:

@@ -13,9 +13,17 @@ MOST_SAID = 20  # notices on the terminal
 @click.option("--model", "model_id", default="nuclei", show_default=True, metavar="ID", help="Which model; see `hemalum models list`.")
 @click.option("--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated.")
 @click.option("--mpp", metavar="F", help="µm per pixel of the inputs, 0.05 to 4; overrides what the files say.")
-@click.option("--format", "formats", default="geojson", show_default=True, metavar="LIST", help="Of geojson, labels, csv, overlay; comma between.")
+@click.option(
+    "--format", "formats", default="geojson", show_default=True, metavar="LIST", help="Of geojson, labels, csv, overlay; comma between."
+)
 @click.option("--region", metavar="X,Y,W,H", help="Only this rectangle, in full-resolution pixels.")
-@click.option("--stain", default="macenko", show_default=True, metavar="NAME", help="How stains are told apart for the measurements: macenko, vahadane, none.")
+@click.option(
+    "--stain",
+    default="macenko",
+    show_default=True,
+    metavar="NAME",
+    help="How stains are told apart for the measurements: macenko, vahadane, none.",
+)
 @click.option("--foreground", type=float, help="Probability from which a pixel is nucleus; the model's own by default.")
 @click.option("--marker", type=float, help="Height of the distance map from which a nucleus grows; the model's own by default.")
 @click.option("--min-area", type=float, metavar="µm²", help="Smaller nuclei are dropped; the model's own by default.")

@@ -43,7 +43,7 @@ def open_engine(model: Model, tile: int, device: str = "auto", threads: int | No
                 if device == "cuda":
                     raise
                 notice = f"{error}; the CPU is used"
-            except (UsageError, RuntimeError) as error:         # RuntimeError: a driver that fails in the first kernel
+            except (UsageError, RuntimeError) as error:  # RuntimeError: a driver that fails in the first kernel
                 if device == "cuda":
                     raise UsageError(f"CUDA cannot be used ({error}); choose --device cpu") from error
                 notice = f"CUDA cannot be used ({str(error).splitlines()[0]}); the CPU is used"

@@ -90,5 +90,5 @@ def cores() -> int:
         if quota != "max":
             allowed = min(allowed, max(1, round(int(quota) / int(period))))
     except (OSError, ValueError):
-        pass                                                    # no container, or another system
+        pass  # no container, or another system
     return allowed

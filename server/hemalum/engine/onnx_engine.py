@@ -85,8 +85,10 @@ class OnnxEngine:
             return onnxruntime.InferenceSession(self._model.verified(name), options, providers=["CPUExecutionProvider"])
         except DamagedModel:
             raise
-        except Exception as error:                              # onnxruntime's own classes share no public base
-            raise DamagedModel(f"{self._model.folder / name} cannot be loaded ({str(error).splitlines()[0]}); install the model again") from error
+        except Exception as error:  # onnxruntime's own classes share no public base
+            raise DamagedModel(
+                f"{self._model.folder / name} cannot be loaded ({str(error).splitlines()[0]}); install the model again"
+            ) from error
 
     def _int8_is_close(self, required: bool) -> bool:
         key = (self._model.digest, self.threads)
@@ -115,5 +117,9 @@ class OnnxEngine:
             raise DamagedModel(f"model {self._model.id} computes other maps than the stored ones (Dice {found.dice:.3f}); install it again")
 
     def _compute(self, name: str, pixels: np.ndarray) -> np.ndarray:
-        session = self._session if getattr(self, "precision", "") == "fp32" and pixels.shape[0] == self.tile else self._load(name, pixels.shape[0])
+        session = (
+            self._session
+            if getattr(self, "precision", "") == "fp32" and pixels.shape[0] == self.tile
+            else self._load(name, pixels.shape[0])
+        )
         return self._run(session, pixels)[0]

@@ -9,8 +9,12 @@ post-processing is behind (`held` maps not yet released) is passed over, so memo
 ...     def maps(self, tiles): return tiles * 2
 >>> import numpy as np, threading
 >>> done, results = threading.Event(), []
+>>> def result(index, pixels, maps, error):
+...     results.append((index, int(maps[0, 0, 0])))
+...     lane.release()
+...     done.set()
 >>> with TileQueue() as queue:
-...     lane = queue.lane(Twice(), lambda index, pixels, maps, error: (results.append((index, int(maps[0, 0, 0]))), lane.release(), done.set()))
+...     lane = queue.lane(Twice(), result)
 ...     lane.put(7, np.ones((2, 2, 3), np.uint8))
 ...     _ = done.wait(10)
 >>> results
@@ -135,7 +139,7 @@ class TileQueue:
             lane = batch[0]
         else:
             return None
-        self._lanes.remove(lane)                                # to the back: the lanes of a class take turns
+        self._lanes.remove(lane)  # to the back: the lanes of a class take turns
         self._lanes.append(lane)
         return lane
 
@@ -154,7 +158,7 @@ class TileQueue:
             started = time.perf_counter()
             try:
                 maps, error = lane.engine.maps(np.stack([pixels for _, pixels in tiles])), None
-            except Exception as caught:                         # a tile that cannot be computed must not stop other runs
+            except Exception as caught:  # a tile that cannot be computed must not stop other runs
                 maps, error = None, caught
             lane.seconds += time.perf_counter() - started
             for position, (index, pixels) in enumerate(tiles):

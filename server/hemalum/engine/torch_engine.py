@@ -66,7 +66,9 @@ class TorchEngine:
         if (stored := stored_tile(model)) is not None:
             found = agreement(self._forward(stored[0][None])[0], stored[1], model.card.thresholds["foreground"])
             if not found.close:
-                raise DamagedModel(f"{self.device} computes other maps than the CPU (Dice {found.dice:.3f}); update driver and PyTorch, or use the CPU")
+                raise DamagedModel(
+                    f"{self.device} computes other maps than the CPU (Dice {found.dice:.3f}); update driver and PyTorch, or use the CPU"
+                )
         self.batch = self._measured_batch(largest_batch)
 
     def maps(self, tiles: np.ndarray) -> np.ndarray:
@@ -99,7 +101,7 @@ class TorchEngine:
         while batch <= largest:
             tiles = np.zeros((batch, self.tile, self.tile, 3), np.uint8)
             try:
-                self._forward(tiles)                            # the first run of a shape also chooses kernels
+                self._forward(tiles)  # the first run of a shape also chooses kernels
                 started = time.perf_counter()
                 self._forward(tiles)
                 per_tile = (time.perf_counter() - started) / batch

@@ -116,21 +116,32 @@ class Card:
         def number(value: Any) -> bool:
             return isinstance(value, (int, float)) and not isinstance(value, bool)
 
-        insist(isinstance(self.id, str) and re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.id) is not None, "'id' must be lower-case letters, digits and hyphens")
+        insist(
+            isinstance(self.id, str) and re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.id) is not None,
+            "'id' must be lower-case letters, digits and hyphens",
+        )
         insist(isinstance(self.version, str) and self.version != "", "'version' must be a string")
         insist(number(self.mpp) and 0.05 <= self.mpp <= 4, "'mpp' must lie within 0.05 and 4 µm/px")
         insist(self.output_scale in (1, 2, 4), "'output_scale' must be 1, 2 or 4")
         insist(isinstance(self.halo, int) and self.halo >= 0 and self.halo % 32 == 0, "'halo' must be a multiple of 32 pixels")
         insist(number(self.largest_nucleus_um) and self.largest_nucleus_um > 0, "'largest_nucleus_um' must be positive")
-        insist(2 * self.halo_um >= self.largest_nucleus_um, "'halo' is less than half the largest nucleus, so nuclei would be lost at seams")
+        insist(
+            2 * self.halo_um >= self.largest_nucleus_um, "'halo' is less than half the largest nucleus, so nuclei would be lost at seams"
+        )
         insist(self.input["layout"] in LAYOUTS and self.input["dtype"] == "uint8", "'input' must be NHWC uint8")
         insist(tuple(self.outputs["channels"]) == CHANNELS, "'outputs' must have the channels foreground and distance")
         for name, (low, high) in THRESHOLDS.items():
-            insist(number(self.thresholds[name]) and low <= self.thresholds[name] <= high, f"threshold {name!r} must lie within {low} and {high}")
+            insist(
+                number(self.thresholds[name]) and low <= self.thresholds[name] <= high,
+                f"threshold {name!r} must lie within {low} and {high}",
+            )
         insist("model.onnx" in self.files, "'files' must give the sha256 of model.onnx")
         for name, digest in self.files.items():
             insist(Path(name).name == name, f"file name {name!r} must have no folder")
-            insist(isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) is not None, f"the sha256 of {name!r} must be 64 hexadecimal digits")
+            insist(
+                isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) is not None,
+                f"the sha256 of {name!r} must be 64 hexadecimal digits",
+            )
 
 
 def _same_keys(where: str, values: dict, known: set[str], required: set[str]) -> None:

@@ -72,7 +72,7 @@ class PartFile:
     def __init__(self, target: Path):
         self.target, self.part = Path(target), Path(target).with_name(Path(target).name + ".part")
         try:
-            self._file = open(self.part, "wb")                  # noqa: SIM115 — closed by `commit` or `abort`
+            self._file = open(self.part, "wb")
         except OSError as error:
             raise NotWritable(f"{self.target} cannot be written ({error.strerror}); choose another folder with -o") from error
 
@@ -92,7 +92,7 @@ class PartFile:
         try:
             self._file.close()
         except OSError:
-            pass                                                # what could not be flushed is not wanted any more
+            pass  # what could not be flushed is not wanted any more
         self.part.unlink(missing_ok=True)
 
     @contextmanager

@@ -74,7 +74,15 @@ class GeoJsonSink:
             self._buffer = np.empty(bound, np.uint8)
         id_bytes = np.frombuffer("".join(ids).encode("ascii"), np.uint8).reshape(len(nuclei), 36)
         size = _features(
-            nuclei.vertices, nuclei.offsets, values, id_bytes, np.concatenate(keys), key_ends.astype(np.int64), middle, self._first, self._buffer
+            nuclei.vertices,
+            nuclei.offsets,
+            values,
+            id_bytes,
+            np.concatenate(keys),
+            key_ends.astype(np.int64),
+            middle,
+            self._first,
+            self._buffer,
         )
         self._file.write(memoryview(self._buffer)[:size])
         self._first = False
@@ -137,7 +145,7 @@ def _coordinate(eighths, out, at):
 @compiled
 def _decimal(value, out, at):
     """Four digits after the point, at least one."""
-    if not (-1e14 < value < 1e14):                              # JSON knows no NaN and no infinity
+    if not (-1e14 < value < 1e14):  # JSON knows no NaN and no infinity
         out[at], out[at + 1], out[at + 2], out[at + 3] = 110, 117, 108, 108
         return at + 4
     scaled = np.int64(np.floor(abs(value) * 10000 + 0.5))
@@ -149,7 +157,7 @@ def _decimal(value, out, at):
     out[at] = 46
     at += 1
     divisor = 1000
-    for k in range(4):
+    for _ in range(4):
         out[at] = 48 + rest // divisor % 10
         at += 1
         if rest % divisor == 0:

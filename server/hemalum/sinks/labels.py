@@ -64,7 +64,7 @@ class LabelSink:
             else:
                 _write_tiff(path, width, height, self._target.mpp, strips)
             other = self._stem.with_name(self._stem.name + (".labels.tif" if as_png else ".labels.png"))
-            other.unlink(missing_ok=True)                       # of an earlier run with another number of nuclei
+            other.unlink(missing_ok=True)  # of an earlier run with another number of nuclei
         finally:
             self._spool.abort()
         self.paths = [path]
@@ -84,7 +84,7 @@ class LabelSink:
             strip = np.zeros((min(STRIP, height - start), width), dtype)
             if self._count:
                 inside = np.flatnonzero((top < 8 * (y + start + len(strip))) & (bottom > 8 * (y + start)))
-                inside = inside[np.argsort(-rank[inside])]      # the highest rank is drawn last, over the others
+                inside = inside[np.argsort(-rank[inside])]  # the highest rank is drawn last, over the others
                 if len(inside):
                     _draw(vertices, offsets, inside, x, y + start, strip)
             yield strip
@@ -103,7 +103,7 @@ def _write_png(path: Path, width: int, height: int, strips: Iterator[np.ndarray]
         for strip in strips:
             rows = strip.astype(">u2").view(np.uint8).reshape(len(strip), -1)
             filtered = np.empty((len(strip), 1 + rows.shape[1]), np.uint8)
-            filtered[:, 0] = 2                                  # filter "up": label images repeat the row above
+            filtered[:, 0] = 2  # filter "up": label images repeat the row above
             filtered[0, 1:] = rows[0] - above
             filtered[1:, 1:] = rows[1:] - rows[:-1]
             above = rows[-1].copy()

@@ -31,7 +31,7 @@ def picture_of(slide) -> tuple[np.ndarray, float]:
         try:
             return slide.read(Rect(0, 0, *slide.size), n), float(n)
         except UnreadableImage:
-            pass                                                # the overview shows what can be decoded
+            pass  # the overview shows what can be decoded
     overview = slide.overview()
     return overview, slide.size[0] / overview.shape[1]
 

@@ -1,0 +1,110 @@
+"""Milliseconds of one core from maps to measured outlines, per 1000 nuclei, on eight fields of breast cancer (tests/data).
+
+The cost has a part per pixel and a part per nucleus, so sparse tissue costs more per nucleus; --images takes others.
+
+Prints one JSON line; `stages_ms` says where the time of one tile goes.
+
+    python benchmarks/postprocess.py [--models DIR] [--model ID] [--images FILE... --mpp F] [--repeats 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from hemalum import instances, measure, outlines
+from hemalum.engine import open_engine
+from hemalum.models import find
+from hemalum.postprocess import Settings, tile_nuclei
+from hemalum.resample import model_tile
+from hemalum.slides import open_slide
+from hemalum.tiling import plan_tiles
+
+IMAGES = sorted((Path(__file__).parent.parent / "tests" / "data" / "nucls_sample" / "images").glob("*.png"))
+
+
+def milliseconds(function, repeats: int) -> float:
+    """The least time of this thread alone, so that other work on the machine counts little."""
+    taken = []
+    for _ in range(repeats + 1):
+        start = time.thread_time()
+        function()
+        taken.append(time.thread_time() - start)
+    return 1000 * min(taken[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", action="append", default=[])
+    parser.add_argument("--model", default="nuclei")
+    parser.add_argument("--images", nargs="+", type=Path, default=IMAGES)
+    parser.add_argument("--mpp", type=float, default=0.25)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    model = find(arguments.model, arguments.models)
+    card, limits = model.card, model.card.thresholds
+    settings = Settings(
+        limits["foreground"],
+        limits["marker"],
+        limits["sigma"],
+        limits["min_area_um2"],
+        card.largest_nucleus_um,
+        card.output_scale,
+        True,
+        ((0.651, 0.701, 0.29), (0.216, 0.801, 0.558)),
+    )
+    work, engines = [], {}
+    for path in arguments.images:
+        with open_slide(path, arguments.mpp) as slide:
+            plan = plan_tiles(slide.size, slide.mpp, card.mpp, halo=card.halo)
+            engine = engines.get(plan.tile_shape) or engines.setdefault(plan.tile_shape, open_engine(model, plan.tile_shape, "cpu"))
+            for tile in plan.tiles:
+                pixels = model_tile(slide.read(tile.read, plan.scale.n), tile, plan)
+                work.append((engine.maps(pixels[None])[0], pixels, tile, plan, settings))
+    found = [len(tile_nuclei(*one)) for one in work]
+    taken = [milliseconds(lambda one=one: tile_nuclei(*one), arguments.repeats) for one in work]
+    densest = int(np.argmax(found))
+    maps, pixels, _, plan, _ = work[densest]
+    map_um = plan.mpp / card.output_scale
+    parameters = instances.Parameters(
+        limits["foreground"],
+        limits["marker"],
+        limits["sigma"],
+        limits["min_area_um2"] / map_um**2,
+        largest=card.largest_nucleus_um / map_um,
+    )
+    labels = instances.instances(maps[0], maps[1], parameters)
+    ring = outlines.outlines(labels)
+    count, vertices = int(labels.max()), np.rint(ring.points * 4).astype(np.int32)
+    stages = {
+        "instances": lambda: instances.instances(maps[0], maps[1], parameters),
+        "outlines": lambda: outlines.outlines(labels),
+        "shape": lambda: measure.shape_columns(vertices, ring.offsets, 0.5),
+        "probability": lambda: measure.probability_means(labels, maps[0], count),
+        "stains": lambda: measure.stain_columns(labels, pixels, card.output_scale, count, np.array(settings.stain_matrix)),
+    }
+    print(
+        json.dumps(
+            {
+                "benchmark": "postprocess",
+                "nuclei": sum(found),
+                "tiles": len(found),
+                "ms_per_1000": round(1000 * sum(taken) / sum(found), 1),
+                "densest_tile": {
+                    "nuclei": found[densest],
+                    "ms": round(taken[densest], 1),
+                    "ms_per_1000": round(1000 * taken[densest] / found[densest], 1),
+                },
+                "stages_ms": {name: round(milliseconds(stage, arguments.repeats), 1) for name, stage in stages.items()},
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
