@@ -46,8 +46,11 @@ def photometric(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pixels
 
 
-def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """One augmented crop: uint8 crop×crop×3 at 0.5 µm/px and float32 2×2crop×2crop (foreground, distance) at 0.25 µm/px."""
+def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colour=photometric) -> tuple[np.ndarray, np.ndarray]:
+    """One augmented crop: uint8 crop×crop×3 at 0.5 µm/px and float32 2×2crop×2crop (foreground, distance) at 0.25 µm/px.
+
+    `colour` is applied last, so two images of one tile get one geometry from generators of one seed.
+    """
     height, width = image.labels.shape
     scale, flip = np.exp(rng.uniform(-0.25, 0.25)), rng.choice([-1, 1])
     angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else rng.integers(4) * np.pi / 2
@@ -63,7 +66,7 @@ def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator) -> tu
 
     pixels = cv2.resize(warp(image.pixels), (crop, crop), interpolation=cv2.INTER_AREA)
     targets = np.stack([warp((image.labels > 0).astype(np.float32)) > 0.5, warp(image.distance.astype(np.float32))])
-    return photometric(pixels, rng), targets.astype(np.float32)
+    return colour(pixels, rng), targets.astype(np.float32)
 
 
 def sample_batch(images, weights, crop: int, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

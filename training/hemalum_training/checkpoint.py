@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
 
 import torch
 
-from hemalum.errors import UsageError
+from hemalum.errors import DiskFull, UsageError
 
 
 def save(path: Path, state: dict) -> None:
     """Write `state` so that `path` is at any moment the old or the new file, whole."""
     temporary = path.with_suffix(".part")
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:      # torch's zip writer turns ENOSPC into a RuntimeError
+        temporary.unlink(missing_ok=True)
+        if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(path.parent).free < 2**20:
+            raise DiskFull(f"no space left for {path}; free some and run again, the last checkpoint is whole.") from error
+        raise
 
 
 def load(path: Path, expected: dict) -> dict | None:

@@ -19,6 +19,7 @@ else:
 
 from hemalum.errors import UsageError
 
+from .method_config import Method, UnlabelledSet
 from .networks import GeneratorConfig
 
 OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
@@ -73,6 +74,8 @@ class Config:
     schedule: Schedule
     sets: dict[str, LabelledSet]
     zero_shot: dict[str, LabelledSet]
+    unlabelled: dict[str, UnlabelledSet] = field(default_factory=dict)
+    method: Method | None = None
 
     def fingerprint(self) -> str:
         kept = {"network": self.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in self.sets.items()}, "seed": self.seed}
@@ -104,13 +107,18 @@ def load_config(path: Path) -> Config:
         raise UsageError(f"{path} is not valid TOML: {error}.") from None
     sets = {k: _build(LabelledSet, v, f"sets.{k}") for k, v in table.pop("sets", {}).items()}
     zero_shot = {k: _build(LabelledSet, v, f"zero_shot.{k}") for k, v in table.pop("zero_shot", {}).items()}
+    unlabelled = {k: _build(UnlabelledSet, v, f"unlabelled.{k}") for k, v in table.pop("unlabelled", {}).items()}
+    network = _build(GeneratorConfig, table.pop("network", {}), "network")
+    method = Method.from_table(table.pop("method"), network, _build) if "method" in table else None
+    if method is not None:
+        network = dataclasses.replace(network, normalization=True)
     config = _build(Config, {
         "name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0, **table,
-        "network": _build(GeneratorConfig, table.pop("network", {}), "network"),
+        "network": network, "unlabelled": unlabelled, "method": method,
         "schedule": _build(Schedule, table.pop("schedule", {}), "schedule"), "sets": sets, "zero_shot": zero_shot}, "top level")
     if not sets:
         raise UsageError(f"{path} names no labelled set; add a table [sets.NAME].")
-    for name, entry in sets.items():
+    for name, entry in {**sets, **unlabelled}.items():
         if entry.licence not in config.licences:
             raise UsageError(f"set {name} has licence “{entry.licence}”, which is not among the configuration's licences; "
                              "take it out or add the licence and mark the model accordingly.")

@@ -15,7 +15,8 @@ import numpy as np
 
 from hemalum import metrics
 from hemalum.engine import open_engine
-from hemalum.instances import InstanceParameters, instances
+from hemalum.instances import Parameters as InstanceParameters
+from hemalum.instances import instances
 from hemalum.models import Model
 from hemalum.resample import box_mean, model_tile
 from hemalum.tiling import plan_tiles
@@ -57,7 +58,7 @@ def maps_of(model: Model, images: list[LabelledImage], precision: str = "auto") 
 
 def score_maps(scored: list[Scored], parameters: InstanceParameters) -> list[metrics.Scores]:
     """Scores of each image with these instance parameters."""
-    return [metrics.score(s.image.labels, instances(s.maps[0].astype(np.float32), s.maps[1].astype(np.float32), parameters, LABEL_MPP))
+    return [metrics.score(s.image.labels, instances(s.maps[0].astype(np.float32), s.maps[1].astype(np.float32), parameters))
             for s in scored]
 
 

@@ -19,6 +19,8 @@ from .networks import Generator, GeneratorConfig
 
 HALO = 64           # model px; a multiple of the stride
 WINDOW = 256        # model px
+LARGEST_NUCLEUS_UM = 30.0
+KEPT_FLOAT = ("/transformer/", "/segmentation/head/", "/encoder/conv_stem", "/encoder/blocks.0/", "/trunk/stem/")
 
 
 class Deployed(nn.Module):
@@ -91,7 +93,8 @@ def fixed_shape(source: Path, path: Path, side: int) -> None:
 def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
     """Static int8 (QDQ, per channel, u8 activations, s8 weights, min–max over `tiles`, each uint8 T×T×3 of one shape).
 
-    The Transformer and the head stay float: attention scores need more than 8 bits, and the head's few channels are slower in int8.
+    What stays float: attention scores, which need more than 8 bits; the first layers that see the image, whose rounding alone costs
+    0.03 of the foreground's Dice; the head, whose few channels are slower in int8.
     """
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -110,7 +113,7 @@ def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
         graph = onnx.load(prepared).graph
         quantize_static(str(prepared), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-                        op_types_to_quantize=["Conv", "Concat", "Resize", "Add"], nodes_to_exclude=[n.name for n in graph.node if "/transformer/" in n.name or "/segmentation/head/" in n.name])
+                        op_types_to_quantize=["Conv", "Concat", "Resize", "Add"], nodes_to_exclude=[n.name for n in graph.node if any(part in n.name for part in KEPT_FLOAT)])
 
 
 def sha256(path: Path) -> str:
@@ -119,7 +122,7 @@ def sha256(path: Path) -> str:
 
 def write_card(folder: Path, card: dict) -> None:
     """Write `card.json` with the fields every package of ours shares and the sha256 of its files; it is checked as a reader would."""
-    full = {"version": "1", "mpp": 0.5, "output_scale": 2, "halo": HALO, "largest_nucleus_um": 30.0,
+    full = {"version": "1", "mpp": 0.5, "output_scale": 2, "halo": HALO, "largest_nucleus_um": LARGEST_NUCLEUS_UM,
             "input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": 32},
             "outputs": {"name": "maps", "channels": ["foreground", "distance"]},
             "precision": {"model.onnx": "fp16", "model.int8.onnx": "int8", "model.pt2": "fp16"}, **card,

@@ -1,4 +1,4 @@
-"""Losses of the segmentation decoder."""
+"""Losses of the method: segmentation, least-squares GAN (Mao et al. 2017), cycle and identity (Zhu et al. 2017), METHOD S2."""
 
 from __future__ import annotations
 
@@ -22,3 +22,36 @@ def segmentation_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float =
     if distance and logits.shape[1] > 1:
         loss = loss + distance * F.smooth_l1_loss(logits[:, 1], targets[:, 1], beta=0.1)
     return loss
+
+
+def gan_generator(on_fake: torch.Tensor) -> torch.Tensor:
+    """L(G_X2Y) = ½ E_x[(D_Y(G_X2Y(x)) − 1)²].
+
+    >>> float(gan_generator(torch.tensor([0.0, 0.5])))
+    0.3125
+    """
+    return 0.5 * (on_fake - 1).square().mean()
+
+
+def gan_discriminator(on_real: torch.Tensor, on_fake: torch.Tensor) -> torch.Tensor:
+    """L(D_Y) = ½ E_y[(1 − D_Y(y))²] + ½ E_x[D_Y(G_X2Y(x))²]."""
+    return 0.5 * (1 - on_real).square().mean() + 0.5 * on_fake.square().mean()
+
+
+def cycle_loss(x: torch.Tensor, x_back: torch.Tensor, y: torch.Tensor, y_back: torch.Tensor) -> torch.Tensor:
+    """E_x‖G_Y2X(G_X2Y(x)) − x‖₁ + E_y‖G_X2Y(G_Y2X(y)) − y‖₁, each the mean over pixels and channels."""
+    return F.l1_loss(x_back, x) + F.l1_loss(y_back, y)
+
+
+def fit_targets(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Targets at twice a tile's resolution brought to the logits' by area; the foreground stays 0 or 1."""
+    factor = targets.shape[-1] // logits.shape[-1]
+    if factor == 1:
+        return targets
+    small = F.avg_pool2d(targets, factor)
+    return torch.cat([(small[:, :1] >= 0.5).to(small.dtype), small[:, 1:]], 1)
+
+
+def consistency_loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of two segmentations' probabilities (claim 6); the first one is the target."""
+    return F.mse_loss(second[:, :1].sigmoid(), first[:, :1].sigmoid().detach())

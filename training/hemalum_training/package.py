@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from hemalum.errors import UsageError
-from hemalum.instances import InstanceParameters
+from hemalum.instances import Parameters as InstanceParameters
 from hemalum.models import Model
 from hemalum.models.card import Card
 
@@ -18,7 +17,7 @@ from . import evaluate as ev
 from .augment import sample_crop
 from .config import Config
 from .datasets import LabelledImage, load_labelled
-from .export import HALO, WINDOW, export_package, write_card
+from .export import HALO, LARGEST_NUCLEUS_UM, WINDOW, export_package, write_card
 
 CALIBRATION_TILES = 24
 
@@ -90,9 +89,9 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
 
 
 def instance_parameters(thresholds: dict[str, float]) -> InstanceParameters:
-    """The instance step's parameters from a card's thresholds."""
-    known = {f.name for f in fields(InstanceParameters)}
-    return InstanceParameters(**{k: v for k, v in thresholds.items() if k in known})
+    """The instance step's parameters, in map pixels of 0.25 µm, from a card's thresholds."""
+    return InstanceParameters(thresholds["foreground"], thresholds["marker"], thresholds["sigma"],
+                              thresholds["min_area_um2"] / ev.LABEL_MPP**2, largest=LARGEST_NUCLEUS_UM / ev.LABEL_MPP)
 
 
 def report_scores(config: Config, data: Path, out: Path, overlays: bool = False, log=print) -> None:
@@ -108,5 +107,5 @@ def report_scores(config: Config, data: Path, out: Path, overlays: bool = False,
         (out / "overlays").mkdir(exist_ok=True)
         for items in scored.values():
             for s in items:
-                labels = ev.instances(s.maps[0].astype(np.float32), s.maps[1].astype(np.float32), parameters, ev.LABEL_MPP)
+                labels = ev.instances(s.maps[0].astype(np.float32), s.maps[1].astype(np.float32), parameters)
                 Image.fromarray(ev.overlay(s.image, labels)).save(out / "overlays" / (s.image.name.replace("/", "_") + ".png"))

@@ -1,0 +1,145 @@
+"""The [method] tables of a configuration: tiles, teacher, cycle training, pseudo labels.  METHOD names what the source leaves open."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from hemalum.errors import UsageError
+
+from .networks import GeneratorConfig
+
+
+@dataclass(frozen=True)
+class UnlabelledSet:
+    """A folder with `images/` and `manifest.csv`; its licence must be among the configuration's, as for labels.
+
+    Attributes:
+        mpp: µm/px of the images on disk.
+        group_column: the manifest's column that names patient or slide.
+    """
+
+    licence: str
+    mpp: float = 0.5
+    group_column: str | None = None
+    exclude: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """S1.  `tile` and `region_min`…`region_max` in px at 0.5 µm/px; `tissue`: least share of a tile; `reference`: a stem or group whose
+    stain is the target; without one the rule of `domains.choose_target` decides among `clusters` clusters."""
+
+    tile: int = 256
+    region_min: int = 2000
+    region_max: int = 8000
+    tissue: float = 0.3
+    clusters: int = 3
+    reference: str | None = None
+    density_bins: int = 3
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """Training of two generators and two discriminators.
+
+    Attributes:
+        epochs, steps_per_epoch: optimizer steps; 0 steps per epoch means one pass over the labelled X tiles.
+        batch, crop: images of each domain in a step, and their side in px at 0.5 µm/px (a multiple of 32).
+        lambda_gan, lambda_cycle, lambda_segmentation: the source's λ (values are ours, it gives none); lambda_identity: weight of
+            the identity loss, absolute; dice, distance: weights of the added segmentation terms (0: the source's BCE).
+        cycle_segmentation: hand labels also supervise the cycle passes.  pseudo_own, pseudo_cycle: pseudo masks supervise G_X2Y on
+            the tile's own image and on G_X2Y(G_Y2X(y)).  consistency: weight of agreement between a tile's segmentation and its
+            translation's (claim 6).
+        pseudo_share: share of pseudo tiles among the Y tiles of a step.
+        stain_jitter: strength of stain augmentation on X.
+        pool: images in each replay pool.  decay_start: share of the steps at the full rate, then linear to zero.
+        ema: decay of the averaged generators, which are what is validated and kept.
+        amp: "none" or "bf16".  gradient_checkpointing: recompute activations in the backward pass.
+    """
+
+    epochs: int = 200
+    steps_per_epoch: int = 0
+    batch: int = 1
+    crop: int = 256
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    decay_start: float = 0.5
+    clip: float = 5.0
+    lambda_gan: float = 1.0
+    lambda_cycle: float = 10.0
+    lambda_identity: float = 5.0
+    lambda_segmentation: float = 10.0
+    dice: float = 0.5
+    distance: float = 2.0
+    cycle_segmentation: bool = False
+    pseudo_own: bool = True
+    pseudo_cycle: bool = True
+    consistency: float = 0.0
+    pseudo_share: float = 0.5
+    stain_jitter: float = 1.0
+    pool: int = 50
+    ema: float = 0.995
+    discriminator_width: int = 64
+    discriminator_normalization: str = "instance"
+    amp: str = "none"
+    gradient_checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """Pseudo labels.  `rule`: "source" (mean softmax over the tile) or "band"; `threshold` on its score; `keep`: at most so many tiles;
+    `band`: px at 0.5 µm/px around the predicted foreground; `views`: flips and stain jitters that must agree; `bins`: density strata."""
+
+    rule: str = "band"
+    threshold: float = 0.8
+    keep: int = 5000
+    band: int = 3
+    views: int = 4
+    bins: int = 3
+    empty_share: float = 0.05
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Arms of the comparison ("teacher", "student", "student+pseudo") trained with each seed for equal optimizer steps."""
+
+    arms: list[str] = field(default_factory=lambda: ["teacher", "student", "student+pseudo"])
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
+
+
+@dataclass(frozen=True)
+class Method:
+    """Everything of the teacher–student method.  The student's generator is the configuration's [network]."""
+
+    tiles: Tiles
+    teacher: GeneratorConfig
+    cycle: Cycle
+    pseudo: Pseudo
+    experiment: Experiment
+
+    @classmethod
+    def from_table(cls, table: dict, network: GeneratorConfig, build) -> Method:
+        """`build(cls, table, where)` refuses unknown keys.  The teacher has gates and no Transformer unless told otherwise."""
+        parts = {"tiles": Tiles, "teacher": GeneratorConfig, "cycle": Cycle, "pseudo": Pseudo, "experiment": Experiment}
+        if unknown := sorted(set(table) - set(parts)):
+            raise UsageError(f"unknown table [method.{unknown[0]}]; known: {', '.join(parts)}.")
+        teacher = {**network.as_dict(), "transformer_depth": 0, "gates": True, "normalization": True, **table.get("teacher", {})}
+        method = cls(**{k: build(c, teacher if k == "teacher" else table.get(k, {}), f"method.{k}") for k, c in parts.items()})
+        method._check()
+        return method
+
+    def _check(self) -> None:
+        for holds, sentence in (
+            (self.cycle.amp in ("none", "bf16"), "amp must be “none” or “bf16”"),
+            (self.cycle.crop % 32 == 0, "crop must be a multiple of 32"),
+            (self.cycle.epochs > 0 and self.cycle.batch > 0, "epochs and batch must be at least 1"),
+            (self.pseudo.rule in ("source", "band"), "rule must be “source” or “band”"),
+            (0 <= self.cycle.decay_start <= 1, "decay_start must lie within 0 and 1"),
+        ):
+            if not holds:
+                raise UsageError(f"[method]: {sentence}.")
+
+    def as_dict(self) -> dict:
+        return dataclasses.asdict(self)
