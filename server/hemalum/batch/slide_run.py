@@ -119,10 +119,11 @@ def run_slide(
         UnreadableImage: the file is not what the job began with, or vanished.  Whatever else `segment_slide` raises.
     """
     path, options = Path(entry["path"]), manifest.options
+    size = stamp(path)[0]
+    if size is not None and entry["size"] is not None and size != entry["size"]:
+        raise UnreadableImage(f"{path.name} has another size than when the job began; restore the file or begin a new job")
     with Reader(path, entry.get("mpp") or options.get("mpp"), entry.get("series")) as reader:
         slide = reader.slide
-        if entry["size"] is not None and stamp(path)[0] != entry["size"]:
-            raise UnreadableImage(f"{path.name} has another size than when the job began; restore the file or begin a new job")
         region, parameters = options.get("region"), manifest.parameters
         watch = Stopwatch()
         with watch("overview"):
