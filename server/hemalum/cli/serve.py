@@ -49,6 +49,7 @@ def serve(host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slide
             raise UsageError("--local-child listens on this machine with a token of its own; leave out --host, --tls-cert and --token-file")
         context = click.get_current_context()
         token, port = new_token(), port if context.get_parameter_source("port").name != "DEFAULT" else 0
+    _give_memory_back()
     server = Server(Settings(host, port, tls_cert, tls_key, token, insecure, slides, models, Limits(runs=max_runs)))
     ended = threading.Event()
     _on_signals(ended, server)
@@ -62,6 +63,22 @@ def serve(host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slide
     click.echo(f"ending; runs under way have {GRACE} s, another signal ends at once", err=True)
     server.stop(GRACE)
     _leave(0)
+
+
+def _give_memory_back() -> None:
+    """Have glibc return large freed arrays to the system; elsewhere nothing is done.
+
+    By default it learns to keep blocks of up to 32 MiB, in an area for each thread: a third more memory after a few runs.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    threshold = -3  # M_MMAP_THRESHOLD
+    try:
+        ctypes.CDLL(None).mallopt(threshold, 1 << 20)
+    except (OSError, AttributeError):  # another C library
+        pass
 
 
 def _on_signals(ended: threading.Event, server) -> None:
