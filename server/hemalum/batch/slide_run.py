@@ -18,7 +18,7 @@ import shapely
 from hemalum.batch.manifest import Manifest, stamp
 from hemalum.batch.pieces import EVERY, Pieces
 from hemalum.batch.summary import Statistics
-from hemalum.errors import UnreadableImage
+from hemalum.errors import UnreadableImage, UnsupportedImage
 from hemalum.events import Progress
 from hemalum.models import Model
 from hemalum.nuclei import Nuclei
@@ -122,8 +122,15 @@ def run_slide(
     size = stamp(path)[0]
     if size is not None and entry["size"] is not None and size != entry["size"]:
         raise UnreadableImage(f"{path.name} has another size than when the job began; restore the file or begin a new job")
-    with Reader(path, entry.get("mpp") or options.get("mpp"), entry.get("series")) as reader:
+    with Reader(path, options.get("mpp") or entry.get("mpp"), entry.get("series")) as reader:
         slide = reader.slide
+        if not options.get("mpp") and entry.get("mpp"):
+            slide.mpp_source = "QuPath project"
+        if (expected := entry.get("expected")) and tuple(expected) != slide.size:
+            raise UnsupportedImage(
+                f"{path.name} has {'×'.join(map(str, slide.size))} px, but {'×'.join(map(str, expected))} px in its QuPath project, "
+                "so nuclei would lie elsewhere; run it from QuPath with the extension"
+            )
         region, parameters = options.get("region"), manifest.parameters
         watch = Stopwatch()
         with watch("overview"):

@@ -34,7 +34,7 @@ def manifest_of(paths, options: dict, tries: int, extra: dict | None = None):
         raise UsageError(f"--mpp {options['mpp']!r} is not a number; give µm per pixel, such as 0.25") from None
     if options["precision"] not in ("auto", "fp32", "int8"):
         raise UsageError(f"precision {options['precision']!r} is not known; choose auto, fp32 or int8")
-    region = parse_region(options["region"])
+    region = parse_region(options.get("region"))
     chosen = {
         "foreground": options["foreground"], "marker": options["marker"], "min_area_um2": options["min_area"],
         "skip_glass": not options["all_tiles"], "stain": options["stain"],

@@ -1,1 +1,1 @@
-
+"""QuPath projects; see `docs/projects.md`."""

@@ -1,0 +1,88 @@
+"""`hemalum project`: whole QuPath projects."""
+
+from __future__ import annotations
+
+import click
+
+from hemalum.cli.job import TAKEN
+from hemalum.cli.segment import segment as segment_command
+
+
+@click.group()
+def project():
+    """Work on whole QuPath projects; QuPath itself is not needed.
+
+    Nothing in a project is changed.  Annotations lie in QuPath's own binary files: to segment inside annotations use the extension.
+    """
+
+
+@project.command()
+@click.argument("path", metavar="PROJECT.qpproj", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def info(path, as_json):
+    """List a project's images: found, moved, missing or refused, and why."""
+    import json
+
+    from hemalum.projects.plain import read_project
+
+    found = read_project(path)
+    if as_json:
+        content = {"project": str(found.path), "version": found.version, "notices": found.notices}
+        click.echo(json.dumps({**content, "images": [entry.record() for entry in found.entries]}, indent=1, ensure_ascii=False))
+        return
+    click.echo(f"{found.path}: QuPath {found.version}, {len(found.entries)} images")
+    for notice in found.notices:
+        click.echo(notice)
+    for entry in found.entries:
+        size = "{}×{}".format(*entry.size) if entry.size else "size unknown"
+        mpp = f"{entry.mpp:.4f} µm/px" if entry.mpp else "no resolution"
+        data = ", has annotations or other QuPath data" if entry.has_data else ""
+        click.echo(f"  {entry.name}: {entry.state}, {size}, {mpp}{data}" + (f": {entry.reason}" if entry.reason else ""))
+        if entry.state == "moved":
+            click.echo(f"    now {entry.path}")
+
+
+@project.command()
+@click.argument("path", metavar="PROJECT.qpproj", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), help="Folder of the job; `hemalum` beside the project by default.")
+@click.option("--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often an image that fails is tried.")
+def segment(path, output, tries, **options):
+    """Find the nuclei of every image, as a job that goes on where it was stopped, and write a script that brings them into QuPath."""
+    from pathlib import Path
+
+    from hemalum.batch.job import begin
+    from hemalum.batch.manifest import NAME, Manifest
+    from hemalum.cli.job import manifest_of, work
+    from hemalum.errors import PartlyFailed, UsageError
+    from hemalum.projects.plain import read_project
+    from hemalum.projects.segment import describe, write_script
+
+    found = read_project(path)
+    folder = Path(output) if output else found.path.parent / "hemalum"
+    for notice in found.notices:
+        click.echo(notice, err=True)
+    usable = [entry for entry in found.entries if entry.state in ("found", "moved")]
+    left_out = [entry for entry in found.entries if entry not in usable]
+    for entry in left_out:
+        click.echo(f"{entry.name}: left out: {entry.reason}", err=True)
+    if not usable:
+        raise UsageError(f"none of the {len(found.entries)} images of {found.path} can be segmented; the reasons are above")
+    if (folder / NAME).exists():
+        manifest = Manifest.read(folder)
+        click.echo(f"going on with the job in {folder}, with the options it was begun with")
+    else:
+        manifest = manifest_of([entry.path for entry in usable], options, tries)
+        if "geojson" not in manifest.options["formats"]:
+            raise UsageError("a project needs the format geojson, which QuPath imports; add it to --format")
+        describe(manifest, usable)
+        begin(folder, manifest)
+    script = write_script(folder, manifest)
+    try:
+        work(folder)
+    finally:
+        click.echo(f"to bring the nuclei into QuPath: QuPath script -s -p {found.path} {script}")
+    if left_out:
+        raise PartlyFailed(f"{len(left_out)} of {len(found.entries)} images were left out, the rest is done; the reasons are above")
+
+
+segment.params += [parameter for parameter in segment_command.params if parameter.name in TAKEN - {"region"}]

@@ -1,0 +1,76 @@
+"""Segment a project's images as a job beside it, and write the script with which QuPath takes the nuclei in.
+
+>>> unique(["a.svs", "a.svs", "b/c"])
+['a', 'a (2)', 'b_c']
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from hemalum.batch.files import commit
+from hemalum.batch.manifest import Manifest
+from hemalum.projects.plain import Entry
+
+SCRIPT = "import_nuclei.groovy"
+
+
+def unique(names: list[str]) -> list[str]:
+    """File names for images: without suffix and without what file systems refuse, numbered where they meet."""
+    from hemalum.slides import stem
+
+    found: dict[str, int] = {}
+    result = []
+    for name in names:
+        clean = stem(re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name)).strip(" .") or "image"
+        count = found[clean.casefold()] = found.get(clean.casefold(), 0) + 1
+        result.append(clean if count == 1 else f"{clean} ({count})")
+    return result
+
+
+def describe(manifest: Manifest, entries: list[Entry]) -> None:
+    """Put into a manifest, whose inputs are the entries' files in order, what the project says of each."""
+    for known, entry, name in zip(manifest.inputs, entries, unique([entry.name or entry.path.name for entry in entries]), strict=True):
+        known.update(stem=name, entry=entry.id, mpp=entry.mpp, series=entry.series, expected=entry.size)
+
+
+def write_script(folder: Path, manifest: Manifest) -> Path:
+    """A Groovy script that imports each image's GeoJSON.  `QuPath script -s -p project.qpproj <script>` runs it for all.
+
+    Nuclei go under the annotations that contain them; those of an earlier import (same ids) are replaced, nothing else is touched.
+
+    Raises:
+        DiskFull: it cannot be written.
+    """
+    files = {known["entry"]: f"{known['stem']}.geojson" for known in manifest.inputs}
+    table = ",\n".join(f"    {json.dumps(number)}: {_groovy(name)}" for number, name in files.items())
+    text = f"""// Imports the nuclei that Hemalum found.  Run it for all images of the project: Run > Run for project, or
+//     QuPath script -s -p project.qpproj {SCRIPT}
+import qupath.lib.io.PathIO
+
+def folder = {_groovy(str(folder.resolve()))}
+def files = [
+{table}
+]
+def name = files[getProjectEntry().getID()]
+def file = name == null ? null : new File(folder, name)
+if (file == null || !file.exists()) {{
+    println "no nuclei for " + getProjectEntry().getImageName()
+    return
+}}
+def nuclei = PathIO.readObjects(file.toPath())
+def ids = nuclei.collect {{ it.getID() }} as Set
+removeObjects(getDetectionObjects().findAll {{ it.getID() in ids }}, true)
+addObjects(nuclei)
+resolveHierarchy()
+println getProjectEntry().getImageName() + ": " + nuclei.size() + " nuclei"
+"""
+    path = folder / SCRIPT
+    commit(path, lambda file: file.write(text.encode("utf-8")), waits=())
+    return path
+
+
+def _groovy(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
