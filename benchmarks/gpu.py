@@ -13,9 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-import hemalum
 import numpy as np
 import shapely
+
+import hemalum
 from hemalum.engine.torch_engine import cuda_problem
 from hemalum.events import Finished, NucleiFound, Parameters
 from hemalum.models import find

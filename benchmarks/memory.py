@@ -14,8 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import hemalum
 import numpy as np
+
+import hemalum
 from hemalum.slides import open_slide, write_pyramid
 from hemalum.tiling import Rect
 

@@ -10,6 +10,7 @@ import time
 
 import cv2
 import numpy as np
+
 from hemalum.instances import Parameters, instances
 from hemalum.outlines import outlines
 from hemalum.postprocess import Settings, tile_nuclei

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from hemalum import instances, measure, outlines
 from hemalum.engine import open_engine
 from hemalum.models import find

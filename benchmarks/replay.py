@@ -12,8 +12,9 @@ import json
 import time
 from pathlib import Path
 
-import hemalum
 import numpy as np
+
+import hemalum
 from hemalum.engine import TileQueue, open_engine
 from hemalum.events import Finished, ImageInfo, Parameters
 from hemalum.models import find

@@ -12,10 +12,11 @@ import functools
 import json
 from pathlib import Path
 
-import hemalum
-import hemalum.run
 import numpy as np
 import shapely
+
+import hemalum
+import hemalum.run
 from hemalum.events import NucleiFound, Parameters
 from hemalum.models import find
 from hemalum.nuclei import Nuclei

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from hemalum.measure import shape_columns
 from hemalum.nuclei import UNIT, Nuclei
 from hemalum.pipeline import PlanOrder

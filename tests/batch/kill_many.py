@@ -107,8 +107,9 @@ def make_slides(folder: Path, count: int = 3) -> list[Path]:
 
 
 if __name__ == "__main__":
-    import hemalum.batch.slide_run  # noqa: F401 — loaded once, before the forks
     from conftest import write_toy_model
+
+    import hemalum.batch.slide_run  # noqa: F401 — loaded once, before the forks
 
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)

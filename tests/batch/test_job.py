@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from hemalum.batch import files, pieces
 from hemalum.batch.job import begin, state, status, work_on
 from hemalum.batch.lock import JobLock

@@ -183,6 +183,7 @@ def _timed(time):
 
 def test_a_tile_that_cannot_be_decoded_is_named(segment, tmp_path):
     import tifffile
+
     from hemalum.slides import write_pyramid
 
     rng = np.random.default_rng(1)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hemalum.instances import Parameters, instances
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+
+from hemalum.instances import Parameters, instances
 
 
 def discs(shape, circles):

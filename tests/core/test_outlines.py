@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import shapely
-from hemalum.outlines import cracks, outlines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+
+from hemalum.outlines import cracks, outlines
 
 
 def blobs(seed, size=56, smooth=2.0, level=0.3):

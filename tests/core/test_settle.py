@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from hemalum.nuclei import UNIT, Nuclei
 from hemalum.settle import Settler
 from hemalum.tiling import plan_tiles
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PLAN = plan_tiles((240, 240), 0.5, 0.5, core=80, halo=40)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from hemalum.tiling import plan_tiles, scale_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from hemalum.tiling import plan_tiles, scale_for
 
 SIDES = st.integers(1, 700)
 

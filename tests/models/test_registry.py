@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+
 from hemalum import models
 from hemalum.engine import open_engine
 from hemalum.errors import DamagedModel, UnknownModel, UsageError

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import shapely
+
 from hemalum.events import Parameters
 from hemalum.pipeline import Pipeline, segment_slide
 from hemalum.slides import open_slide

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+
 from hemalum.engine import TileQueue
 from hemalum.errors import Cancelled, ProtocolError, RegionOutside, UnreadableImage, UsageError
 from hemalum.events import Finished, ImageInfo, NormalizedTile, Parameters, TileConsumed, TileFailed, TileSettled

@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
 from hemalum.errors import DiskFull
 from hemalum.nuclei import Nuclei
 from hemalum.sinks import CsvSink, GeoJsonSink, LabelSink, Target
 from hemalum.sinks.base import PartFile
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
 COLUMNS = ("Nucleus: Area µm^2", 'odd "name"')
 

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+
 from hemalum.errors import UsageError, VersionMismatch
 from hemalum.projects.plain import read_project
 

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from service_children import Child, local_child, odd_server, served
+
 from hemalum.client import Client
 from hemalum.connection import parse_address
 from hemalum.errors import ServerUnavailable, Unauthenticated, UsageError, VersionMismatch
-from service_children import Child, local_child, odd_server, served
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from service_children import ENVIRONMENT, Child, local_child, served
+
 from hemalum.client import Client
 from hemalum.errors import NotAllowed, ServerUnavailable, UnreadableImage, UsageError
 from hemalum.events import Finished, Parameters, Progress
 from hemalum.slides import open_slide
-from service_children import ENVIRONMENT, Child, local_child, served
 
 ROOT = Path(__file__).parents[2]
 

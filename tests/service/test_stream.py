@@ -7,6 +7,8 @@ import time
 import grpc
 import numpy as np
 import pytest
+from service_children import Child, odd_server
+
 from hemalum.client import Client, Source
 from hemalum.errors import (
     Cancelled,
@@ -27,7 +29,6 @@ from hemalum.wire.api import error_of
 from hemalum.wire.events import ids_of
 from hemalum.wire.pixels import message_of
 from hemalum.wire.values import parameters_message
-from service_children import Child, odd_server
 
 SMALL = Parameters(core=256)
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-import hemalum
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+
+import hemalum
 from hemalum.errors import HemalumError, UnreadableImage, UnsupportedImage, UsageError
 from hemalum.slides import images_in, open_slide
-from PIL import Image
 
 CMU = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 RGB = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)

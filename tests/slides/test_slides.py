@@ -4,17 +4,18 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import hemalum
 import numpy as np
 import openslide
 import pytest
 import tifffile
+from PIL import Image
+
+import hemalum
 from hemalum.errors import UnknownResolution, UnreadableImage
 from hemalum.resample import box_mean
 from hemalum.slides import images_in, open_slide, write_pyramid
 from hemalum.slides.slide import Slide
 from hemalum.tiling import Rect
-from PIL import Image
 
 CMU = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 

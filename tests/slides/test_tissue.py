@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-import hemalum
 import numpy as np
 import pytest
+
+import hemalum
 from hemalum.slides import open_slide
 from hemalum.tissue import glass_colour, tissue_mask
 

@@ -6,16 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hemalum
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+
+import hemalum
 from hemalum import normalize as work
 from hemalum.cli.main import main
 from hemalum.slides import open_slide
 from hemalum.stain import REFERENCE, apply_table, colour_table
 from hemalum.tiling import Rect
-from PIL import Image
 
 CMU = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 

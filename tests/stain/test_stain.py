@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-import hemalum
 import numpy as np
 import pytest
+
+import hemalum
 from hemalum.errors import UsageError
 from hemalum.slides import open_slide
 from hemalum.stain import DEFAULT_MATRIX, METHODS, REFERENCE, Stain, apply_table, colour_table, estimate, unmix

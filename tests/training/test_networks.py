@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from hemalum_training.networks import Generator, PatchDiscriminator
 from hemalum_training.networks.attention_gate import AttentionGate
 
