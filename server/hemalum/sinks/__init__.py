@@ -1,7 +1,7 @@
 """Outputs, written as nuclei become final: GeoJSON for QuPath, label images, tables.
 
 >>> sorted(FORMATS)
-['csv', 'geojson', 'labels', 'overlay']
+['csv', 'geojson', 'labels', 'overlay', 'parquet']
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from hemalum.sinks.csv import CsvSink
 from hemalum.sinks.geojson import GeoJsonSink
 from hemalum.sinks.labels import LabelSink
 from hemalum.sinks.overlay import OverlaySink
+from hemalum.sinks.parquet import ParquetSink
 
 FORMATS = {
     "geojson": lambda folder, stem, target: GeoJsonSink(folder / f"{stem}.geojson", target),
     "labels": lambda folder, stem, target: LabelSink(folder / stem, target),
     "csv": lambda folder, stem, target: CsvSink(folder / f"{stem}.csv", target),
     "overlay": lambda folder, stem, target: OverlaySink(folder / f"{stem}.overlay.png", target),
+    "parquet": lambda folder, stem, target: ParquetSink(folder / f"{stem}.parquet", target),
 }
 
-__all__ = ["FORMATS", "CsvSink", "GeoJsonSink", "LabelSink", "OverlaySink", "Sink", "Target", "open_sinks", "parse_formats"]
+__all__ = ["FORMATS", "CsvSink", "GeoJsonSink", "LabelSink", "OverlaySink", "ParquetSink", "Sink", "Target", "open_sinks", "parse_formats"]
 
 
 def parse_formats(text: str) -> list[str]:
