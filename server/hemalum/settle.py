@@ -78,7 +78,8 @@ class Settler:
         for neighbour in self._plan.neighbours(tile):
             if (theirs := self._candidates.get(neighbour.index)) is not None:
                 self._compare(tile.index, ours, neighbour.index, theirs)
-        return self._decide(tile)
+        inner = self._inner(tile, ours)
+        return Nuclei.concat([inner, self._decide(tile)])
 
     def fail(self, tile: Tile) -> Nuclei:
         """Report a tile that gives no candidates: its neighbours are decided without it."""
@@ -100,6 +101,18 @@ class Settler:
         self._reported.add(tile.index)
         for index in (tile.index, *(n.index for n in self._plan.neighbours(tile))):
             self._waiting[index] -= 1
+
+    def _inner(self, tile: Tile, ours: _Candidates) -> Nuclei:
+        """Decide at once what no other tile can have found, so that nuclei are seen while the neighbours are still computed.
+
+        A candidate of another tile has its centroid within 2 µm of that tile's core and reaches no further than the largest nucleus,
+        which twice the halo bounds: so candidates deeper inside this core have conflicts in this tile only.
+        """
+        left, top, right, bottom = self._plan.bounds(tile, -2 * self._plan.halo - self._plan.margin)
+        inside = (ours.boxes[:, 0] > left) & (ours.boxes[:, 1] > top) & (ours.boxes[:, 2] < right) & (ours.boxes[:, 3] < bottom)
+        inside[list(ours.conflicts)] = False
+        ours.fate[inside] = KEPT
+        return ours.nuclei.take(inside)
 
     def _compare(self, a: int, ours: _Candidates, b: int, theirs: _Candidates) -> None:
         """Record the conflicts between the candidates of two tiles (or inside one)."""

@@ -1,5 +1,6 @@
 """Training with labels alone, from images on disk to a package that the engine loads."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,13 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra `training` is not installed")
 
-import torch  # noqa: E402
+import torch
 
-from hemalum.engine import open_engine  # noqa: E402
-from hemalum.errors import RunLost, UsageError  # noqa: E402
-from hemalum_training import evaluate, package, supervised  # noqa: E402
-from hemalum_training.config import load_config  # noqa: E402
-from hemalum_training.datasets import distance_map, load_labelled  # noqa: E402
+from hemalum.engine import open_engine
+from hemalum.errors import RunLost, UsageError
+from hemalum_training import evaluate, package, supervised
+from hemalum_training.config import load_config
+from hemalum_training.datasets import distance_map, load_labelled
 
 DATA = Path(__file__).parent.parent / "data"
 CONFIG = """
@@ -53,7 +54,7 @@ def run(tmp_path_factory):
     return config, folder
 
 
-def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path):
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     stop, whole = tmp_path / "stop", tmp_path / "whole"
     config = configuration(tmp_path, 12)
     supervised.train_supervised(config, DATA, whole, log=lambda *_: None)
@@ -61,16 +62,19 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path):
     class Killed(Exception):
         pass
 
-    def killed(*_):
-        raise Killed
+    drawn = []
+
+    def six_batches(*arguments):
+        drawn.append(1)
+        if len(drawn) > 6:
+            raise Killed
+        return original(*arguments)
 
     original = supervised.sample_batch
-    try:
-        supervised.sample_batch = lambda *a: killed() if (Killed.step := getattr(Killed, "step", 0) + 1) > 6 else original(*a)
-        with pytest.raises(Killed):
-            supervised.train_supervised(config, DATA, stop, save_seconds=0, log=lambda *_: None)
-    finally:
-        supervised.sample_batch = original
+    monkeypatch.setattr(supervised, "sample_batch", six_batches)
+    with pytest.raises(Killed):
+        supervised.train_supervised(config, DATA, stop, save_seconds=0, log=lambda *_: None)
+    monkeypatch.undo()
     supervised.train_supervised(config, DATA, stop, log=lambda *_: None)
     a, b = (torch.load(f / "weights.pt", weights_only=True)["network"] for f in (stop, whole))
     assert all(torch.allclose(a[k].float(), b[k].float(), atol=1e-4) for k in a)
@@ -90,11 +94,10 @@ def test_a_trained_model_beats_an_untrained_one_and_loads_in_the_engine(run):
     assert engine.maps(np.zeros((1, 384, 384, 3), np.uint8)).shape == (1, 2, 768, 768)
 
 
-def test_a_checkpoint_of_another_network_is_refused_by_name(run, tmp_path):
+def test_a_checkpoint_of_another_network_is_refused_by_name(run):
     config, folder = run
     with pytest.raises(UsageError, match="network"):
-        supervised.train_supervised(configuration(tmp_path, 60).__class__(**{
-            **config.__dict__, "network": config.network.__class__(**{**config.network.as_dict(), "fine": 16})}), DATA, folder)
+        supervised.train_supervised(replace(config, network=replace(config.network, fine=16)), DATA, folder)
 
 
 def test_a_loss_that_is_not_a_number_stops_with_its_step(tmp_path, monkeypatch):

@@ -111,9 +111,10 @@ def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         graph = onnx.load(prepared).graph
+        kept = [n.name for n in graph.node if any(part in n.name for part in KEPT_FLOAT)]
         quantize_static(str(prepared), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-                        op_types_to_quantize=["Conv", "Concat", "Resize", "Add"], nodes_to_exclude=[n.name for n in graph.node if any(part in n.name for part in KEPT_FLOAT)])
+                        op_types_to_quantize=["Conv", "Concat", "Resize", "Add"], nodes_to_exclude=kept)
 
 
 def sha256(path: Path) -> str:

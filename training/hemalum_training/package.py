@@ -78,8 +78,8 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     base = instance_parameters(card["thresholds"])
     chosen, rows = ev.choose_thresholds([s for name in config.sets if name in parts for s in parts[name]], base)
     card["thresholds"] |= chosen
-    card["scores"] = {"protocol": "mean over images, whole images at 0.25 µm/px, default precision, thresholds chosen on the validation images of the "
-                                  f"training sets ({_validation(config)}); zero-shot sets were used for nothing",
+    card["scores"] = {"protocol": "mean over images, whole images at 0.25 µm/px, default precision, thresholds chosen on the validation images of the"
+                                  f" training sets ({_validation(config)}); zero-shot sets were used for nothing",
                       "images": ev.table(parts, instance_parameters(card["thresholds"]))}
     (out / "thresholds.json").write_text(json.dumps(sorted(rows, key=lambda r: -r["score"]), indent=1), encoding="utf-8")
     write_card(folder, card)
