@@ -139,7 +139,7 @@ final class SegmentDialog {
         info = answer
         String wanted = Preferences.model.get() ?: answer.defaultModel()
         model.items.setAll(answer.models()*.id())
-        model.value = model.items.contains(wanted) ? wanted : answer.defaultModel()
+        model.value = [wanted, answer.defaultModel()].find { model.items.contains(it) } ?: model.items.find()
         if (!answer.stains().isEmpty()) {
             String method = stain.value
             stain.items.setAll(answer.stains())
