@@ -108,3 +108,20 @@ def test_a_project_is_segmented_and_left_as_it_was(tmp_path, toy_slide, toy_mode
     assert "\"2\": 'tissue (2).geojson'" in script
     again = hemalum("project", "segment", path)
     assert again.returncode == 3 and "going on with the job" in again.stdout
+
+
+def test_a_project_with_exported_annotations_becomes_a_training_set(tmp_path, toy_slide):
+    path = write(tmp_path / "p", [("P1_a", builder(toy_slide)), ("P2_b", builder(toy_slide))])
+    ring = [[50, 50], [350, 50], [350, 350], [50, 350], [50, 50]]
+    properties = {"objectType": "annotation", "classification": {"name": "Complete"}}
+    region = {"geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": properties}
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "P1_a.geojson").write_text(json.dumps([region]))
+    options = path, "-o", tmp_path / "set"
+    without = hemalum("project", "export", *options)
+    assert without.returncode == 2 and ".qpdata" in without.stderr
+    done = hemalum("project", "export", *options, "--annotations", tmp_path / "g", "--mpp", 0.5, "--patient-pattern", "^(P[0-9])", "--json")
+    assert done.returncode == 0 and "P2_b: left out" in done.stderr, done.stderr
+    assert json.loads(done.stdout)["images"] == 1 and (tmp_path / "set" / "manifest.csv").exists()
+    again = hemalum("project", "export", *options, "--annotations", tmp_path / "g")
+    assert again.returncode == 2 and "exists" in again.stderr

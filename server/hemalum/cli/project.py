@@ -86,3 +86,41 @@ def segment(path, output, tries, **options):
 
 
 segment.params += [parameter for parameter in segment_command.params if parameter.name in TAKEN - {"region"}]
+
+
+@project.command()
+@click.argument("path", metavar="PROJECT.qpproj|LIST.csv", type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(), help="Folder of the training set; must not exist.")
+@click.option("--annotations", type=click.Path(), metavar="DIR", help="Of a project: folder with <image name>.geojson of each, as QuPath exports it.")
+@click.option("--mpp", default=0.25, show_default=True, type=click.FloatRange(0.05, 4), help="µm per pixel of the set.")
+@click.option("--patient-key", metavar="KEY", help="Of a project: metadata key that holds the patient.")
+@click.option("--patient-pattern", metavar="REGEX", help="Of a project: the first group in the image's name is the patient.")
+@click.option("--validation", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share of patients kept for validation.")
+@click.option("--unlabelled", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Tissue tiles without labels a training slide.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else.")
+def export(path, output, annotations, mpp, patient_key, patient_pattern, validation, unlabelled, as_json):
+    """Write annotated slides as a training set.
+
+    Draw an annotation of class Complete around tissue in which every nucleus is annotated: only what lies inside is exported.  LIST.csv
+    has the columns image, annotations (GeoJSON) and, where wanted, patient and mpp.
+    """
+    import json
+
+    from hemalum.projects.export import export as write
+    from hemalum.projects.export import read_list
+    from hemalum.projects.plain import read_project
+    from hemalum.projects.sources import from_project
+
+    if str(path).lower().endswith(".csv"):
+        sources = read_list(path)
+    else:
+        sources = from_project(read_project(path), annotations, patient_key, patient_pattern, lambda text: click.echo(text, err=True))
+    report = write(sources, output, mpp, validation, unlabelled, lambda text: None if as_json else click.echo(text))
+    if as_json:
+        click.echo(json.dumps(report, indent=1, ensure_ascii=False))
+        return
+    held = ", ".join(report["validation"]) or "nothing"
+    click.echo(f"{report['images']} images, {report['nuclei']} nuclei → {output}; kept for validation: {held}")
+    for rule, count in report["counts"].items():
+        if count:
+            click.echo(f"  {rule}: {count}")
