@@ -127,7 +127,7 @@ final class ConnectionDialog {
             String wanted = Preferences.model.get() ?: ''
             info.model(wanted)
             def lines = [Strings.get('connection.ok', client.endpoint().toString()), Strings.get('connection.version', info.version(), info.state()),
-                         Strings.get('connection.device', info.device())]
+                         Strings.get('connection.device', info.device() ?: info.state())]
             if (!client.endpoint().tls() && !client.endpoint().loopback())
                 lines << Strings.get('connection.plain')
             info.models().each { lines << Strings.get('connection.model', it.id(), it.version(), it.mpp(), it.licence()) }

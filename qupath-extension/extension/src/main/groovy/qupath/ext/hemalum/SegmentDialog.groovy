@@ -17,6 +17,7 @@ import javafx.scene.control.Slider
 import javafx.scene.control.Spinner
 import javafx.scene.control.TextField
 import javafx.scene.layout.GridPane
+import javafx.scene.layout.Region
 import qupath.lib.gui.QuPathGUI
 
 /** Asks what to segment and how; remembers it. */
@@ -85,7 +86,10 @@ final class SegmentDialog {
         className.promptText = Strings.get('dialog.class.none')
         askAgain.selected = !Preferences.askAgain.get()
         card.wrapText = true
-        card.maxWidth = 420
+        // room for three lines from the start: the text comes when the dialog is already shown
+        card.prefWidth = 420
+        card.minHeight = 84
+        askAgain.minWidth = Region.USE_PREF_SIZE
         model.maxWidth = Double.MAX_VALUE
         def grid = new GridPane()
         grid.hgap = 10
@@ -152,7 +156,7 @@ final class SegmentDialog {
         def chosen = info?.models()?.find { it.id() == model.value }
         if (chosen != null)
             card.text = Strings.get('dialog.card', chosen.description(), chosen.version(), chosen.mpp(), chosen.licence(),
-                    Strings.get(chosen.commercial() ? 'dialog.commercial' : 'dialog.noncommercial'), info.device())
+                    Strings.get(chosen.commercial() ? 'dialog.commercial' : 'dialog.noncommercial'), info.device() ?: info.state())
     }
 
     private void save() {
