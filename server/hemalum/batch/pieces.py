@@ -80,6 +80,10 @@ class Pieces:
         if kind is None or not issubclass(kind, DiskFull):
             self.flush()
 
+    def adopt(self, path: Path, tiles: list[int]) -> None:
+        """Take a piece that another process has committed into this folder."""
+        self.tiles.update(dict.fromkeys(tiles, path))
+
     def add(self, tile: int, nuclei: Nuclei) -> None:
         """Keep a tile's candidates; about once a second this commits.  Raises `DiskFull`."""
         with self._lock:
@@ -114,16 +118,22 @@ class Pieces:
             return
         with self.watch("pieces"):
             pending, self._pending = self._pending, {}
-            nuclei = Nuclei.concat(list(pending.values()))
-            names = list(nuclei.columns)
-            content = {name: getattr(nuclei, name) for name in FIELDS}
-            measured = [nuclei.columns[name] for name in names]
-            content["measurements"] = np.array(measured, np.float32).reshape(len(names), len(nuclei))
-            content["names"] = np.array(names, np.str_)
-            content["tiles"], content["key"] = np.array(list(pending), np.int64), np.array(self.key)
             self._number += 1
             path = self.folder / f"{self._number:06d}-{len(pending)}.npz"  # the count lets `job status` add up without reading
-            commit(path, lambda file: np.savez(file, **content))
+            save(path, self.key, pending)
+
+
+
+def save(path: Path, key: str, candidates: dict[int, Nuclei]) -> None:
+    """Commit the candidates of tiles as one piece.  Raises `DiskFull`."""
+    nuclei = Nuclei.concat(list(candidates.values()))
+    names = list(nuclei.columns)
+    content = {name: getattr(nuclei, name) for name in FIELDS}
+    measured = [nuclei.columns[name] for name in names]
+    content["measurements"] = np.array(measured, np.float32).reshape(len(names), len(nuclei))
+    content["names"] = np.array(names, np.str_)
+    content["tiles"], content["key"] = np.array(list(candidates), np.int64), np.array(key)
+    commit(path, lambda file: np.savez(file, **content))
 
 
 def count(folder: Path) -> int:

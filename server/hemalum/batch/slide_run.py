@@ -36,6 +36,7 @@ class PieceRun(Run):
     """A `Run` that keeps every tile's candidates in `pieces` and takes those that are kept already."""
 
     pieces: Pieces | None = None
+    source: dict | None = None                                  # what another process needs to compute tiles of this run
 
     def restore(self, index: int, nuclei: Nuclei) -> None:
         """Give the candidates of a tile instead of its pixels.  Raises as `submit`."""
@@ -43,7 +44,7 @@ class PieceRun(Run):
         super()._done(index, nuclei, "", held=False)
 
     def _done(self, index: int, nuclei: Nuclei | None, reason: str, held: bool = True) -> None:
-        if nuclei is not None and self.pieces is not None and not self._cancelled:
+        if nuclei is not None and self.pieces is not None and index not in self.pieces.tiles and not self._cancelled:
             self.pieces.add(index, nuclei)
         super()._done(index, nuclei, reason, held)
 
@@ -151,6 +152,7 @@ def run_slide(
         statistics = Statistics(run, overview, region)
         with Pieces(work, key_of(run), run.watch, options.get("commit_every", EVERY)) as pieces:
             run.pieces = pieces
+            run.source = {"path": str(path), "mpp": slide.mpp, "series": entry.get("series"), "options": options, "model": manifest.model}
             opened(len(run.plan.tiles))
             restored = len(pieces.tiles)
             target = Target(

@@ -48,25 +48,44 @@ def manifest_of(paths, options: dict, tries: int, extra: dict | None = None):
     return Manifest.make(paths, model, {**run, **engine, **chosen}, tries, extra)
 
 
-def work(folder) -> None:
-    """Go through a job with progress shown."""
+def work(folder, workers: int | None = None, scheduler: str | None = None) -> None:
+    """Go through a job with progress shown; with workers or a scheduler, on a Dask cluster."""
+    from contextlib import ExitStack
+
     from hemalum.batch.job import work_on
     from hemalum.cli.common import shown_progress
 
-    work_on(folder, click.echo, lambda name: shown_progress(name, False))
+    with ExitStack() as stack:
+        compute = None
+        if workers or scheduler:
+            from hemalum.batch.cluster import Cluster
+
+            compute = stack.enter_context(Cluster(workers, scheduler))
+        work_on(folder, click.echo, lambda name: shown_progress(name, False), compute=compute)
+
+
+def on_cluster(command):
+    """The options --workers and --scheduler."""
+    for option in (
+        click.option("--scheduler", metavar="ADDRESS", help="Compute on the Dask cluster of this scheduler (tcp://HOST:8786)."),
+        click.option("--workers", type=click.IntRange(1, 64), help="Compute in this many processes on this machine (Dask)."),
+    ):
+        command = option(command)
+    return command
 
 
 @job.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--output", required=True, type=click.Path(), help="Folder of the job and its results; made if it is not there.")
 @click.option("--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often a slide that fails is tried.")
-def run(inputs, output, tries, **options):
+@on_cluster
+def run(inputs, output, tries, workers, scheduler, **options):
     """Begin a job: find the nuclei of many slides or images."""
     from hemalum.batch.job import begin
     from hemalum.slides import images_in
 
     begin(output, manifest_of(images_in(inputs), options, tries))
-    work(output)
+    work(output, workers, scheduler)
 
 
 run.params += [parameter for parameter in segment.params if parameter.name in TAKEN]
@@ -74,9 +93,10 @@ run.params += [parameter for parameter in segment.params if parameter.name in TA
 
 @job.command()
 @click.argument("folder", metavar="JOBDIR", type=click.Path())
-def resume(folder):
+@on_cluster
+def resume(folder, workers, scheduler):
     """Go on with a job; slides that were set aside or done in part are tried again."""
-    work(folder)
+    work(folder, workers, scheduler)
 
 
 @job.command()
