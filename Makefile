@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint bench train gpu-check wheelhouse proto extension clean
+.PHONY: demo test lint bench train gpu-check wheelhouse proto clean
+include qupath-extension/extension.mk
 
 $(BIN)/hemalum: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -18,7 +19,7 @@ $(BIN)/hemalum: pyproject.toml
 demo: $(BIN)/hemalum        ## the main job on a real slide region, through the server
 	$(BIN)/hemalum demo -o demo
 
-test: .venv/.dev lint       ## everything that must hold, in at most ten minutes on two cores
+test: .venv/.dev lint extension-test   ## everything that must hold, in at most ten minutes on two cores
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest
 
 lint: .venv/.dev
