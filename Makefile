@@ -4,6 +4,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test lint bench train gpu-check wheelhouse proto clean
+.DEFAULT_GOAL := demo
 include qupath-extension/extension.mk
 
 $(BIN)/hemalum: pyproject.toml
