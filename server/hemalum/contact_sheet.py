@@ -1,0 +1,142 @@
+"""The worst first, to be looked at: reference and predicted outlines over the image, as one PNG and one HTML page.
+
+A label image larger than 600 px is shown by the window in which most pixels are nucleus on one side only.  Lines lie on the nuclei's
+own outermost pixels of the picture as shown, so they stay one pixel thin however far it is scaled.
+
+>>> labels = np.zeros((4, 8), int); labels[:, :4] = 1
+>>> picture = draw(labels, np.roll(labels, 2, axis=1), None, side=80)
+>>> picture.size, picture.getpixel((2, 20)), picture.getpixel((59, 20)), picture.getpixel((30, 20)), picture.getpixel((75, 20))
+((80, 40), (215, 215, 215), (255, 230, 0), (170, 170, 170), (255, 255, 255))
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+REFERENCE, PREDICTED = (0, 200, 0), (255, 230, 0)
+WINDOW = 600  # px of a label image that one picture shows at most
+SIDE = 420  # px of a picture's longer side
+SHOWN = 24  # pictures on the sheet
+
+
+class Panel(NamedTuple):
+    """One picture and the line above it."""
+
+    picture: Image.Image
+    caption: str
+
+
+def worst_window(reference: np.ndarray, predicted: np.ndarray, side: int = WINDOW) -> tuple[int, int, int, int]:
+    """x, y, width, height of the window of at most `side` px with the most pixels that are nucleus on one side only.
+
+    >>> reference = np.zeros((100, 100), int); reference[70:80, 85:95] = 1
+    >>> worst_window(reference, np.zeros_like(reference), 40)
+    (60, 40, 40, 40)
+    """
+    height, width = reference.shape
+    tall, wide = min(side, height), min(side, width)
+    step = max(1, side // 4)
+    tops, lefts = (np.unique([*range(0, whole - part, step), whole - part]) for whole, part in ((height, tall), (width, wide)))
+    differs = (reference != 0) ^ (predicted != 0)
+    sums = [[np.count_nonzero(differs[y : y + tall, x : x + wide]) for x in lefts] for y in tops]
+    row, col = np.unravel_index(np.argmax(sums), (len(tops), len(lefts)))
+    return int(lefts[col]), int(tops[row]), wide, tall
+
+
+def draw(reference: np.ndarray, predicted: np.ndarray, pixels: np.ndarray | None, side: int = SIDE) -> Image.Image:
+    """Reference outlines in green and predicted ones in yellow, over `pixels` (uint8 h×w×3) or over the nuclei in grey.
+
+    Both in turns where they coincide.  Without pixels: light grey is nucleus on one side, dark grey on both.
+    """
+    height, width = reference.shape
+    scale = side / max(height, width)
+    shape = max(1, round(height * scale)), max(1, round(width * scale))
+    y, x = (((np.arange(shown) + 0.5) * stored / shown).astype(int) for shown, stored in zip(shape, (height, width), strict=True))
+    reference, predicted = reference[np.ix_(y, x)], predicted[np.ix_(y, x)]
+    if pixels is None:
+        grey = np.array([255, 215, 170], np.uint8)[(reference != 0).astype(int) + (predicted != 0)]
+        picture = np.repeat(grey[..., None], 3, axis=2)
+    else:
+        picture = np.array(Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.LANCZOS))
+    green, yellow = _outline(reference), _outline(predicted)
+    dashes = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) // 4 % 2 == 0
+    picture[yellow] = PREDICTED
+    picture[green & ~(yellow & dashes)] = REFERENCE
+    return Image.fromarray(picture)
+
+
+def _outline(labels: np.ndarray) -> np.ndarray:
+    """Pixels of nuclei that touch, by a side, something else."""
+    edge = np.zeros(labels.shape, bool)
+    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    return edge & (labels != 0)
+
+
+def panel(stem: str, row: dict[str, float], reference: np.ndarray, predicted: np.ndarray, read: Callable | None) -> Panel:
+    """The picture of one pair; `read(x, y, width, height)` gives the image's pixels there."""
+    x, y, width, height = worst_window(reference, predicted)
+    area = np.s_[y : y + height, x : x + width]
+    caption = f"{stem}  AJI {row['AJI']:.3f}  PQ {row['PQ']:.3f}  {row['n_pred']} found of {row['n_ref']}"
+    if (height, width) != reference.shape:
+        caption += f"  at {x},{y}"
+    return Panel(draw(reference[area], predicted[area], read(x, y, width, height) if read else None), caption)
+
+
+def sheet(panels: list[Panel]) -> Image.Image:
+    """The panels in rows of up to four, each below its caption."""
+    across = min(4, len(panels))
+    down = -(-len(panels) // across)
+    whole = Image.new("RGB", (across * (SIDE + 8) + 8, down * (SIDE + 28) + 8), "white")
+    pen = ImageDraw.Draw(whole)
+    for position, (picture, caption) in enumerate(panels):
+        x, y = 8 + position % across * (SIDE + 8), 8 + position // across * (SIDE + 28)
+        stem, *figures = caption.split("  ")
+        line = "  ".join([stem if len(stem) <= 28 else f"{stem[:27]}…", *figures])
+        pen.text((x, y + 2), line, fill="black")
+        whole.paste(picture, (x, y + 18))
+    return whole
+
+
+def page(report: dict, panels: list[Panel]) -> str:
+    """The report as HTML that needs no other file; `report` as `hemalum evaluate --json` prints it."""
+    names = list(next(iter(report["images"].values())))
+
+    def cells(values) -> str:
+        return "".join(f"<td>{value if isinstance(value, int) else format(value, '.4f')}</td>" for value in values)
+
+    means = "".join(f"<tr><th>{name}</th>{cells(interval)}</tr>" for name, interval in report["means"].items())
+    rows = "".join(f"<tr><th>{html.escape(stem)}</th>{cells(row[name] for name in names)}</tr>" for stem, row in report["images"].items())
+    said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in [*report["failed"].values(), *report["notices"]])
+    figures = "".join(
+        f"<figure><figcaption>{html.escape(caption)}</figcaption>"
+        f'<img alt="outlines of {html.escape(caption)}" src="{_data(picture)}"></figure>'
+        for picture, caption in panels
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>hemalum evaluate</title>'
+        "<style>body{font:15px sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:2px 10px;text-align:right}"
+        f"figure{{display:inline-block;margin:4px;vertical-align:top;width:{SIDE}px}}figcaption{{font-size:12px}}"
+        "i{display:inline-block;width:2em;height:.7em;border:1px solid #888}</style>"
+        f"<h1>{len(report['images'])} images</h1><p>{html.escape(report['protocol'])}.</p><ul>{said}</ul>"
+        f"<table><tr><th></th><th>mean</th><th>low</th><th>high</th></tr>{means}</table>"
+        f'<h2>Worst first</h2><p><i style="background:rgb{REFERENCE}"></i> reference, <i style="background:rgb{PREDICTED}"></i> predicted; '
+        f"dashed where they coincide</p>{figures}<h2>All images</h2>"
+        f"<table><tr><th>image</th>{''.join(f'<th>{name}</th>' for name in names)}</tr>{rows}</table></html>"
+    )
+
+
+def _data(picture: Image.Image) -> str:
+    encoded = io.BytesIO()
+    picture.save(encoded, "JPEG", quality=92, subsampling=0)  # full colour resolution, or the thin lines would turn grey
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"

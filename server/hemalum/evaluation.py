@@ -1,0 +1,137 @@
+"""Pairs of label images, as files, and the report on them: what `hemalum evaluate` prints and writes.
+
+>>> stem_of(Path("tile.png")), stem_of(Path("tile.labels.tif"))
+('tile', 'tile')
+>>> scored = {"AJI": 0.6, "AJI+": 0.6, "PQ": 0.5, "DQ": 1.0, "SQ": 0.5, "F1": 1.0, "Dice": 0.7, "fgIoU": 0.6, "n_ref": 3, "n_pred": 4}
+>>> report = summary({"a": scored, "b": scored | {"AJI": 0.4}}, {}, [])
+>>> round(report["means"]["AJI"][0], 3), list(report["images"])
+(0.5, ['b', 'a'])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hemalum import __version__
+from hemalum.errors import HemalumError, UnreadableImage, UsageError
+from hemalum.metrics import NAMES, bootstrap, score
+
+SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+
+
+def stem_of(path: Path) -> str:
+    """The name that pairs a file."""
+    return path.stem.removesuffix(".labels")
+
+
+def by_stem(folder: Path) -> dict[str, Path]:
+    """Label images of a folder by stem, sorted; `x.labels.png` wins over `x.png`, which is then the picture beside it.
+
+    Raises:
+        UsageError: no folder, none in it, or two of one stem.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; give the folder that holds the label images")
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    named = {stem_of(p) for p in files if p.stem.endswith(".labels")}
+    found: dict[str, Path] = {}
+    for path in files:
+        stem = stem_of(path)
+        if stem in named and not path.stem.endswith(".labels"):
+            continue
+        if stem in found:
+            raise UsageError(f"{found[stem].name} and {path.name} in {folder} have one stem; keep one of them")
+        found[stem] = path
+    if not found:
+        raise UsageError(f"{folder} holds no label image ({', '.join(SUFFIXES)}); write some with `hemalum segment --format labels`")
+    return dict(sorted(found.items()))
+
+
+def read_labels(path: Path):
+    """H × W label image; `UnreadableImage` where the file is damaged, has colours or is not of whole numbers."""
+    try:
+        if path.suffix.lower() == ".npy":
+            labels = np.load(path, allow_pickle=False)
+        elif path.suffix.lower() == ".png":
+            from PIL import Image
+
+            Image.MAX_IMAGE_PIXELS = None  # a label image of a whole slide is no attack
+            with Image.open(path) as image:
+                labels = np.array(image)
+        else:
+            import tifffile
+
+            labels = tifffile.imread(path)
+    except Exception:  # each of the three libraries has its own exceptions for a damaged file
+        raise UnreadableImage(f"{path} cannot be read as a label image; write it again") from None
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
+    if labels.ndim != 2 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
+        raise UnreadableImage(f"{path} is no label image but {labels.dtype} of shape {labels.shape}; give one whole number a pixel")
+    return labels
+
+
+def scores(
+    references: dict[str, Path], predictions: dict[str, Path], pred_dir: Path, say: Callable[[HemalumError], None]
+) -> tuple[dict[str, dict], dict[str, str]]:
+    """Scores of every pair that has any, and for every other reference the reason, which `say` is told too.
+
+    Raises:
+        HemalumError: nothing could be scored.
+    """
+    rows, failed, errors = {}, {}, []
+    if missing := [stem for stem in references if stem not in predictions]:
+        errors.append(UsageError(f"{len(missing)} of {len(references)} reference images have no prediction in {pred_dir}, the first is "
+                                 f"{missing[0]}; predict them, or move them to another folder"))  # fmt: skip
+        failed = {stem: f"{stem}: no prediction" for stem in missing}
+    for stem in sorted(references.keys() & predictions.keys()):
+        try:
+            reference, predicted = read_labels(references[stem]), read_labels(predictions[stem])
+            if reference.shape != predicted.shape:
+                raise UsageError(f"{references[stem].name} has {reference.shape[1]}×{reference.shape[0]} px and its prediction "
+                                 f"{predicted.shape[1]}×{predicted.shape[0]}; predict at the reference's own size")  # fmt: skip
+            rows[stem] = score(reference, predicted).as_dict()
+        except HemalumError as error:
+            errors.append(error)
+            failed[stem] = str(error)
+    if not rows and len(errors) == 1:
+        raise errors[0]
+    for error in errors:
+        say(error)
+    if not rows:
+        raise UsageError(f"none of the {len(references)} reference images could be scored; the reasons are above")
+    return rows, dict(sorted(failed.items()))
+
+
+def summary(rows: dict[str, dict], failed: dict[str, str], notices: list[str]) -> dict:
+    """What `--json` prints and evaluate.json holds: protocol, means with intervals, and the images, worst AJI first."""
+    return {
+        "hemalum": __version__,
+        "protocol": "AJI as HoVer-Net's get_fast_aji; AJI+ by the best one-to-one assignment; PQ, DQ, SQ and F1 at IoU > 0.5; "
+        "Dice and fgIoU on pixels; means over images, 95 % percentile bootstrap over images",
+        "means": {name: list(bootstrap([row[name] for row in rows.values()])) for name in NAMES},
+        "n_ref": sum(row["n_ref"] for row in rows.values()),
+        "n_pred": sum(row["n_pred"] for row in rows.values()),
+        "failed": failed,
+        "notices": notices,
+        "images": dict(sorted(rows.items(), key=lambda item: (item[1]["AJI"], item[0]))),
+    }
+
+
+def as_text(report: dict) -> str:
+    """A table for people: one line an image, then mean and interval."""
+    images = report["images"]
+    names = list(report["means"])
+    wide = max(len("95 % from"), *map(len, images))
+
+    def line(title: str, values, *counts) -> str:
+        return f"{title:{wide}}" + "".join(f"{value:>8.4f}" for value in values) + "".join(f"{count:>8}" for count in counts)
+
+    lines = [f"{'image':{wide}}" + "".join(f"{name:>8}" for name in [*names, "n_ref", "n_pred"])]
+    lines += [line(stem, (row[name] for name in names), row["n_ref"], row["n_pred"]) for stem, row in images.items()]
+    mean, low, high = zip(*report["means"].values(), strict=True)
+    lines += ["", line("mean", mean, report["n_ref"], report["n_pred"]), line("95 % from", low), line("to", high)]
+    return "\n".join([*lines, f"{len(images)} images; intervals by bootstrap over images"])
