@@ -77,5 +77,5 @@ def test_click_script_and_corrections_agree(server, image, tmp_path):
     result = json.loads(lines[-1].removeprefix("RESULT "))
     assert result["nuclei"] == 35 * 25
     assert result["events"] == 1
-    flags = ("locked", "again", "whole", "restored", "recorded", "foreign", "editable", "corrected", "ids", "exported", "kept", "cells", "cellIds", "cellMeasured")
+    flags = "locked again whole restored recorded foreign editable corrected ids exported kept cells cellIds cellMeasured".split()
     assert {flag: result[flag] for flag in flags} == dict.fromkeys(flags, True)
