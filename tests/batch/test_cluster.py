@@ -19,8 +19,10 @@ kills = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(kills)
 
 
-def test_two_workers_one_killed_same_bytes(tmp_path, toy_models):
+def test_two_workers_one_killed_same_bytes(tmp_path, toy_models, monkeypatch):
     from hemalum.batch.cluster import Cluster
+
+    monkeypatch.setattr("hemalum.batch.cluster.AHEAD", 1)       # more tasks than the cluster gets at first
 
     manifest = kills.manifest(kills.make_slides(tmp_path / "in", 2), toy_models)
     begin(tmp_path / "alone", manifest)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ class Cluster:
         of: dict[str, tuple[list[int], str]] = {}
         waiting = iter(tasks)
         ahead = AHEAD * max(1, len(self.client.scheduler_info()["workers"]))
-        running = as_completed([submit(tiles) for tiles, _ in zip(waiting, range(ahead), strict=False)])
+        running = as_completed([submit(tiles) for tiles in islice(waiting, ahead)])
         for future in running:
             if stop.is_set():
                 running.clear()
@@ -132,6 +133,7 @@ class Cluster:
                 run.fail(tile, reason)
             if (tiles := next(waiting, None)) is not None:
                 running.add(submit(tiles))
+        run.end()
 
 
 _engines: dict[tuple, object] = {}
