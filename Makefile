@@ -21,7 +21,8 @@ demo: $(BIN)/hemalum        ## the main job on a real slide region, through the 
 	$(BIN)/hemalum demo -o demo
 
 test: .venv/.dev lint extension-test   ## everything that must hold, in at most ten minutes on two cores
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest
+	$(BIN)/python -m pytest --doctest-modules server/hemalum training/hemalum_training
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest --durations=15
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
