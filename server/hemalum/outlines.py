@@ -43,7 +43,7 @@ def outlines(labels: np.ndarray) -> Outlines:
     count = int(labels.max()) if labels.size else 0
     if count == 0:
         return Outlines(np.zeros((0, 2)), np.zeros(1, np.int64))
-    return Outlines(*_all_outlines(labels, count))
+    return Outlines(*_all_outlines(labels, count, True))
 
 
 def cracks(labels: np.ndarray) -> Outlines:
@@ -51,7 +51,7 @@ def cracks(labels: np.ndarray) -> Outlines:
     count = int(labels.max()) if labels.size else 0
     if count == 0:
         return Outlines(np.zeros((0, 2)), np.zeros(1, np.int64))
-    return Outlines(*_all_cracks(labels, count))
+    return Outlines(*_all_outlines(labels, count, False))
 
 
 @compiled
@@ -179,7 +179,7 @@ def _between(px, py, qx, qy, bx, by, cx, cy):
 
 
 @compiled
-def _all_outlines(labels, count):
+def _all_outlines(labels, count, smoothed):
     first = _first_pixels(labels, count)
     width = labels.shape[1]
     offsets = np.zeros(count + 1, np.int64)
@@ -194,7 +194,7 @@ def _all_outlines(labels, count):
         allowed = (0.1 if area < SMALL else 0.05) * area
         n = 0
         for passes, step in SMOOTHINGS:
-            if step > 1 and length < 24:
+            if not smoothed or (step > 1 and length < 24):
                 continue
             n, changed = _smooth(ring, length, passes, step, out)
             if n >= 3 and changed <= allowed:
@@ -222,26 +222,3 @@ def _corners(ring, length, out):
             out[n, 0], out[n, 1] = ring[i, 0], ring[i, 1]
             n += 1
     return n
-
-
-@compiled
-def _all_cracks(labels, count):
-    first = _first_pixels(labels, count)
-    width = labels.shape[1]
-    offsets = np.zeros(count + 1, np.int64)
-    points = np.empty((1024, 2))
-    ring, out = np.empty((256, 2), np.int32), np.empty((256, 2))
-    used = 0
-    for label in range(1, count + 1):
-        ring, length = _trace(labels, first[label] // width, first[label] % width, ring)
-        if len(out) < length:
-            out = np.empty((2 * length, 2))
-        n = _corners(ring, length, out)
-        while used + n > len(points):
-            larger = np.empty((2 * len(points), 2))
-            larger[:used] = points[:used]
-            points = larger
-        points[used : used + n] = out[:n]
-        used += n
-        offsets[label] = used
-    return points[:used].copy(), offsets
