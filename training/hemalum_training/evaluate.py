@@ -42,8 +42,9 @@ def maps_of(model: Model, images: list[LabelledImage], precision: str = "auto") 
     for image in images:
         height, width = image.labels.shape
         plan = plan_tiles((width, height), LABEL_MPP, model.card.mpp, halo=model.card.halo)
-        engine = engines.setdefault(plan.tile_shape, None) or open_engine(model, plan.tile_shape, device="cpu", precision=precision)
-        engines[plan.tile_shape] = engine
+        if plan.tile_shape not in engines:
+            engines[plan.tile_shape] = open_engine(model, plan.tile_shape, device="cpu", precision=precision)
+        engine = engines[plan.tile_shape]
         mapped = np.zeros((2, -(-height // plan.scale.n) * scale, -(-width // plan.scale.n) * scale), np.float16)
         halo = plan.halo * scale
         for tile in plan.tiles:

@@ -16,11 +16,8 @@ import click
 from hemalum.errors import HemalumError, NotWritable, PartlyFailed, RunLost, UsageError
 
 
-@contextmanager
-def output_folder(path: str | Path) -> Iterator[Path]:
-    """The folder, made if it is not there, and removed again if nothing was written; `NotWritable` unless a file can be made in it."""
-    folder = Path(path)
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+def writable(folder: Path) -> Path:
+    """The folder, made if it is not there; `NotWritable` unless a file can be made in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".hemalum-probe"
@@ -28,6 +25,15 @@ def output_folder(path: str | Path) -> Iterator[Path]:
         probe.unlink()
     except OSError as error:
         raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from None
+    return folder
+
+
+@contextmanager
+def output_folder(path: str | Path) -> Iterator[Path]:
+    """The folder, made if it is not there, and removed again if nothing was written; `NotWritable` unless a file can be made in it."""
+    folder = Path(path)
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    writable(folder)
     try:
         yield folder
     finally:

@@ -29,7 +29,8 @@ def normalize(inputs, output, method, reference, as_json):
     from pathlib import Path
 
     from hemalum import normalize as work
-    from hemalum.errors import DiskFull, HemalumError, NotWritable, PartlyFailed, RunLost, UnreadableImage, UsageError
+    from hemalum.cli.common import writable
+    from hemalum.errors import DiskFull, HemalumError, PartlyFailed, RunLost, UnreadableImage, UsageError
     from hemalum.slides import images_in, open_slide
     from hemalum.stain import REFERENCE
 
@@ -42,14 +43,7 @@ def normalize(inputs, output, method, reference, as_json):
             target = work.stain_of(slide, method)
         if target.note:
             raise UsageError(f"{reference} cannot be the reference: {target.note.split(';')[0]}; name an H&E image with tissue")
-    folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".hemalum-probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from None
+    folder = writable(Path(output))
 
     done, failures, holes = [], [], 0
     for path in paths:
