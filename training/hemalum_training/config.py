@@ -19,7 +19,7 @@ else:
 
 from hemalum.errors import UsageError
 
-from .method_config import Method, UnlabelledSet
+from .method_config import Method, Pseudo, Tiles, UnlabelledSet
 from .networks import GeneratorConfig
 
 OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
@@ -65,7 +65,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole experiment. `fingerprint` changes when anything that a checkpoint depends on changes."""
+    """A whole experiment. `fingerprint` changes when anything that a checkpoint depends on changes.
+
+    Without `pseudo` no student learns from pseudo labels; without `method` there is no cycle training.
+    """
 
     name: str
     licences: list[str]
@@ -75,6 +78,8 @@ class Config:
     sets: dict[str, LabelledSet]
     zero_shot: dict[str, LabelledSet]
     unlabelled: dict[str, UnlabelledSet] = field(default_factory=dict)
+    tiles: Tiles = field(default_factory=Tiles)
+    pseudo: Pseudo | None = None
     method: Method | None = None
 
     def fingerprint(self) -> str:
@@ -109,12 +114,14 @@ def load_config(path: Path) -> Config:
     zero_shot = {k: _build(LabelledSet, v, f"zero_shot.{k}") for k, v in table.pop("zero_shot", {}).items()}
     unlabelled = {k: _build(UnlabelledSet, v, f"unlabelled.{k}") for k, v in table.pop("unlabelled", {}).items()}
     network = _build(GeneratorConfig, table.pop("network", {}), "network")
+    tiles = _build(Tiles, table.pop("tiles", {}), "tiles")
+    pseudo = _build(Pseudo, table.pop("pseudo"), "pseudo") if "pseudo" in table else None
     method = Method.from_table(table.pop("method"), network, _build) if "method" in table else None
     if method is not None:
         network = dataclasses.replace(network, normalization=True)
     config = _build(Config, {
         "name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0, **table,
-        "network": network, "unlabelled": unlabelled, "method": method,
+        "network": network, "unlabelled": unlabelled, "tiles": tiles, "pseudo": pseudo, "method": method,
         "schedule": _build(Schedule, table.pop("schedule", {}), "schedule"), "sets": sets, "zero_shot": zero_shot}, "top level")
     if not sets:
         raise UsageError(f"{path} names no labelled set; add a table [sets.NAME].")

@@ -1,4 +1,4 @@
-"""The [method] tables of a configuration: tiles, teacher, cycle training, pseudo labels.  METHOD names what the source leaves open."""
+"""The tables [unlabelled.NAME], [tiles], [pseudo] and [method] of a configuration.  METHOD names what the source leaves open."""
 
 from __future__ import annotations
 
@@ -12,31 +12,46 @@ from .networks import GeneratorConfig
 
 @dataclass(frozen=True)
 class UnlabelledSet:
-    """A folder with `images/` and `manifest.csv`; its licence must be among the configuration's, as for labels.
+    """Slides, images or an export without labels; the licence must be among the configuration's, as for labels.
 
     Attributes:
-        mpp: µm/px of the images on disk.
+        folder: where it lies, from the folder given with `--data`; the set's own name by default.  What it may hold: see `sources`.
+        mpp: µm/px of the images on disk; needed where they do not state it, and then over what they state.
         group_column: the manifest's column that names patient or slide.
+        include, exclude: patterns of names (`*` and `?`) that are taken (all by default) and that are not.
     """
 
     licence: str
-    mpp: float = 0.5
+    folder: str | None = None
+    mpp: float | None = None
     group_column: str | None = None
+    include: list[str] = field(default_factory=lambda: ["*"])
     exclude: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """S1.  `tile` and `region_min`…`region_max` in px at 0.5 µm/px; `tissue`: least share of a tile; `reference`: a stem or group whose
-    stain is the target; without one the rule of `domains.choose_target` decides among `clusters` clusters."""
+    """S1, the table [tiles].
+
+    Attributes:
+        tile, region_min, region_max: px at 0.5 µm/px.
+        regions: regions of a slide at most, those with most tissue.
+        tissue: least share of a tile that is tissue.
+        validation: share of the patients or slides of each unlabelled set that no training sees.
+        clusters: stain clusters among which the target domain Y is chosen; reference: name of an image, slide or patient whose
+            cluster is Y.  Without one the rule of `domains.choose_target` decides.
+        density_bins: strata in which nuclear density is matched between X and Y.
+    """
 
     tile: int = 256
     region_min: int = 2000
     region_max: int = 8000
+    regions: int = 4
     tissue: float = 0.3
-    clusters: int = 3
+    validation: float = 0.0
+    clusters: int = 4
     reference: str | None = None
-    density_bins: int = 3
+    density_bins: int = 5
 
 
 @dataclass(frozen=True)
@@ -89,16 +104,33 @@ class Cycle:
 
 @dataclass(frozen=True)
 class Pseudo:
-    """Pseudo labels.  `rule`: "source" (mean softmax over the tile) or "band"; `threshold` on its score; `keep`: at most so many tiles;
-    `band`: px at 0.5 µm/px around the predicted foreground; `views`: flips and stain jitters that must agree; `bins`: density strata."""
+    """Pseudo labels, the table [pseudo].
 
-    rule: str = "band"
-    threshold: float = 0.8
+    Attributes:
+        rule: "mean_softmax" (the source's) or "agreement"; see `agreement`.
+        threshold: a tile is kept only above this score of the rule.
+        keep: tiles kept at most.
+        band: px at 0.25 µm/px on either side of the predicted border that count beside the foreground.
+        jitters: views in another stain, beside the four flips, that must agree; jitter: their strength.
+        bins: density strata that get equal quotas; empty_share: share of tiles without nuclei at most.
+        weight: share of the supervised crops that come from pseudo tiles.
+    """
+
+    rule: str = "agreement"
+    threshold: float = 0.6
     keep: int = 5000
-    band: int = 3
-    views: int = 4
-    bins: int = 3
-    empty_share: float = 0.05
+    band: int = 6
+    jitters: int = 2
+    jitter: float = 0.6
+    bins: int = 4
+    empty_share: float = 0.03
+    weight: float = 0.3
+
+    def __post_init__(self):
+        if self.rule not in ("mean_softmax", "agreement"):
+            raise UsageError("[pseudo]: rule must be “mean_softmax” or “agreement”.")
+        if not 0 < self.weight < 1 or self.keep < 1 or self.bins < 1:
+            raise UsageError("[pseudo]: weight must lie between 0 and 1, keep and bins must be at least 1.")
 
 
 @dataclass(frozen=True)
@@ -111,18 +143,16 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Method:
-    """Everything of the teacher–student method.  The student's generator is the configuration's [network]."""
+    """Cycle training of teacher and student.  The student's generator is the configuration's [network]."""
 
-    tiles: Tiles
     teacher: GeneratorConfig
     cycle: Cycle
-    pseudo: Pseudo
     experiment: Experiment
 
     @classmethod
     def from_table(cls, table: dict, network: GeneratorConfig, build) -> Method:
         """`build(cls, table, where)` refuses unknown keys.  The teacher has gates and no Transformer unless told otherwise."""
-        parts = {"tiles": Tiles, "teacher": GeneratorConfig, "cycle": Cycle, "pseudo": Pseudo, "experiment": Experiment}
+        parts = {"teacher": GeneratorConfig, "cycle": Cycle, "experiment": Experiment}
         if unknown := sorted(set(table) - set(parts)):
             raise UsageError(f"unknown table [method.{unknown[0]}]; known: {', '.join(parts)}.")
         teacher = {**network.as_dict(), "transformer_depth": 0, "gates": True, "normalization": True, **table.get("teacher", {})}
@@ -135,7 +165,6 @@ class Method:
             (self.cycle.amp in ("none", "bf16"), "amp must be “none” or “bf16”"),
             (self.cycle.crop % 32 == 0, "crop must be a multiple of 32"),
             (self.cycle.epochs > 0 and self.cycle.batch > 0, "epochs and batch must be at least 1"),
-            (self.pseudo.rule in ("source", "band"), "rule must be “source” or “band”"),
             (0 <= self.cycle.decay_start <= 1, "decay_start must lie within 0 and 1"),
         ):
             if not holds:
