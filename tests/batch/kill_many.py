@@ -63,11 +63,11 @@ def kill_many(scratch: Path, slides: list[Path], models: Path, kills: int, seed:
     from hemalum.batch.job import begin
 
     rng, made = random.Random(seed), manifest(slides, models)
-    whole = scratch / "whole"
-    begin(whole, made)
-    started = time.monotonic()
-    assert os.waitpid(in_child(whole), 0)[1] == 0
-    usual = time.monotonic() - started
+    for whole in (scratch / "first", scratch / "whole"):        # the first one may compile; its time says nothing
+        begin(whole, made)
+        started = time.monotonic()
+        assert os.waitpid(in_child(whole), 0)[1] == 0
+        usual = time.monotonic() - started
     right = ids(whole)
     found = {"kills": 0, "jobs": 0, "inside": 0, "lost": 0, "doubled": 0, "differing": []}
     found |= {"nuclei": len(right), "seconds_whole": round(usual, 2)}
@@ -76,7 +76,7 @@ def kill_many(scratch: Path, slides: list[Path], models: Path, kills: int, seed:
         begin(folder, made)
         while True:
             child = in_child(folder)
-            until = time.monotonic() + (rng.uniform(0.0, 0.6) * usual if found["kills"] < kills else 1e9)
+            until = time.monotonic() + (rng.uniform(0.0, 0.9) * usual if found["kills"] < kills else 1e9)
             while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < until:
                 time.sleep(0.002)
             if ended[0]:
@@ -102,7 +102,7 @@ def make_slides(folder: Path, count: int = 3) -> list[Path]:
     paths = []
     for i in range(count):
         paths.append(folder / f"slide{i}.png")
-        Image.fromarray(picture(620, 800, seed=i)).save(paths[-1])
+        Image.fromarray(picture(500, 640, seed=i)).save(paths[-1])
     return paths
 
 
