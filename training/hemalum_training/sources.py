@@ -1,0 +1,100 @@
+"""What an unlabelled set holds: a data set, an export of `hemalum project export`, a list of slides, or a folder of images.
+
+| in the folder | taken |
+|---|---|
+| `manifest.csv` and `unlabelled/` | an export's tissue without labels; patient from the manifest |
+| `manifest.csv` and `images/` | the images that the manifest names; patient or slide from `group_column` |
+| `slides.csv` (image, annotations, patient, mpp) | those slides; what the GeoJSON calls Complete is labelled and therefore left out |
+| `slides/`, or images directly | every image; each is a group of its own |
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import shapely
+
+from hemalum.errors import UsageError
+from hemalum.projects.annotations import read as read_annotations
+from hemalum.projects.sources import read_list
+from hemalum.slides import images_in, stem
+
+from .method_config import UnlabelledSet
+
+
+@dataclass(frozen=True)
+class TileSource:
+    """One image or slide.
+
+    Attributes:
+        group: patient or slide; never in two parts.
+        mpp: µm per level-0 px, or None where the file states it.
+        labelled: what is labelled already, in level-0 px.
+    """
+
+    set: str
+    name: str
+    path: Path
+    group: str
+    mpp: float | None
+    licence: str
+    labelled: shapely.Geometry = shapely.Polygon()
+
+
+def sources_of(name: str, entry: UnlabelledSet, data: Path) -> list[TileSource]:
+    """Sources of a set, by name.
+
+    Raises:
+        UsageError: the folder is missing or holds nothing; a column or a file that a manifest should have is not there.
+    """
+    folder = Path(data) / (entry.folder or name)
+    if not folder.is_dir():
+        raise UsageError(f"unlabelled set {name}: there is no folder {folder}; give the folder that holds the sets with --data.")
+    if (folder / "manifest.csv").is_file():
+        found = _export(folder, entry) if (folder / "unlabelled").is_dir() else _data_set(folder, entry)
+    elif (folder / "slides.csv").is_file():
+        found = [(stem(s.image), s.image, s.patient or stem(s.image), s.mpp, read_annotations(s.annotations).region)
+                 for s in read_list(folder / "slides.csv")]
+    else:
+        paths = images_in([folder / "slides" if (folder / "slides").is_dir() else folder])
+        found = [(stem(path), path, stem(path), None, None) for path in paths]
+    taken = [TileSource(name, label, path, group, entry.mpp or mpp, entry.licence, region or shapely.Polygon())
+             for label, path, group, mpp, region in sorted(found, key=lambda f: f[0])
+             if any(fnmatchcase(label, p) for p in entry.include) and not any(fnmatchcase(label, p) for p in entry.exclude)]
+    if not taken:
+        raise UsageError(f"unlabelled set {name}: {folder} holds no image that `include` and `exclude` let through; correct the patterns.")
+    return taken
+
+
+def _rows(folder: Path) -> list[dict]:
+    with open(folder / "manifest.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "stem" not in rows[0]:
+        raise UsageError(f"{folder / 'manifest.csv'} has no rows or no column stem; correct it.")
+    return rows
+
+
+def _data_set(folder: Path, entry: UnlabelledSet):
+    rows = _rows(folder)
+    if entry.group_column and entry.group_column not in rows[0]:
+        raise UsageError(f"{folder / 'manifest.csv'} has no column {entry.group_column}, which the configuration names; correct the name.")
+    files = {path.stem: path for path in (folder / "images").iterdir()}
+    if missing := [row["stem"] for row in rows if row["stem"] not in files]:
+        raise UsageError(f"{folder / 'images' / missing[0]} is named in the manifest but missing.")
+    return [(row["stem"], files[row["stem"]], row[entry.group_column] if entry.group_column else row["stem"], None, None) for row in rows]
+
+
+def _export(folder: Path, entry: UnlabelledSet):
+    """Tiles of an export are called SLIDE_X_Y, its labelled images SLIDE_PIECE; the patient stands with the latter."""
+    rows = _rows(folder)
+    patients = {row["stem"].rsplit("_", 1)[0]: row.get("patient", "") for row in rows}
+    mpp = json.loads((folder / "report.json").read_text(encoding="utf-8"))["mpp"]
+    found = []
+    for path in sorted((folder / "unlabelled").glob("*.png")):
+        slide = path.stem.rsplit("_", 2)[0]
+        found.append((path.stem, path, patients.get(slide) or slide, mpp, None))
+    return found
