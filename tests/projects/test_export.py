@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from hemalum.errors import UsageError
-from hemalum.projects.export import Source, export, read_list
+from hemalum.projects.export import export
+from hemalum.projects.sources import Source, read_list
 
 
 def square(x, y, side, kind="detection", name=None, hole=False, **more):

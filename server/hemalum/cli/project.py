@@ -107,7 +107,7 @@ def export(path, output, annotations, mpp, patient_key, patient_pattern, validat
     import json
 
     from hemalum.projects.export import export as write
-    from hemalum.projects.export import read_list
+    from hemalum.projects.sources import read_list
     from hemalum.projects.plain import read_project
     from hemalum.projects.sources import from_project
 

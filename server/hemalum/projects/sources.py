@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hemalum.errors import UsageError
-from hemalum.projects.export import Source
 from hemalum.projects.plain import Entry, Project
 from hemalum.projects.segment import unique
 
@@ -20,6 +22,43 @@ HOW = (
     "annotations lie in QuPath's own .qpdata files, which only QuPath reads; in QuPath run for the project "
     "`exportAllObjectsToGeoJson('DIR/' + getProjectEntry().getImageName() + '.geojson', 'FEATURE_COLLECTION')` and give --annotations DIR"
 )
+
+
+@dataclass(frozen=True)
+class Source:
+    """One slide: its image, its GeoJSON, its patient ("" = the slide itself), µm/px or None, series, and a name."""
+
+    image: Path
+    annotations: Path
+    patient: str = ""
+    mpp: float | None = None
+    series: int | None = None
+    name: str = ""
+
+
+def read_list(path: str | Path) -> list[Source]:
+    """Sources of a CSV with the columns image, annotations and, where wanted, patient, mpp; paths are relative to it.
+
+    Raises:
+        UsageError: no such file or columns, or a number that is none.
+    """
+    path = Path(path)
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); give a CSV with the columns image, annotations, patient, mpp") from None
+    if not rows or not {"image", "annotations"} <= set(rows[0]):
+        raise UsageError(f"{path} has no columns image and annotations, or no rows; give a CSV with the columns image, annotations, patient, mpp")
+    try:
+        return [
+            Source(
+                path.parent / row["image"], path.parent / row["annotations"], (row.get("patient") or "").strip(),
+                float(row["mpp"]) if row.get("mpp") else None,
+            )
+            for row in rows
+        ]  # fmt: skip
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; mpp is a number of µm per pixel, such as 0.25") from None
 
 
 def patient_of(name: str, metadata: dict, key: str | None, pattern: str | None) -> str:

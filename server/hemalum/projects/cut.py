@@ -1,0 +1,113 @@
+"""Pixels and labels of annotated regions, and tissue without labels, at the training set's µm/px.
+
+Image and labels are both cut at the border of the Complete region; what lies outside it is painted white, so that no pixel that nobody
+has looked at is ever taken for background.  Where two outlines share a pixel it goes to the smaller nucleus.  Parts of fewer than 8 px
+are dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import shapely
+
+from hemalum.projects.annotations import Annotations
+from hemalum.slides.slide import Slide
+from hemalum.tiling import Rect
+from hemalum.tissue import tissue_mask
+
+SIDE, SMALLEST = 1024, 8  # px of an exported image at most; px of a nucleus at least
+TILE, TISSUE = 512, 0.5  # side of an unlabelled tile, px; its least share of tissue
+
+
+def windows(region, to_px: float) -> list[tuple[int, int, int, int]]:
+    """Rectangles of at most 1024 px in exported px (x, y, width, height) that cover the parts of a region, each pixel once.
+
+    >>> windows(shapely.box(0, 0, 3000, 100), 0.5)
+    [(0, 0, 1024, 50), (1024, 0, 476, 50)]
+    """
+    found = []
+    for x, y in sorted({cell for part in shapely.get_parts(region) if part.area for cell in _cells(part.bounds, to_px)}, key=lambda c: c[::-1]):
+        cell = shapely.box(x * SIDE, y * SIDE, (x + 1) * SIDE, (y + 1) * SIDE)
+        inside = shapely.transform(region, lambda points: points * to_px).intersection(cell)
+        if inside.area < SMALLEST:
+            continue
+        left, top, right, bottom = inside.bounds
+        left, top, right, bottom = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
+        found.append((left, top, right - left, bottom - top))
+    return found
+
+
+def _cells(bounds, to_px: float):
+    left, top, right, bottom = (math.floor(value * to_px / SIDE) for value in bounds)
+    return [(x, y) for y in range(top, bottom + 1) for x in range(left, right + 1)]
+
+
+def read_at(slide: Slide, window: tuple[int, int, int, int], to_px: float, n: int) -> np.ndarray:
+    """Pixels of a window in exported px, uint8 h×w×3; beyond the image white."""
+    x, y, width, height = window
+    left, top = math.floor(x / to_px / n) * n, math.floor(y / to_px / n) * n
+    right, bottom = min(slide.size[0], math.ceil((x + width) / to_px / n) * n), min(slide.size[1], math.ceil((y + height) / to_px / n) * n)
+    boxed = slide.read(Rect(left, top, right - left, bottom - top), n)
+    # exported px centre → boxed px: one affine map, so that image and labels keep one frame whatever the ratio
+    step = 1 / to_px / n
+    matrix = np.array([[step, 0, (x + 0.5) * step - left / n - 0.5], [0, step, (y + 0.5) * step - top / n - 0.5]])
+    flags = (cv2.INTER_LINEAR if step >= 1 else cv2.INTER_CUBIC) | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(boxed, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def draw(found: Annotations, window, to_px: float, pixels: np.ndarray, region, counts: Counter, used: set[int]) -> tuple[np.ndarray, dict[int, str]]:
+    """Labels of a window (int32 h×w) and the class of each; paints `pixels` white outside the region."""
+    x, y, width, height = window
+    rows, cols = np.mgrid[:height, :width]
+    px, py = (cols + x + 0.5) / to_px, (rows + y + 0.5) / to_px
+    inside = shapely.contains_xy(region, px.ravel(), py.ravel()).reshape(height, width)
+    pixels[~inside] = 255
+    labels, names = np.zeros((height, width), np.int32), {}
+    for index in sorted(range(len(found.nuclei)), key=lambda i: -found.nuclei[i].area):
+        left, top, right, bottom = np.array(found.nuclei[index].bounds) * to_px - [x, y, x, y]
+        part = np.s_[max(0, math.floor(top)) : max(0, math.ceil(bottom)), max(0, math.floor(left)) : max(0, math.ceil(right))]
+        if not labels[part].size:
+            continue
+        mask = inside[part] & shapely.contains_xy(found.nuclei[index], px[part].ravel(), py[part].ravel()).reshape(labels[part].shape)
+        if not mask.any():
+            continue
+        used.add(index)
+        counts["nuclei that share pixels, given to the smaller"] += bool(labels[part][mask].any())
+        labels[part][mask] = index + 1
+    for value, size in zip(*np.unique(labels[labels > 0], return_counts=True), strict=True):
+        if size < SMALLEST:
+            labels[labels == value] = 0
+            counts["nuclei or cut parts of fewer than 8 px, dropped"] += 1
+    final = np.zeros_like(labels)
+    for new, value in enumerate(np.unique(labels[labels > 0]).tolist(), 1):
+        final[labels == value] = new
+        names[new] = found.classes[value - 1]
+    return final, names
+
+
+def unlabelled_tiles(slide: Slide, region, to_px: float, n: int, folder: Path, stem: str, most: int) -> int:
+    """Write up to `most` tiles of tissue outside the annotated region, chosen by a hash of their place."""
+    overview = slide.overview()
+    mask = tissue_mask(overview, slide.unread)
+    step = slide.size[0] / mask.shape[1]
+    found = []
+    for y in range(0, int(slide.size[1] * to_px) - TILE + 1, TILE):
+        for x in range(0, int(slide.size[0] * to_px) - TILE + 1, TILE):
+            left, top, right, bottom = (value / to_px for value in (x, y, x + TILE, y + TILE))
+            rows, cols = (slice(int(low / step), max(int(low / step) + 1, int(high / step))) for low, high in ((top, bottom), (left, right)))
+            tissue = mask[rows, cols]
+            if tissue.size and tissue.mean() >= TISSUE and not shapely.box(left, top, right, bottom).intersects(region):
+                found.append((hashlib.sha256(f"{x},{y}".encode()).hexdigest(), x, y))
+    for _, x, y in sorted(found)[:most]:
+        write_png(folder / f"{stem}_{x}_{y}.png", read_at(slide, (x, y, TILE, TILE), to_px, n)[..., ::-1])
+    return min(most, len(found))
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes())
