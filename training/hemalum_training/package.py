@@ -22,14 +22,14 @@ from .export import HALO, LARGEST_NUCLEUS_UM, WINDOW, export_package, write_card
 CALIBRATION_TILES = 24
 
 
-def _calibration(images: list[LabelledImage], seed: int) -> list[np.ndarray]:
+def calibration(images: list[LabelledImage], seed: int) -> list[np.ndarray]:
     """Augmented training crops of the exported shape, uint8 384×384×3, drawn by the sets' weights."""
     rng, side = np.random.default_rng(seed), WINDOW + 2 * HALO
     weights = np.array([image.weight for image in images])
     return [sample_crop(images[i], side, rng)[0] for i in rng.choice(len(images), CALIBRATION_TILES, p=weights / weights.sum())]
 
 
-def _check_tile(images: list[LabelledImage]) -> np.ndarray:
+def check_tile(images: list[LabelledImage]) -> np.ndarray:
     """A tile of the first image under CC0 (it lies in the package), mirrored to the exported shape."""
     pixels = images[0].pixels
     half = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2].reshape(pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 2, 3).mean((1, 3))
@@ -72,7 +72,7 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
     card = _card(config, counts) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0}}
     folder = out / "package"
-    export_package(out / "weights.pt", folder, card, _calibration(images, config.seed), _check_tile(free))
+    export_package(out / "weights.pt", folder, card, calibration(images, config.seed), check_tile(free))
     model = _package_model(out)
     parts = {name: ev.maps_of(model, part) for name, part in ev.labelled_parts(config, data).items()}
     base = instance_parameters(card["thresholds"])
