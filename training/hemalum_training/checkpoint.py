@@ -8,8 +8,11 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors.torch import load as load_tensors
 
 from hemalum.errors import DiskFull, UsageError
+from hemalum.models import Model, find
+from hemalum.models.card import Card
 
 
 def save(path: Path, state: dict) -> None:
@@ -42,6 +45,21 @@ def load(path: Path, expected: dict) -> dict | None:
             raise UsageError(f"{path} was made with {key} = {state['config'].get(key)!r}, the configuration says {value!r}; "
                              "choose another output folder or restore the configuration.")
     return state
+
+
+def initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
+    """Weights to begin from: a run's `weights.pt`, a model folder, or the id of an installed model.
+
+    Raises:
+        UsageError: neither; UnknownModel, DamagedModel: as `hemalum.models.find`.
+    """
+    path = Path(source)
+    if path.is_file():
+        return torch.load(path, weights_only=True, map_location="cpu")["network"]
+    model = Model(Card.read(path), path) if (path / "card.json").is_file() else find(str(source))
+    if model.path("weights.safetensors") is None:
+        raise UsageError(f"model {model.id} has no weights.safetensors, so training cannot begin from it; name another model.")
+    return {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(model.verified("weights.safetensors")).items()}
 
 
 class Ema:

@@ -23,7 +23,8 @@ class Limits:
         message_bytes: largest message; a 1024² tile read at up to twice the model's resolution takes 16 MiB raw.
         image_pixels: width × height, level-0 px.  tiles: of a run's grid.
         overview_side: longest side, px.
-        runs: at a time.  tiles_in_flight: most credits of a run.
+        runs: at a time.  slot_seconds: how long one more waits for another to end before it is refused.
+        tiles_in_flight: most credits of a run.
         idle_seconds: a client that neither sends what is due nor reads what is sent for so long loses its run.
     """
 
@@ -31,6 +32,7 @@ class Limits:
     image_pixels: int = 400_000_000_000
     overview_side: int = 2048
     runs: int = 8
+    slot_seconds: float = 10
     tiles_in_flight: int = 64
     tiles: int = 200_000
     idle_seconds: float = 600

@@ -104,8 +104,8 @@ class NucleiServicer(Base):
         path = resolve_inside(self._slides, request.path)
         model = work.model(request.model)
         parameters = parameters_of(request.parameters).resolved(model.card.thresholds)
-        with work.slot():
-            work.pipeline()
+        with work.slot(context.is_active):
+            work.pipeline(context.is_active)
             from hemalum.slides import open_slide
 
             with open_slide(path, request.mpp if request.HasField("mpp") else None) as slide:
@@ -133,7 +133,7 @@ class NucleiServicer(Base):
         if request.table_size and not 2 <= request.table_size <= 129:
             raise UsageError(f"a colour table of {request.table_size} points is not possible; ask for 2 to 129, or 0 for 33")
         overview, mask = self._picture(request.overview, "the overview")
-        self._work.pipeline()  # its libraries are the slow part
+        self._work.pipeline(context.is_active)  # its libraries are the slow part
         from dataclasses import replace
 
         from hemalum.stain import REFERENCE, apply_table, colour_table, estimate

@@ -89,7 +89,7 @@ class Stream:
 
     def replies(self) -> Iterator[pb.SegmentReply]:
         """Every reply; raises `HemalumError` for what ends the run early."""
-        with self._work.slot():
+        with self._work.slot(self._context.is_active):
             watchdog = self._watchdog = Watchdog(self._context, self._work.limits.idle_seconds)
             run = None
             try:
@@ -158,6 +158,7 @@ class Stream:
         unread = mask_of(message.unread, overview.shape[:2], "the overview's mask of unread areas") if message.unread else None
         image = image_of(self._opening.image, identity_of(size, overview))
         self._watchdog.due = False  # loading may take a while, and that is not the client's doing
+        self._work.pipeline(self._context.is_active)
         run = self._work.open_run(self._model, image, overview, self._parameters, unread)
         self._watchdog.due = True
         self._granted = min(run.credits, self._work.limits.tiles_in_flight)

@@ -3,7 +3,7 @@
 numba and ONNX Runtime take seconds to load, and a client waits less than two for a first answer.  So the port opens first, a
 thread loads, and only a run waits for it.
 
->>> work = Work([], Limits(runs=1))
+>>> work = Work([], Limits(runs=1, slot_seconds=0))
 >>> with work.slot():
 ...     try:
 ...         with work.slot():
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hemalum.errors import HemalumError, ServerUnavailable, TooMuch
+from hemalum.errors import Cancelled, HemalumError, ServerUnavailable, TooMuch
 from hemalum.events import Finished, ImageInfo, Parameters
 from hemalum.models import DEFAULT, Model, find, list_models
 from hemalum.service.limits import Limits
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hemalum.pipeline import Pipeline, Run
 
 log = logging.getLogger("hemalum.service")
+HEARTBEAT = 0.2  # s between looks whether a waiting client is still there
 SLIDE_CORE = 1024  # model px: the tiles of every slide, so the engine to have ready
 
 
@@ -56,6 +57,7 @@ class Work:
         self._pipeline: Pipeline | None = None
         self._problem: BaseException | None = None
         self._lock = threading.Lock()
+        self._freed = threading.Condition(self._lock)
         self._runs, self._draining = 0, False
         self._pace: dict[tuple[str, int], float] = {}
 
@@ -88,20 +90,33 @@ class Work:
             return self._runs
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Count a run; raises `TooMuch`, or `ServerUnavailable` while shutting down."""
-        with self._lock:
+    def slot(self, wanted: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """Count a run, after a short wait where runs that were just cancelled still end within their tile.
+
+        Args:
+            wanted: whether the client is still there.
+
+        Raises:
+            TooMuch: no run ended in time.  ServerUnavailable: shutting down.  Cancelled: the client has gone.
+        """
+        patience = time.monotonic() + self.limits.slot_seconds
+        with self._freed:
+            while not self._draining and self._runs >= self.limits.runs:
+                if time.monotonic() > patience:
+                    many = f"{self._runs} run{'s' * (self._runs > 1)}"
+                    raise TooMuch(f"this server is busy with {many} and takes no more at a time; try again when one has finished")
+                self._freed.wait(HEARTBEAT)
+                if not wanted():
+                    raise Cancelled("the client has gone")
             if self._draining:
                 raise ServerUnavailable("the server is shutting down and takes no new run; try again in a minute")
-            if self._runs >= self.limits.runs:
-                many = f"{self._runs} run{'s' * (self._runs > 1)}"
-                raise TooMuch(f"this server is busy with {many} and takes no more at a time; try again when one has finished")
             self._runs += 1
         try:
             yield
         finally:
-            with self._lock:
+            with self._freed:
                 self._runs -= 1
+                self._freed.notify()
 
     def open_run(self, model: Model, image: ImageInfo, overview: np.ndarray, parameters: Parameters, unread: np.ndarray | None) -> Run:
         """Open a run in the pipeline, once that is loaded; raises what `Pipeline.run` raises."""
@@ -109,9 +124,11 @@ class Work:
         self._note(run)
         return run
 
-    def pipeline(self) -> Pipeline:
-        """The pipeline; waits for it."""
-        self._loaded.wait()
+    def pipeline(self, wanted: Callable[[], bool] = lambda: True) -> Pipeline:
+        """The pipeline; waits for it as long as the client is there, else raises `Cancelled`."""
+        while not self._loaded.wait(HEARTBEAT):
+            if not wanted():
+                raise Cancelled("the client has gone")
         if self._pipeline is None:
             raise ServerUnavailable(f"the server cannot compute ({self._problem}); see its log")
         return self._pipeline
