@@ -39,3 +39,15 @@ def narrow():
         return GeneratorConfig(**{**NARROW, **changes})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """`drawn(seed, **colours)`: a drawn tile as a labelled image."""
+    from hemalum_training.datasets import LabelledImage, distance_map
+
+    def make(seed: int, **colours):
+        pixels, labels = drawn_tile(seed, **colours)
+        return LabelledImage(f"drawn/{seed}", pixels, labels, distance_map(labels).astype(np.float16))
+
+    return make

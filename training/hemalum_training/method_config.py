@@ -61,12 +61,16 @@ class Cycle:
     Attributes:
         epochs, steps_per_epoch: optimizer steps; 0 steps per epoch means one pass over the labelled X tiles.
         batch, crop: images of each domain in a step, and their side in px at 0.5 µm/px (a multiple of 32).
+        cycle_every: 1 is the source's scheme.  Above it, every step trains the segmentation of G_X2Y alone on `batch` labelled tiles,
+            and every so many steps a step of the whole scheme is added, on `cycle_batch` tiles of each domain and `cycle_crop` px
+            (0: as `batch` and `crop`).
         lambda_gan, lambda_cycle, lambda_segmentation: the source's λ (values are ours, it gives none); lambda_identity: weight of
             the identity loss, absolute; dice, distance: weights of the added segmentation terms (0: the source's BCE).
-        cycle_segmentation: hand labels also supervise the cycle passes.  pseudo_own, pseudo_cycle: pseudo masks supervise G_X2Y on
+        cycle_segmentation: hand labels also supervise the cycle passes.  identity_segmentation: hand labels of Y also supervise
+            G_X2Y, which in the source never sees them.  pseudo_own, pseudo_cycle: pseudo masks supervise G_X2Y on
             the tile's own image and on G_X2Y(G_Y2X(y)).  consistency: weight of agreement between a tile's segmentation and its
             translation's (claim 6).
-        pseudo_share: share of pseudo tiles among the Y tiles of a step.
+        pseudo_share: share of pseudo tiles among the Y tiles, and of unlabelled ones among the X tiles, of a step.
         stain_jitter: strength of stain augmentation on X.
         pool: images in each replay pool.  decay_start: share of the steps at the full rate, then linear to zero.
         ema: decay of the averaged generators, which are what is validated and kept.
@@ -77,6 +81,9 @@ class Cycle:
     steps_per_epoch: int = 0
     batch: int = 1
     crop: int = 256
+    cycle_every: int = 1
+    cycle_batch: int = 0
+    cycle_crop: int = 0
     learning_rate: float = 2e-4
     beta1: float = 0.5
     beta2: float = 0.999
@@ -89,6 +96,7 @@ class Cycle:
     dice: float = 0.5
     distance: float = 2.0
     cycle_segmentation: bool = False
+    identity_segmentation: bool = False
     pseudo_own: bool = True
     pseudo_cycle: bool = True
     consistency: float = 0.0
@@ -163,8 +171,8 @@ class Method:
     def _check(self) -> None:
         for holds, sentence in (
             (self.cycle.amp in ("none", "bf16"), "amp must be “none” or “bf16”"),
-            (self.cycle.crop % 32 == 0, "crop must be a multiple of 32"),
-            (self.cycle.epochs > 0 and self.cycle.batch > 0, "epochs and batch must be at least 1"),
+            (self.cycle.crop % 32 == 0 and self.cycle.cycle_crop % 32 == 0, "crop and cycle_crop must be multiples of 32"),
+            (min(self.cycle.epochs, self.cycle.batch, self.cycle.cycle_every) > 0, "epochs, batch and cycle_every must be at least 1"),
             (0 <= self.cycle.decay_start <= 1, "decay_start must lie within 0 and 1"),
         ):
             if not holds:

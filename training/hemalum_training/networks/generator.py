@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import nn
 
+from hemalum.errors import UsageError
+
 from .decoders import NormalizationDecoder, SegmentationDecoder
 from .encoders import create_encoder
 from .window_transformer import WindowTransformer
@@ -58,6 +60,22 @@ class Generator(nn.Module):
         shape = (config.bottleneck, skips, config.widths, config.gates)
         self.segmentation = SegmentationDecoder(*shape, config.fine, config.segmentation_channels, config.output_scale)
         self.normalization = NormalizationDecoder(*shape, max(config.fine // 2, 8)) if config.normalization else None
+
+    def begin_from(self, weights: dict[str, torch.Tensor]) -> None:
+        """Take over weights of the same shape; only the normalization decoder may be missing, it then starts as the identity.
+
+        Raises:
+            UsageError: another key is missing, left over or of another shape; names the first.
+        """
+        own = self.state_dict()
+        for key in [*own, *weights]:
+            if key not in weights and not key.startswith("normalization.") or key not in own:
+                raise UsageError(f"the weights to begin from {'lack' if key in own else 'have an unknown'} {key}; "
+                                 "name a model with the encoder and sizes of the configuration.")
+            if key in weights and weights[key].shape != own[key].shape:
+                raise UsageError(f"the weights to begin from have {key} of shape {tuple(weights[key].shape)}, the configuration asks for "
+                                 f"{tuple(own[key].shape)}; name a model with the encoder and sizes of the configuration.")
+        self.load_state_dict(own | weights)
 
     def encode(self, image: torch.Tensor, offset: tuple[int, int] = (0, 0)) -> tuple[torch.Tensor, list[torch.Tensor]]:
         *skips, last = self.encoder(image)

@@ -1,0 +1,86 @@
+"""Losses of the method against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hemalum_training.losses import consistency_loss, cycle_loss, fit_targets, gan_discriminator, gan_generator, segmentation_loss
+from hemalum_training.replay import ReplayPool
+
+
+def test_least_squares_gan():
+    fake, real = torch.tensor([0.0, 0.5]), torch.tensor([1.0, 0.5])
+    assert gan_generator(fake).item() == pytest.approx(0.5 * (1 + 0.25) / 2)
+    assert gan_discriminator(real, fake).item() == pytest.approx(0.5 * (0 + 0.25) / 2 + 0.5 * (0 + 0.25) / 2)
+
+
+def test_cycle_loss_is_the_sum_of_both_directions_means():
+    x, y = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
+    assert cycle_loss(x, x + 0.25, y, y - 0.5).item() == pytest.approx(0.75)
+
+
+def test_segmentation_is_the_sources_cross_entropy_when_the_added_terms_are_off():
+    logits = torch.tensor([0.0, 2.0, -1.0, 3.0]).view(1, 1, 2, 2)
+    targets = torch.zeros(1, 2, 2, 2)
+    targets[0, 0] = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+    by_hand = (math.log(2) + math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1)) + math.log(1 + math.exp(3))) / 4
+    assert segmentation_loss(logits, targets, 0, 0).item() == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_added_terms_of_the_segmentation():
+    logits, targets = torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, 2)
+    targets[0, 0, 0] = 1
+    logits[0, 1, 0, 0] = 0.5        # |error| 0.5 over 0.1 is linear: 0.5 - 0.05; the other three are 0
+    plain = segmentation_loss(logits, targets, 0, 0).item()
+    assert plain == pytest.approx(math.log(2))
+    assert segmentation_loss(logits, targets, 1, 0).item() - plain == pytest.approx(1 - (2 * 1 + 1) / (2 + 2 + 1))
+    assert segmentation_loss(logits, targets, 0, 2).item() - plain == pytest.approx(2 * 0.45 / 4, abs=1e-6)
+
+
+def test_targets_are_brought_to_the_logits_size():
+    targets = torch.zeros(1, 2, 4, 4)
+    targets[0, 0, :2, :2], targets[0, 0, 0, 2] = 1, 1
+    targets[0, 1, :2, :2] = 0.5
+    small = fit_targets(targets, torch.zeros(1, 1, 2, 2))
+    assert small[0, 0].tolist() == [[1, 0], [0, 0]] and small[0, 1].tolist() == [[0.5, 0], [0, 0]]
+    assert fit_targets(targets, torch.zeros(1, 2, 4, 4)) is targets
+
+
+def test_consistency_moves_the_translations_segmentation_only():
+    first, second = torch.zeros(1, 2, 2, 2, requires_grad=True), torch.full((1, 2, 2, 2), math.log(3), requires_grad=True)
+    loss = consistency_loss(first, second)
+    loss.backward()
+    assert loss.item() == pytest.approx((0.75 - 0.5) ** 2)
+    assert first.grad is None and second.grad.abs().sum() > 0
+
+
+class TestReplayPool:
+    def test_gives_back_new_fakes_until_it_is_full(self):
+        pool, rng = ReplayPool(3), np.random.default_rng(0)
+        for k in range(3):
+            assert pool.exchange(torch.full((1, 3, 2, 2), k / 127.5 - 1), rng)[0, 0, 0, 0].item() == pytest.approx(k / 127.5 - 1)
+
+    def test_then_half_of_what_it_gives_is_old_and_nothing_is_lost(self):
+        pool, rng, given = ReplayPool(5), np.random.default_rng(1), []
+        for k in range(200):
+            value = pool.exchange(torch.full((1, 3, 2, 2), k / 127.5 - 1), rng)[0, 0, 0, 0].item()
+            given.append(round((value + 1) * 127.5))
+        assert 70 < sum(g != k for k, g in enumerate(given)) < 130
+        assert len(pool.images) == 5
+
+    def test_continues_from_its_state(self):
+        first = ReplayPool(4)
+        rng = np.random.default_rng(2)
+        first.exchange(torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(0)), rng)
+        second = ReplayPool(4)
+        second.load(first.state())
+        more = torch.rand(8, 3, 4, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
+        assert torch.equal(first.exchange(more, np.random.default_rng(3)), second.exchange(more, np.random.default_rng(3)))
+
+    def test_of_no_size_passes_fakes_through(self):
+        images = torch.rand(2, 3, 4, 4) * 2 - 1
+        assert torch.allclose(ReplayPool(0).exchange(images, np.random.default_rng(0)), images, atol=1 / 127)

@@ -1,0 +1,156 @@
+"""The course of a cycle training: epochs, validation, the best epoch kept, resumed to the bit after being killed."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from hemalum.errors import RunLost, UsageError
+
+from . import checkpoint
+from .config import Config
+from .cycle import CycleTrainer
+from .datasets import LabelledImage
+from .networks import GeneratorConfig
+from .pools import Pools
+from .predict import scores
+from .workers import Workers
+
+LOGGED = 25       # steps between two lines of the log
+
+
+def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
+    """What a checkpoint must have been made with, flat, so that a refusal can name the key."""
+    flat = {"seed": config.seed, "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16]}
+    for name, table in (("network", network.as_dict()), ("cycle", dataclasses.asdict(config.method.cycle))):
+        flat |= {f"{name}.{key}": value for key, value in table.items()}
+    return flat
+
+
+class CycleRun:
+    """One training of a generator pair in `out`: `checkpoint.pt`, `best.pt` (weights of the best epoch), `log.jsonl`, at the end `weights.pt`.
+
+    Args:
+        network: shape of the generators.
+        validation: images that choose the epoch; none of them may be in `pools`.
+        init: weights to begin from; the training must beat them, else they are what is kept.
+    """
+
+    def __init__(self, network: GeneratorConfig, config: Config, pools: Pools, validation: list[LabelledImage], out: Path,
+                 device: str = "cpu", init: dict | None = None, log=print):
+        if not validation:
+            raise UsageError("the configuration keeps no image for validation, so no epoch can be chosen; name some in [sets.NAME] validation.")
+        if shared := sorted({image.name for image in validation} & set(pools.names())):
+            raise UsageError(f"{shared[0]} is both in training and in validation; take it out of one.")
+        cv2.setNumThreads(0)
+        self.workers = Workers.join(device)
+        self.config, self.pools, self.validation, self.out, self.device = config, pools, validation, out, device
+        self.log = log if self.workers.first else lambda *_: None
+        self.cycle = config.method.cycle
+        self.per_epoch = self.cycle.steps_per_epoch or -(-pools.x_count // (self.cycle.batch * self.workers.count))
+        self.steps = self.cycle.epochs * self.per_epoch
+        out.mkdir(parents=True, exist_ok=True)
+        self.trainer = CycleTrainer(network, self.cycle, config.seed, device, init, self.workers)
+        self.network, self.identity = network, identity(network, config, pools)
+        self.step, self.best = 0, None
+        state = checkpoint.load(out / "checkpoint.pt", self.identity)
+        if state:
+            self.trainer.load_state(state["trainer"])
+            self.step, self.best = state["step"], state["best"]
+            self._forget()
+            self.log(f"resumed at step {self.step}")
+        elif init is not None:
+            self._validate(0)
+
+    def train(self, save_seconds: float = 120) -> Path:
+        """Work to the last step and return the path of the kept weights of G_X2Y.
+
+        Raises:
+            RunLost: a loss is not a number; the last checkpoint and the best epoch stay.
+        """
+        terms, saved, began = [], time.monotonic(), time.monotonic()
+        while self.step < self.steps:
+            terms.append(self._work())
+            self.step += 1
+            if self.step % LOGGED == 0:
+                mean = {k: round(float(np.mean([t[k] for t in terms if k in t])), 5) for k in sorted({k for t in terms for k in t})}
+                pace = (time.monotonic() - began) / len(terms)
+                self._note({"step": self.step, "seconds_per_step": round(pace, 3), **mean})
+                self.log(f"step {self.step}/{self.steps}  loss {mean['total']:.4f}  {pace:.2f} s a step, "
+                         f"{pace * (self.steps - self.step) / 60:.0f} min to go")
+                terms, began = [], time.monotonic()
+            if self.step % self.per_epoch == 0 or self.step == self.steps:
+                paused = time.monotonic()
+                self._validate(self.step // self.per_epoch)
+                began += time.monotonic() - paused
+            # every process must come to the same decision
+            if any(self.workers.gather(time.monotonic() - saved > save_seconds)) or self.step % self.per_epoch == 0:
+                self._keep()
+                saved = time.monotonic()
+        return self._finish()
+
+    def _work(self) -> dict[str, float]:
+        c, rng = self.cycle, np.random.default_rng([self.config.seed, self.step, self.workers.rank])
+        labelled = self.pools.labelled(c, rng, self.device) if c.cycle_every > 1 else None
+        batch = self.pools.batch(c, rng, self.device) if self.step % c.cycle_every == 0 else None
+        terms = self.trainer.step(self.step, self.steps, labelled, batch, rng)
+        if not np.isfinite(terms["total"]):
+            bad = next((k for k, v in terms.items() if not np.isfinite(v)), "total")
+            raise RunLost(f"the loss ({bad}) is not a number at step {self.step}; the last good checkpoint is {self.out / 'checkpoint.pt'}, "
+                          "lower learning_rate and run again.")
+        return terms
+
+    def _validate(self, epoch: int) -> None:
+        """Score the averaged G_X2Y; keep it if no epoch was better."""
+        if self.workers.first:
+            generator = copy.deepcopy(self.trainer.g_xy)
+            generator.load_state_dict(self.trainer.ema["g_xy"].state)
+            found = scores(generator, self.validation, self.device)
+            mean = {k: round(float(np.mean([getattr(s, k) for s in found])), 4) for k in ("aji", "pq", "dice")}
+            # Dice decides while no nucleus is told apart yet
+            better = self.best is None or (mean["aji"], mean["dice"]) > (self.best["aji"], self.best["dice"])
+            if better:
+                self.best = {"epoch": epoch, "step": self.step, **mean}
+                checkpoint.save(self.out / "best.pt", {"config": {"network": self.network.as_dict()}, "network": generator.state_dict(),
+                                                       "back": self.trainer.ema["g_yx"].state, "best": self.best})
+            self._note({"step": self.step, "epoch": epoch, "validation": mean, "best": better})
+            self.log(f"epoch {epoch}  validation AJI {mean['aji']:.4f}  PQ {mean['pq']:.4f}  Dice {mean['dice']:.4f}{'  (best)' if better else ''}")
+        self.workers.wait()
+
+    def _keep(self) -> None:
+        state = {"config": self.identity, "trainer": self.trainer.state(), "step": self.step, "best": self.best}
+        if self.workers.first:
+            checkpoint.save(self.out / "checkpoint.pt", state)
+        self.workers.wait()
+
+    def _note(self, line: dict) -> None:
+        if self.workers.first:
+            with open(self.out / "log.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def _forget(self) -> None:
+        """Take lines out of the log whose steps will be worked again."""
+        path = self.out / "log.jsonl"
+        if self.workers.first and path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            path.write_text("".join(line for line in lines if json.loads(line)["step"] <= self.step), encoding="utf-8")
+
+    def _finish(self) -> Path:
+        path = self.out / "weights.pt"
+        if self.workers.first:
+            if self.best["epoch"] == 0:
+                self.log(f"no epoch beat the starting model (validation AJI {self.best['aji']:.4f}), which is kept; "
+                         "more steps, more tiles or a lower learning rate may help")
+            else:
+                self.log(f"kept: epoch {self.best['epoch']} with validation AJI {self.best['aji']:.4f}")
+            checkpoint.save(path, torch.load(self.out / "best.pt", weights_only=True, map_location="cpu"))
+        self.workers.wait()
+        return path

@@ -1,0 +1,79 @@
+"""A generator in use, without a package: maps, nuclei and normalized tile of an image; scores of many.
+
+What ships is scored by `evaluate` through its package; this is for networks in training and for the arms of an experiment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from hemalum import metrics
+from hemalum.instances import Parameters, instances
+from hemalum.resample import box_mean
+
+from .datasets import LABEL_MPP, LabelledImage
+from .networks import Generator
+from .replay import to_bytes
+from .supervised import to_input
+
+MPP = 0.5
+STRIDE = 32
+INSTANCES = Parameters(min_area=4.0 / LABEL_MPP**2, largest=30.0 / LABEL_MPP)
+
+
+@dataclass
+class Prediction:
+    """Of an image of H×W px at 0.5 µm/px.
+
+    Attributes:
+        foreground, distance: float32 2H×2W at 0.25 µm/px; a single-channel decoder has no distance (None).
+        normalized: uint8 H×W×3, or None.
+    """
+
+    foreground: np.ndarray
+    distance: np.ndarray | None
+    normalized: np.ndarray | None
+
+    def labels(self, parameters: Parameters = INSTANCES) -> np.ndarray:
+        """int32 2H×2W; without a distance, nuclei are the connected components of the foreground, as in the source."""
+        if self.distance is not None:
+            return instances(self.foreground, self.distance, parameters)
+        whole = Parameters(parameters.foreground, parameters.foreground, 0.0, parameters.min_area, largest=4.0 * max(self.foreground.shape))
+        return instances(self.foreground, self.foreground, whole)
+
+
+@torch.no_grad()
+def predict(generator: Generator, pixels: np.ndarray, normalized: bool = False, device: str = "cpu") -> Prediction:
+    """One pass of a generator in evaluation mode over a whole image, uint8 H×W×3 at 0.5 µm/px, mirrored to whole strides."""
+    height, width = pixels.shape[:2]
+    border = cv2.BORDER_REFLECT_101 if min(height, width) > STRIDE else cv2.BORDER_REPLICATE
+    padded = cv2.copyMakeBorder(pixels, 0, -height % STRIDE, 0, -width % STRIDE, border)
+    out = generator(to_input(padded[None], device).contiguous(memory_format=torch.channels_last), normalized=normalized)
+    logits = out["segmentation"][0].float()
+    maps = [m.cpu().numpy() for m in (logits[0].sigmoid(), *(m.clamp(0, 1) for m in logits[1:2]))]
+    if generator.config.output_scale == 1:
+        maps = [cv2.resize(m, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR) for m in maps]
+    maps = [np.ascontiguousarray(m[:2 * height, :2 * width]) for m in maps]
+    tile = to_bytes(out["normalized"])[0].permute(1, 2, 0).cpu().numpy()[:height, :width] if normalized else None
+    return Prediction(maps[0], maps[1] if len(maps) > 1 else None, tile)
+
+
+def labels_of(generator: Generator, image: LabelledImage, device: str = "cpu") -> np.ndarray:
+    """Nuclei found in an image at 0.25 µm/px, int32 of the image's size."""
+    height, width = image.labels.shape
+    found = predict(generator, box_mean(image.pixels, 2), device=device).labels()
+    return found[:height, :width]
+
+
+def scores(generator: Generator, images: list[LabelledImage], device: str = "cpu") -> list[metrics.Scores]:
+    """Scores of each image at 0.25 µm/px with the instance step's standard parameters; the generator's mode is left as it was."""
+    training = generator.training
+    generator.eval()
+    try:
+        return [metrics.score(image.labels, labels_of(generator, image, device)) for image in images]
+    finally:
+        generator.train(training)

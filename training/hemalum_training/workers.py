@@ -1,0 +1,56 @@
+"""The processes of one training, as `torchrun` starts them; a single process needs none of this and pays nothing."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+
+
+class Workers:
+    """`rank` and `count` of this process; gradients averaged by all-reduce.
+
+    Every process draws its own tiles and works the same kind of step, so weights stay equal; the files are the first one's.
+    """
+
+    def __init__(self):
+        self.rank, self.count = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+    @classmethod
+    def join(cls, device: str) -> Workers:
+        """Join the group that the environment of `torchrun` names, if it names one."""
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
+            if device.startswith("cuda"):
+                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        return cls()
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def average(self, parameters: list[torch.nn.Parameter]) -> None:
+        """Replace gradients by their mean; a parameter that no process gave a gradient keeps none."""
+        if self.count == 1:
+            return
+        present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32, device=parameters[0].device)
+        dist.all_reduce(present, dist.ReduceOp.MAX)
+        for parameter, given in zip(parameters, present.tolist(), strict=True):
+            if given:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= self.count
+
+    def gather(self, value) -> list:
+        """`value` of every process, in all of them."""
+        if self.count == 1:
+            return [value]
+        out = [None] * self.count
+        dist.all_gather_object(out, value)
+        return out
+
+    def wait(self) -> None:
+        if self.count > 1:
+            dist.barrier()
