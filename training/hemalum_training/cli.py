@@ -14,6 +14,13 @@ def _common(function):
     return click.argument("config", type=click.Path(path_type=Path, dir_okay=False))(function)
 
 
+def _training(function):
+    function = click.option("--device", default="cpu", show_default=True, help="A torch device, for instance cuda.")(function)
+    function = click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")(function)
+    function = click.option("--init", metavar="MODEL", help="Begin from a model (id or folder) or from a run's weights.pt.")(function)
+    return _common(function)
+
+
 def _run(config: Path, out: Path | None):
     from .config import load_config
 
@@ -35,16 +42,48 @@ def train():
 
 @train.command()
 @_common
-@click.option("--init", type=click.Path(path_type=Path, exists=True), help="Begin from the weights of a run (weights.pt).")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
+def tiles(config, data, out):
+    """Cut the unlabelled sets into tiles and sort them into the domains X and Y."""
+    from .tiles import make_tiles
+
+    loaded, out = _run(config, out)
+    click.echo(f"tiles: {make_tiles(loaded, data, out, log=click.echo)}")
+
+
+@train.command(name="pseudo-label")
+@_common
+@click.option("--init", metavar="MODEL", help="The teacher, where OUT/teacher is not trained: a model (id or folder) or a weights.pt.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device, for instance cuda.")
-def student(config, data, out, init, threads, device):
-    """Train the student; without a [method] table in CONFIG, from labels alone."""
-    from .supervised import train_supervised
+def pseudo_label(config, data, out, init, device):
+    """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts."""
+    from .pseudo_labels import make_pseudo_labels
+
+    loaded, out = _run(config, out)
+    click.echo(f"pseudo labels: {make_pseudo_labels(loaded, out, init, device, log=click.echo)}")
+
+
+@train.command()
+@_training
+def teacher(config, data, out, init, threads, device):
+    """Train the teacher, AttCycle, on the labelled images of both domains."""
+    from .attcycle import train_teacher
 
     _threads(threads)
     loaded, out = _run(config, out)
-    click.echo(f"weights: {train_supervised(loaded, data, out, device, init, log=click.echo)}")
+    click.echo(f"weights: {train_teacher(loaded, data, out, device, init, log=click.echo)}")
+
+
+@train.command()
+@_training
+def student(config, data, out, init, threads, device):
+    """Train the student: TransCycle, or without a [method] table in CONFIG its segmentation alone."""
+    _threads(threads)
+    loaded, out = _run(config, out)
+    if loaded.method is None:
+        from .supervised import train_supervised as train_student
+    else:
+        from .transcycle import train_student
+    click.echo(f"weights: {train_student(loaded, data, out, device, init, log=click.echo)}")
 
 
 @train.command()
@@ -69,13 +108,11 @@ def evaluate(config, data, out, overlays):
 
 
 @train.command(name="all")
-@_common
-@click.option("--init", type=click.Path(path_type=Path, exists=True), help="Begin from the weights of a run (weights.pt).")
-@click.option("--threads", type=click.IntRange(min=1))
-@click.option("--device", default="cpu", show_default=True)
-@click.pass_context
-def everything(context, config, data, out, init, threads, device):
-    """Every step of CONFIG, from a folder of images to a model package."""
-    context.invoke(student, config=config, data=data, out=out, init=init, threads=threads, device=device)
-    context.invoke(export, config=config, data=data, out=out)
-    context.invoke(evaluate, config=config, data=data, out=out, overlays=False)
+@_training
+def everything(config, data, out, init, threads, device):
+    """Every step of CONFIG, from a folder of images to a model package: tiles, teacher, pseudo-label, student, export, evaluate."""
+    from .stages import run_all
+
+    _threads(threads)
+    loaded, out = _run(config, out)
+    click.echo(f"package: {run_all(loaded, data, out, device, init, log=click.echo)}")

@@ -33,7 +33,7 @@ def to_input(pixels: np.ndarray, device: str = "cpu") -> torch.Tensor:
     return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu", init: Path | None = None, save_seconds: float = 120,
+def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu", init: str | None = None, save_seconds: float = 120,
                      log=print) -> Path:
     """Train until `schedule.steps`, resuming from `out/checkpoint.pt`; returns the path of the EMA weights `out/weights.pt`.
 
@@ -51,7 +51,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     weights /= weights.sum()
     network = Generator(config.network).to(device, memory_format=torch.channels_last)
     if init is not None:
-        network.load_state_dict(torch.load(init, weights_only=True)["network"])
+        network.load_state_dict(checkpoint.initial_weights(init))
     encoder = {id(p) for p in network.encoder.parameters()}
     groups = [{"params": list(network.encoder.parameters()), "part": schedule.encoder_rate},
               {"params": [p for p in network.parameters() if id(p) not in encoder], "part": 1.0}]

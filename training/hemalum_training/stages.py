@@ -1,0 +1,86 @@
+"""`hemalum train all`: tiles → teacher → pseudo-label → student → export → evaluate, from a folder of images to a model package.
+
+`OUT/stages.json` says what is done and with which configuration.  A stage that is done is skipped; one that was stopped goes on where
+it was, as each does when called alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from .config import Config
+
+
+def stages_of(config: Config, data: Path, out: Path, device: str, init: str | None, log=print) -> dict[str, Callable[[], object]]:
+    """The stages that a configuration asks for, in order.  Heavy modules are loaded when a stage begins.
+
+    `init` is what the student begins from.  Without [method] it learns from labels alone, and with [pseudo] also from tiles that `init`
+    has labelled.
+    """
+    def tiles():
+        from .tiles import make_tiles
+        make_tiles(config, data, out, log)
+
+    def teacher():
+        from .attcycle import train_teacher
+        train_teacher(config, data, out, device, log=log)
+
+    def pseudo_label():
+        from .pseudo_labels import make_pseudo_labels
+        make_pseudo_labels(config, out, init, device, log)
+
+    def student():
+        if config.method is not None:
+            from .transcycle import train_student as train
+        else:
+            from .supervised import train_supervised as train
+        train(config, data, out, device, init, log=log)
+
+    def export():
+        from .package import make_package
+        make_package(config, data, out, log)
+
+    def evaluate():
+        from .package import report_scores
+        report_scores(config, data, out, log=log)
+        if config.method is not None:
+            from .source_table import evaluate_arms
+            evaluate_arms(config, data, out, device, log)
+
+    every = {"tiles": tiles, "teacher": teacher, "pseudo-label": pseudo_label, "student": student, "export": export, "evaluate": evaluate}
+    left_out = set()
+    if config.method is None:
+        left_out |= {"teacher"} if config.pseudo else {"tiles", "teacher", "pseudo-label"}
+    elif config.pseudo is None:
+        left_out |= {"pseudo-label"}
+    return {name: stage for name, stage in every.items() if name not in left_out}
+
+
+def run_all(config: Config, data: Path, out: Path, device: str = "cpu", init: str | None = None, log=print) -> Path:
+    """Work every stage that is not done and return the folder of the model package.
+
+    Raises:
+        HemalumError: what the stage raises; the stages before it stay done.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "stages.json"
+    done = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    key = hashlib.sha256(json.dumps([dataclasses.asdict(config), str(init)], sort_keys=True).encode()).hexdigest()[:16]
+    every = stages_of(config, data, out, device, init, log)
+    for number, (name, stage) in enumerate(every.items(), 1):
+        if done.get(name) == key:
+            log(f"[{number}/{len(every)}] {name}: done already")
+            continue
+        log(f"[{number}/{len(every)}] {name}")
+        stage()
+        done[name] = key
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps(done, indent=1), encoding="utf-8")
+        os.replace(temporary, path)
+    return out / "package"
