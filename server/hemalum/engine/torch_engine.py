@@ -11,7 +11,10 @@ doubling makes a tile at least 10 % cheaper); it is halved once when memory runs
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import io
+import sys
 import time
 
 import numpy as np
@@ -22,11 +25,18 @@ from hemalum.models import Model
 
 
 def cuda_problem() -> str | None:
-    """Why CUDA cannot be used here, as a sentence with the fix; `None` if it can."""
-    try:
-        import torch
-    except ImportError:
+    """Why CUDA cannot be used here, as a sentence with the fix; `None` if it can.
+
+    The driver is looked for first: importing torch takes seconds that a machine without a GPU need not spend.
+    """
+    if importlib.util.find_spec("torch") is None:
         return "PyTorch is not installed; install it with pip install 'hemalum[gpu]'"
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return "there is no NVIDIA driver here; install it, or use the CPU"
+    import torch
+
     if not torch.cuda.is_available():
         return f"PyTorch {torch.__version__} sees no CUDA device; install NVIDIA's driver, or use the CPU"
     return None
