@@ -71,5 +71,5 @@ def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colou
 
 def sample_batch(images, weights, crop: int, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """`batch` crops drawn by weight: uint8 B×crop×crop×3, float32 B×2×2crop×2crop."""
-    pairs = [sample_crop(images[i], crop, rng) for i in rng.choice(len(images), batch, p=weights)]
+    pairs = [sample_crop(images[i].own(), crop, rng) for i in rng.choice(len(images), batch, p=weights)]
     return np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs])

@@ -34,6 +34,10 @@ class LabelledImage:
     distance: np.ndarray
     weight: float = 1.0
 
+    def own(self) -> LabelledImage:
+        """Itself: it is in memory already, while a tile on disk is read by this."""
+        return self
+
 
 def distance_map(labels: np.ndarray) -> np.ndarray:
     """Euclidean distance to the border inside each nucleus, divided by its largest value in that nucleus: 0…1 at any size.

@@ -117,7 +117,7 @@ class Pseudo:
     Attributes:
         rule: "mean_softmax" (the source's) or "agreement"; see `agreement`.
         threshold: a tile is kept only above this score of the rule.
-        keep: tiles kept at most.
+        keep: tiles kept at most.  pool: tiles labelled at most, drawn evenly; 0 labels all.
         band: px at 0.25 µm/px on either side of the predicted border that count beside the foreground.
         jitters: views in another stain, beside the four flips, that must agree; jitter: their strength.
         bins: density strata that get equal quotas; empty_share: share of tiles without nuclei at most.
@@ -127,6 +127,7 @@ class Pseudo:
     rule: str = "agreement"
     threshold: float = 0.6
     keep: int = 5000
+    pool: int = 0
     band: int = 6
     jitters: int = 2
     jitter: float = 0.6

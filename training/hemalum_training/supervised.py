@@ -33,11 +33,22 @@ def to_input(pixels: np.ndarray, device: str = "cpu") -> torch.Tensor:
     return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
+def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
+    """The kept tiles of OUT/pseudo, with weights such that the share [pseudo] weight of all crops comes from them."""
+    from .pools import StoredTile  # pools builds on this module
+    from .pseudo_labels import load_pseudo
+
+    kept, share = load_pseudo(out), config.pseudo.weight
+    each = sum(image.weight for image in images) * share / (1 - share) / len(kept)
+    return [StoredTile(tile.name, tile.image, tile.normalized, tile.labels, each) for tile in kept]
+
+
 def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu", init: str | None = None, save_seconds: float = 120,
                      log=print) -> Path:
     """Train until `schedule.steps`, resuming from `out/checkpoint.pt`; returns the path of the EMA weights `out/weights.pt`.
 
-    Before the cool-down begins the state is kept as `out/stable.pt`: a later run with more steps goes on from there.
+    With a table [pseudo] the kept tiles of OUT/pseudo are learned from too.  Before the cool-down begins the state is kept as
+    `out/stable.pt`: a later run with more steps goes on from there.
 
     Raises:
         RunLost: the loss is not finite; the last checkpoint stays.
@@ -47,6 +58,9 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     torch.manual_seed(config.seed)
     cv2.setNumThreads(0)
     images = load_labelled(config, data)
+    if config.pseudo is not None:
+        images += _pseudo_tiles(config, out, images)
+        log(f"{len(images)} images, {config.pseudo.weight:.0%} of the crops from pseudo-labelled tiles")
     weights = np.array([image.weight for image in images])
     weights /= weights.sum()
     network = Generator(config.network).to(device, memory_format=torch.channels_last)

@@ -1,0 +1,125 @@
+"""A teacher in use: what it finds on a tile seen in several orientations and stains.
+
+A model package runs through the server's engine, as it ships; a trained `weights.pt` runs in torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from hemalum.engine import open_engine
+from hemalum.errors import UsageError
+from hemalum.instances import Parameters
+from hemalum.models import Model, find
+from hemalum.models.card import Card
+from hemalum.stain import Stain, apply_table, colour_table
+
+from .agreement import TileScores, score_tile
+from .augment import stain_jitter
+from .export import HALO, Deployed, load_generator
+from .method_config import Pseudo
+from .networks import Generator
+from .package import instance_parameters
+from .predict import INSTANCES, Prediction, predict
+
+FLIPS = (lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1])
+MULTIPLE = 32
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Who labels.
+
+    Attributes:
+        name: for records; changes with the weights.
+        maps: uint8 N×H×W×3, cores with a mirrored halo of 64 px → float32 N×c×sH×sW, foreground probability and (c = 2) distance.
+        parameters: of the instance step.
+        generator: where there is a normalization decoder, else None.
+        device: of the generator.
+    """
+
+    name: str
+    maps: Callable[[np.ndarray], np.ndarray]
+    parameters: Parameters
+    generator: Generator | None = None
+    device: str = "cpu"
+
+
+def load_teacher(out: Path, init: str | None = None, device: str = "cpu") -> Teacher:
+    """OUT/teacher if it is trained, else the model or the weights named by `init`.
+
+    Raises:
+        UsageError: there is neither; UnknownModel, DamagedModel: as `hemalum.models.find`.
+    """
+    own = Path(out) / "teacher" / "weights.pt"
+    if own.is_file() or (init and Path(init).is_file()):
+        return from_weights(own if own.is_file() else Path(init), device)
+    if init is None:
+        raise UsageError(f"there is no teacher {own}; run `hemalum train teacher` first or name a model with --init.")
+    model = Model(Card.read(Path(init)), Path(init)) if (Path(init) / "card.json").is_file() else find(init)
+    engine = open_engine(model, "cuda" if device.startswith("cuda") else "cpu")
+    return Teacher(f"model {model.id} {model.card.version}, {engine.precision}",
+                   lambda pixels: np.concatenate([engine.maps(tile[None]) for tile in pixels]), instance_parameters(model.card.thresholds))
+
+
+def from_weights(path: Path, device: str = "cpu", parameters: Parameters = INSTANCES) -> Teacher:
+    """The teacher of a `weights.pt`."""
+    generator = load_generator(path).to(device, memory_format=torch.channels_last)
+    module = Deployed(generator)
+
+    @torch.inference_mode()
+    def maps(pixels: np.ndarray) -> np.ndarray:
+        return module(torch.from_numpy(pixels).to(device)).cpu().numpy()
+
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return Teacher(f"{path.parent.name}/{path.name} {digest}", maps, parameters, generator if generator.normalization is not None else None, device)
+
+
+def view_maps(teacher: Teacher, pixels: np.ndarray, jitters: int, strength: float, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Maps of a tile seen in four orientations and in `jitters` other stains.
+
+    Args:
+        pixels: uint8 h×w×3 at 0.5 µm/px.
+
+    Returns:
+        foreground and distance, each float32 v×2h×2w (the first is the plain pass, the first four are the flips), turned back to the
+        tile; distance is None for a decoder of one channel.
+    """
+    height, width = pixels.shape[:2]
+    rng = np.random.default_rng(seed)
+    turns = [*range(4), *(int(t) for t in rng.integers(0, 4, jitters))]
+    padded = cv2.copyMakeBorder(pixels, HALO, HALO + -height % MULTIPLE, HALO, HALO + -width % MULTIPLE, cv2.BORDER_REFLECT_101)
+    stained = [padded] * 4 + [stain_jitter(padded, rng, strength) for _ in range(jitters)]
+    maps = teacher.maps(np.stack([np.ascontiguousarray(FLIPS[t](p)) for t, p in zip(turns, stained, strict=True)]))
+    maps = [FLIPS[t](m) for t, m in zip(turns, maps.transpose(0, 2, 3, 1), strict=True)]
+    size = (2 * padded.shape[1], 2 * padded.shape[0])
+    if maps[0].shape[1] != size[0]:
+        maps = [cv2.resize(np.ascontiguousarray(m), size).reshape(*size[::-1], -1) for m in maps]
+    core = np.stack([m[2 * HALO:2 * (HALO + height), 2 * HALO:2 * (HALO + width)] for m in maps])
+    return core[..., 0], core[..., 1] if core.shape[-1] > 1 else None
+
+
+def label_tile(teacher: Teacher, pixels: np.ndarray, wanted: Pseudo, seed: int) -> tuple[np.ndarray, TileScores]:
+    """Nuclei of a tile from the mean of its flips (int32 2h×2w at 0.25 µm/px), and what the rules see of it."""
+    foreground, distance = view_maps(teacher, pixels, wanted.jitters, wanted.jitter, seed)
+
+    def nuclei(f: np.ndarray, d: np.ndarray | None) -> np.ndarray:
+        return Prediction(np.ascontiguousarray(f), None if d is None else np.ascontiguousarray(d), None).labels(teacher.parameters)
+
+    labels = nuclei(foreground[:4].mean(0), None if distance is None else distance[:4].mean(0))
+    each = [nuclei(f, None if distance is None else distance[i]) for i, f in enumerate(foreground)]
+    return labels, score_tile(foreground[0], foreground, labels, each, wanted.band, teacher.parameters.foreground)
+
+
+def normalized_tile(teacher: Teacher, pixels: np.ndarray, stain: Stain, reference: Stain) -> np.ndarray:
+    """The pseudo-Y image: by the teacher's normalization decoder where it has one, else by the colour table; uint8 h×w×3."""
+    if teacher.generator is None:
+        return apply_table(pixels, colour_table(stain, reference))
+    return predict(teacher.generator, pixels, normalized=True, device=teacher.device).normalized
