@@ -1,0 +1,124 @@
+"""Does a rule's score tell how good a pseudo label is?  Rules against the truth, on labelled tiles the teacher never saw.
+
+Tiles of 256 px at 0.5 µm/px are cut from labelled images, labelled by the teacher as unlabelled ones are, and scored against their
+labels.  For each rule: Spearman's rank correlation of its score with the tile's AJI, density partialled out (of the labels, so that
+no rule can earn by preferring sparse or dense tiles), over the tiles that have nuclei; tiles without are counted apart.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import rankdata
+
+from hemalum import metrics
+from hemalum.errors import UsageError
+from hemalum.resample import box_mean
+
+from .agreement import RULES, TileScores
+from .config import Config
+from .datasets import LabelledImage, load_labelled
+from .evaluate import labelled_parts
+from .labelling import Teacher, from_weights, label_tile, load_teacher
+from .method_config import Pseudo
+
+RESAMPLES = 1000
+
+
+def partial_spearman(score: np.ndarray, truth: np.ndarray, density: np.ndarray) -> float:
+    """Correlation of the ranks of `score` and `truth` after the ranks of `density` are regressed out of both.
+
+    >>> density = np.arange(100.0); rng = np.random.default_rng(0)
+    >>> noise, other = rng.normal(size=(2, 100))
+    >>> bool(abs(partial_spearman(density + noise, density + other, density)) < 0.3), partial_spearman(noise, noise, density) > 0.99
+    (True, True)
+    """
+    ranks = [rankdata(v) - (len(score) + 1) / 2 for v in (score, truth, density)]
+    third = ranks[2] / (np.linalg.norm(ranks[2]) or 1)
+    a, b = (r - (r @ third) * third for r in ranks[:2])
+    length = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / length) if length > 1e-9 else 0.0
+
+
+def tiles_of(image: LabelledImage, side: int = 256) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Whole tiles of an image: name, uint8 pixels at 0.5 µm/px, int32 labels at 0.25 µm/px; a smaller image is one tile."""
+    height, width = (size // 2 * 2 for size in image.labels.shape)
+    tall, wide = min(2 * side, height), min(2 * side, width)
+    return [(f"{image.name}-{x // 2}-{y // 2}", box_mean(np.ascontiguousarray(image.pixels[y:y + tall, x:x + wide]), 2),
+             image.labels[y:y + tall, x:x + wide])
+            for y in range(0, height - tall + 1, tall) for x in range(0, width - wide + 1, wide)]
+
+
+def measure(teacher: Teacher, images: list[LabelledImage], wanted: Pseudo, side: int = 256, seed: int = 0) -> list[dict]:
+    """A row a tile: its name, AJI, the density of its labels and what the rules see."""
+    rows = []
+    for image in images:
+        for name, pixels, labels in tiles_of(image, side):
+            found, scores = label_tile(teacher, pixels, wanted, seed)
+            rows.append({"tile": name, "aji": metrics.score(labels, found).aji, "true_density": float((labels > 0).mean()), **vars(scores)})
+    return rows
+
+
+def compare(rows: list[dict], seed: int = 0) -> dict:
+    """Partial rank correlations with bootstrap intervals over images, for each rule and each part of the better one.
+
+    Raises:
+        UsageError: fewer than 10 tiles have nuclei.
+    """
+    with_nuclei = [row for row in rows if row["true_density"] > 0]
+    if len(with_nuclei) < 10:
+        raise UsageError(f"only {len(with_nuclei)} tiles with nuclei were held out; keep more images for validation.")
+    columns = {rule: np.array([_scores(row).of(rule) for row in with_nuclei]) for rule in RULES}
+    columns |= {f"{part} alone": np.array([row[part] for row in with_nuclei]) for part in ("confidence", "agreement")}
+    truth, density = (np.array([row[key] for row in with_nuclei]) for key in ("aji", "true_density"))
+    owner = np.array([row["tile"].rsplit("-", 2)[0] for row in with_nuclei])
+    members = [np.flatnonzero(owner == image) for image in np.unique(owner)]
+    rng = np.random.default_rng(seed)
+    draws = [np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]) for _ in range(RESAMPLES)]
+
+    def interval(values: list[float]) -> list[float]:
+        return [round(float(v), 3) for v in np.percentile(values, [2.5, 97.5])]
+
+    found, drawn = {}, {}
+    for name, score in columns.items():
+        drawn[name] = np.array([partial_spearman(score[d], truth[d], density[d]) for d in draws])
+        found[name] = {"partial_spearman": round(partial_spearman(score, truth, density), 3), "interval": interval(drawn[name]),
+                       "spearman": round(partial_spearman(score, truth, np.zeros(len(score))), 3)}
+    difference = drawn[RULES[1]] - drawn[RULES[0]]
+    return {"tiles": len(with_nuclei), "images": len(members), "tiles_without_nuclei": len(rows) - len(with_nuclei),
+            "nuclei_found_in_those": sum(row["nuclei"] for row in rows if row["true_density"] == 0), "mean_aji": round(float(truth.mean()), 3),
+            "rules": found, "agreement_minus_mean_softmax": {"mean": round(float(difference.mean()), 3), "interval": interval(difference)}}
+
+
+def compare_rules(config: Config, data: Path, out: Path, init: str | None = None, device: str = "cpu", log=print) -> dict:
+    """Compare the rules and write OUT/rules.json.
+
+    Held out are the validation images.  Where OUT/folds/K/weights.pt and OUT/folds/K/held_out.txt (image names) exist, each fold's
+    teacher also labels the training images that it did not see.
+    """
+    wanted, out, rows = config.pseudo or Pseudo(), Path(out), []
+    folds = sorted(path.parent for path in (out / "folds").glob("*/held_out.txt"))
+    images = {image.name: image for image in load_labelled(config, data)} if folds else {}
+    for fold in folds:
+        named = fold.joinpath("held_out.txt").read_text(encoding="utf-8").split()
+        rows += measure(from_weights(fold / "weights.pt", device), [images[name] for name in named], wanted, config.tiles.tile, config.seed)
+    if not folds:
+        teacher = load_teacher(out, init, device)
+        for name, part in labelled_parts(config, data).items():
+            rows += measure(teacher, part, wanted, config.tiles.tile, config.seed)
+            log(f"{name}: {len(rows)} tiles")
+    result = compare(rows, config.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "rules.json").write_text(json.dumps({**result, "rows": rows}, indent=1), encoding="utf-8")
+    for name, row in result["rules"].items():
+        log(f"{name:26} partial rank correlation {row['partial_spearman']:.3f} {row['interval']}  plain {row['spearman']:.3f}")
+    difference = result["agreement_minus_mean_softmax"]
+    log(f"agreement − mean_softmax {difference['mean']:.3f} {difference['interval']}, {result['tiles']} tiles of {result['images']} images, "
+        f"{result['tiles_without_nuclei']} without nuclei apart")
+    return result
+
+
+def _scores(row: dict) -> TileScores:
+    return TileScores(**{name: row[name] for name in TileScores.__dataclass_fields__})
