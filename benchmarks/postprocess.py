@@ -59,11 +59,10 @@ def main() -> None:
         True,
         ((0.651, 0.701, 0.29), (0.216, 0.801, 0.558)),
     )
-    work, engines = [], {}
+    work, engine = [], open_engine(model, "cpu")
     for path in arguments.images:
         with open_slide(path, arguments.mpp) as slide:
             plan = plan_tiles(slide.size, slide.mpp, card.mpp, halo=card.halo)
-            engine = engines.get(plan.tile_shape) or engines.setdefault(plan.tile_shape, open_engine(model, plan.tile_shape, "cpu"))
             for tile in plan.tiles:
                 pixels = model_tile(slide.read(tile.read, plan.scale.n), tile, plan)
                 work.append((engine.maps(pixels[None])[0], pixels, tile, plan, settings))

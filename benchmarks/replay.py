@@ -33,8 +33,6 @@ class Replay:
     """An engine that gives stored maps after 20 ms of sleep, which costs no core, as a GPU would."""
 
     device, precision, batch, notices = "replay", "fp32", 1, []
-    tile = CORE + 128
-
     def __init__(self, stored: list[np.ndarray], seconds: float):
         self._stored, self._seconds, self._next = stored, seconds, 0
 
@@ -46,16 +44,17 @@ class Replay:
 
 def stored_maps(model) -> list[np.ndarray]:
     """Maps of the three tiles of the bundled region that hold the most nuclei."""
-    engine = open_engine(model, CORE + 2 * model.card.halo, "cpu")
+    engine = open_engine(model, "cpu")
     with open_slide(SLIDE) as slide:
         plan = plan_tiles(slide.size, slide.mpp, model.card.mpp, core=CORE, halo=model.card.halo)
         maps = [engine.maps(model_tile(slide.read(tile.read, plan.scale.n), tile, plan)[None]) for tile in plan.tiles]
+    maps = [m for m in maps if m.shape[2] == m.shape[3] == plan.tile_shape * model.card.output_scale]
     return sorted(maps, key=lambda m: -float((m[0, 0] > 0.5).mean()))[:3]
 
 
 def throughput(model, stored: list[np.ndarray], workers: int, tiles: int, seconds: float) -> tuple[float, int]:
     """Tiles per second, and nuclei found, with `workers` post-processing processes."""
-    side = CORE * tiles // 4, CORE * 4
+    side = CORE * tiles // 4 + 2 * model.card.halo, CORE * 4 + 2 * model.card.halo  # every tile of full size
     image = ImageInfo(*side, model.card.mpp, "benchmark", "benchmark")
     overview = np.full((64, 64, 3), 240, np.uint8)
     with TileQueue() as queue, Workers(workers, processes=True) as pool:

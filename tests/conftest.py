@@ -111,9 +111,9 @@ def toy_model(toy_models):
 
 @pytest.fixture(scope="session")
 def toy_slide(tmp_path_factory) -> Path:
-    """A PNG of 700 × 560 px without a resolution: several tiles of core 256 at 0.5 µm/px."""
+    """A PNG of 700 × 660 px without a resolution: several tiles of core 256 at 0.5 µm/px."""
     from PIL import Image
 
     path = tmp_path_factory.mktemp("slides") / "tissue.png"
-    Image.fromarray(picture(560, 700)).save(path)
+    Image.fromarray(picture(660, 700)).save(path)
     return path

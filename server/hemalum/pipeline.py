@@ -28,7 +28,7 @@ from hemalum.sinks.overlay import picture_of
 
 __all__ = ["Outcome", "Pipeline", "PlanOrder", "Run", "drive", "image_info", "segment_slide", "write_run"]
 
-KEPT_ENGINES = 4  # one tile size each; an engine holds several hundred MB of buffers
+KEPT_ENGINES = 3  # one model each; an engine holds several hundred MB of buffers
 
 
 class Pipeline:
@@ -49,18 +49,17 @@ class Pipeline:
         processes: bool | None = None,
     ):
         self.device, self.threads, self.precision = device, threads, precision
-        self._engines: dict[tuple[str, int], Engine] = {}
+        self._engines: dict[str, Engine] = {}
         self._lock = threading.Lock()
         self._choice = workers, processes
         self._workers: Workers | None = None
         self.queue = TileQueue()
 
-    def engine(self, model: Model, tile: int) -> Engine:
-        """The engine for a model and tile size; opened once, and again when the model's file has changed."""
-        key = model.digest, tile
+    def engine(self, model: Model) -> Engine:
+        """The engine for a model; opened once, and again when the model's file has changed."""
         with self._lock:
-            engine = self._engines.pop(key, None) or open_engine(model, tile, self.device, self.threads, self.precision)
-            self._engines[key] = engine
+            engine = self._engines.pop(model.digest, None) or open_engine(model, self.device, self.threads, self.precision)
+            self._engines[model.digest] = engine
             for unused in list(self._engines)[:-KEPT_ENGINES]:  # a run that still uses one keeps it alive itself
                 del self._engines[unused]
             return engine
@@ -78,8 +77,7 @@ class Pipeline:
 
     def run(self, model: Model, image: ImageInfo, overview: np.ndarray, parameters: Parameters, unread: np.ndarray | None = None) -> Run:
         """Open a run.  Raises what `Run` raises, `DamagedModel`, and `UsageError` for a device that is not there."""
-        factory = _EngineOf(self, model)
-        return Run(self.queue, factory, model, image, overview, parameters, lambda: self.workers, unread)
+        return Run(self.queue, lambda: self.engine(model), model, image, overview, parameters, lambda: self.workers, unread)
 
     def close(self) -> None:
         """Stop the engine within a tile and wait for the workers."""
@@ -92,15 +90,6 @@ class Pipeline:
 
     def __exit__(self, *_) -> None:
         self.close()
-
-
-@dataclass
-class _EngineOf:
-    pipeline: Pipeline
-    model: Model
-
-    def __call__(self, tile: int) -> Engine:
-        return self.pipeline.engine(self.model, tile)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 The function depends on nothing but its arguments, so it gives the same nuclei in a thread, in another process, on a server.
 
-Frames: maps are float32 2×sT×sT; map px (0, 0) starts at model px (core.x − halo, core.y − halo); nuclei leave in 1/8 level-0 px.
+Frames: maps are float32 2×sH×sW; map px (0, 0) starts where `plan.window(tile)` does; nuclei leave in 1/8 level-0 px.
 
 >>> with Workers(1) as workers:
 ...     workers.submit(pow, 2, 5).result()
@@ -64,11 +64,10 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
     """The candidates of a tile: nuclei whose centroid lies in the core or within 2 µm of it.
 
     Args:
-        maps: 2×sT×sT float32, not changed.  pixels: T×T×3 uint8, the network's input.
+        maps: 2×sH×sW float32, not changed.  pixels: H×W×3 uint8, the network's input.
         tile, plan: from `hemalum.tiling`.
     """
     scale, factor = settings.output_scale, plan.scale.factor
-    x0, y0, maps, pixels = _inside_image(maps, pixels, tile, plan, scale)
     map_um = plan.mpp / scale
     labels = instances(
         maps[0],
@@ -86,7 +85,7 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
         return Nuclei.empty(settings.columns)
     traced = outlines(labels)
     to_level0 = factor / scale * UNIT
-    vertices = np.rint((traced.points + np.array([x0, y0]) * scale) * to_level0).astype(np.int32)
+    vertices = np.rint((traced.points + np.array(plan.window(tile)[:2]) * scale) * to_level0).astype(np.int32)
     vertices, offsets, kept = _tidy(vertices, np.asarray(traced.offsets, np.int64), plan.image_size)
     nuclei = Nuclei.of(vertices, offsets, measure.probability_means(labels, maps[0], count)[kept], tile.index)
     nuclei.edge = plan.edge_distance(tile, nuclei.centroids)
@@ -98,15 +97,6 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
     left, top, right, bottom = plan.bounds(tile, plan.margin)
     x, y = nuclei.centroids.T
     return nuclei.take((x >= left) & (x < right) & (y >= top) & (y < bottom))
-
-
-def _inside_image(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, scale: int):
-    """The part inside the image (beyond it the network saw mirrored pixels): its first model px x, y, its maps and its pixels."""
-    x, y = tile.core.x - plan.halo, tile.core.y - plan.halo
-    side, (width, height) = plan.tile_shape, plan.model_size
-    left, top, right, bottom = max(0, -x), max(0, -y), min(side, width - x), min(side, height - y)
-    maps = maps[:, top * scale : bottom * scale, left * scale : right * scale]
-    return x + left, y + top, np.ascontiguousarray(maps), pixels[top:bottom, left:right]
 
 
 def _tidy(vertices: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]):

@@ -61,54 +61,39 @@ def model_tile(boxed: np.ndarray, tile: Tile, plan: Plan) -> np.ndarray:
     is above 1 (so that what the coarser grid cannot hold does not alias), weights rounded to 14 bits with an exact sum.  It
     reaches 2·max(1, fraction) boxed px from a pixel's centre, i.e. at most 1.5·max(1, fraction) + 0.5 beyond the tile;
     `tile.read` must cover that, clipped to the image.  Beyond the image's own edge the last boxed px is repeated for the
-    filter, and the model pixels themselves are mirrored (edge pixel included, so a 1 px wide image works).
+    filter.
 
     Args:
         boxed: uint8 ⌈h/n⌉×⌈w/n⌉×3, `box_mean` of the pixels of `tile.read`.
         tile, plan: from `hemalum.tiling`.
 
     Returns:
-        uint8 T×T×3, T = plan.tile_shape; pixel (0, 0) is model px (core.x − halo, core.y − halo).
+        uint8 H×W×3, the model px of `plan.window(tile)`.
 
     Raises:
         ValueError: `boxed` has not the shape that `tile.read` announces.
     """
     _check(boxed)
     n, fraction = plan.scale
-    side = plan.tile_shape
     expected = -(-tile.read.height // n), -(-tile.read.width // n)
     if boxed.shape[:2] != expected:
         raise ValueError(f"tile {tile.index} needs {expected[0]}×{expected[1]} boxed px, not {boxed.shape[0]}×{boxed.shape[1]}")
-    spans = []  # per axis: the tile's first model px, and the range of model px that lie in the image
-    for start, length in zip((tile.core.y, tile.core.x), plan.model_size[::-1], strict=True):
-        first = start - plan.halo
-        spans.append((first, max(0, first), min(length, first + side)))
+    left, top, width, height = plan.window(tile)
     if fraction == 1:
-        (_, top, bottom), (_, left, right) = spans
         y, x = tile.read.y // n, tile.read.x // n
-        inside = boxed[top - y : bottom - y, left - x : right - x]
-    else:
-        axes = []
-        for (_, low, high), read, length in zip(spans, (tile.read.y, tile.read.x), plan.image_size[::-1], strict=True):
-            axes.append(_taps(low, high, float(fraction), -(-length // n), read // n))
-        (rows, row_weights), (cols, col_weights) = axes
-        inside = np.empty((len(rows), len(cols), 3), np.uint8)
-        _resample(np.ascontiguousarray(boxed), rows, row_weights, cols, col_weights, inside)
-    (y0, top, _), (x0, left, _) = spans
-    if inside.shape[:2] == (side, side):
-        return np.ascontiguousarray(inside)
-    return inside[_mirror(side, top - y0, inside.shape[0])[:, None], _mirror(side, left - x0, inside.shape[1])]
+        return np.ascontiguousarray(boxed[top - y : top - y + height, left - x : left - x + width])
+    axes = []
+    for low, size, read, length in zip((top, left), (height, width), (tile.read.y, tile.read.x), plan.image_size[::-1], strict=True):
+        axes.append(_taps(low, low + size, float(fraction), -(-length // n), read // n))
+    (rows, row_weights), (cols, col_weights) = axes
+    pixels = np.empty((height, width, 3), np.uint8)
+    _resample(np.ascontiguousarray(boxed), rows, row_weights, cols, col_weights, pixels)
+    return pixels
 
 
 def _check(pixels: np.ndarray) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ValueError(f"pixels must be uint8 h×w×3, not {pixels.dtype} {'×'.join(map(str, pixels.shape))}")
-
-
-def _mirror(side: int, before: int, length: int) -> np.ndarray:
-    """Which of `length` pixels each of `side` positions shows when `before` positions precede the first: …1 0 | 0 1 2…"""
-    index = (np.arange(side) - before) % (2 * length)
-    return np.minimum(index, 2 * length - 1 - index)
 
 
 @lru_cache(maxsize=64)

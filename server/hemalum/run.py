@@ -9,6 +9,7 @@ See `hemalum.pipeline.segment_slide` for the loop that drives a run from a file.
 
 from __future__ import annotations
 
+import math
 import threading
 import uuid
 from collections import deque
@@ -38,7 +39,7 @@ from hemalum.postprocess import Settings, Workers
 from hemalum.resample import model_tile
 from hemalum.runrecord import Stopwatch
 from hemalum.settle import Settler
-from hemalum.tiling import Plan, plan_tiles
+from hemalum.tiling import CORE, Plan, plan_tiles
 from hemalum.tissue import tissue_mask
 
 REGION = "region"  # column: index of the deepest region a nucleus belongs to, where several were given
@@ -67,7 +68,7 @@ def plan_run(model: Model, image: ImageInfo, parameters: Parameters, mask: np.nd
     if mask is not None and parameters.skip_glass and regions is None:
         tissue = mask, max(image.width / mask.shape[1], image.height / mask.shape[0])
     size = image.width, image.height
-    return plan_tiles(size, image.mpp, card.mpp, core=parameters.core, halo=card.halo, regions=regions, tissue=tissue)
+    return plan_tiles(size, image.mpp, card.mpp, core=parameters.core or CORE, halo=card.halo, regions=regions, tissue=tissue)
 
 
 class Run:
@@ -75,7 +76,7 @@ class Run:
 
     Args:
         queue: where tiles wait for the engine; shared by all runs of a process.
-        engine: for tiles of this run's `plan.tile_shape`, or a function that gives it for that size.
+        engine: of this model, or a function that gives it.
         model, image, parameters: what to do.
         overview: uint8 h×w×3, the whole image in at most 2048 px.
         workers: post-processing, shared by all runs of a process, or a function that gives it once the engine is there.
@@ -111,14 +112,14 @@ class Run:
             self.stain = self._stain(overview)
             self.table = stains.colour_table(self.stain, stains.REFERENCE)
             self.plan = plan_run(model, image, self.parameters, self.mask)
-        self.grid_tiles = _grid(self.plan)
+        self.grid_tiles = math.prod(self.plan.grid)
         chosen = self.parameters
         self.settings = Settings(
             chosen.foreground, chosen.marker, chosen.sigma, chosen.min_area_um2, model.card.largest_nucleus_um, model.card.output_scale,
             chosen.measure, self.stain.matrix if chosen.stain != "none" or chosen.stain_matrix else None,
         )  # fmt: skip
         self.columns = self.settings.columns
-        self.engine: Engine = engine(self.plan.tile_shape) if callable(engine) else engine
+        self.engine: Engine = engine() if callable(engine) else engine
         self.notices = [*self.engine.notices, *([self.stain.note] if self.stain.note else [])]
         self._workers = workers() if callable(workers) else workers
         self._settler = Settler(self.plan)
@@ -312,12 +313,6 @@ class Run:
 
 
 _RELEASE = object()
-
-
-def _grid(plan: Plan) -> int:
-    """Tiles of the whole grid."""
-    width, height = plan.model_size
-    return -(-width // plan.core) * -(-height // plan.core)
 
 
 class _Membership:

@@ -1,14 +1,15 @@
 """The plan of a run: which square tiles cover an image, and which stored pixels each of them needs.
 
 Frames (pixel-corner convention, x right, y down).  *Level-0 px* are the image's own; a *model px* is `n · fraction` of them.
-Both grids start at level-0 (0, 0).  A tile is a *core*, which it answers for, plus a *halo*, which it only looks at; cores
-are equal squares on one grid, so that any two runs with the same plan cut the image alike.
+Both grids start at level-0 (0, 0).  A tile is a *core*, which it answers for, plus a *halo*, which it only looks at.  Tiles begin
+at multiples of one step and end with the image: at the image's own edge there is nothing to look at beyond the core, so a core
+there reaches to the edge, and an image no larger than step + 2 · halo is a single tile without any halo.
 
 >>> plan = plan_tiles((5000, 3000), image_mpp=0.25, model_mpp=0.5)
->>> plan.scale, plan.core, plan.tile_shape, len(plan.tiles)
-(Scale(n=2, fraction=1.0), 1024, 1152, 6)
->>> plan.tiles[4].core, plan.tiles[4].read
-(Rect(x=1024, y=1024, width=1024, height=1024), Rect(x=1920, y=1920, width=2304, height=1080))
+>>> plan.scale, plan.core, plan.tile_shape, plan.grid, len(plan.tiles)
+(Scale(n=2, fraction=1.0), 1024, 1152, (2, 3), 6)
+>>> plan.tiles[4].core, plan.window(plan.tiles[4]), plan.tiles[4].read
+(Rect(x=1088, y=1088, width=1024, height=412), Rect(x=1024, y=1024, width=1152, height=476), Rect(x=2048, y=2048, width=2304, height=952))
 >>> [tile.index for tile in plan.neighbours(plan.tiles[0])]
 [1, 3, 4]
 """
@@ -18,12 +19,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import shapely
 
 MARGIN_UM = 2.0  # a nucleus is also a candidate this far outside its tile's core
+CORE = 1024  # model px; with a halo of 64 a tile of 1152² is computed at 1.27 times the cost of its core
 SNAP = 0.03  # scanners state 0.2527 µm/px for "40x": resampling that away would cost sharpness and time
 
 
@@ -71,12 +74,12 @@ def scale_for(image_mpp: float, model_mpp: float) -> Scale:
 
 
 class Tile(NamedTuple):
-    """One square of work.
+    """One piece of work.
 
     Attributes:
         index: position in `Plan.tiles`; rises with (row, col).
         row, col: position on the grid of cores.
-        core: what the tile answers for, in *model* px; may reach beyond the image.
+        core: what the tile answers for, in *model* px, inside the image.
         read: what a reader must deliver, in *level-0* px: core, halo and the resampling filter's support, grown to multiples
             of n, then clipped to the image (so only the image's own right and lower edge may cut an n × n box).
     """
@@ -96,8 +99,8 @@ class Plan:
         image_size: width, height in level-0 px.
         image_mpp, model_mpp: µm per level-0 px and per model px as asked for.
         scale: see `Scale`.
-        core, halo: sides in model px.
-        offset: a model pixel (x, y) through which grid lines pass; (0, 0) except in tests of the seams.
+        core, halo: sides in model px; the core of a tile that touches the image's edge may be up to 2 · halo larger, or smaller.
+        offset: a model pixel (x, y) at which a tile begins; (0, 0) except in tests of the seams.
         tiles: the tiles to compute, ordered by (row, col).
     """
 
@@ -116,7 +119,7 @@ class Plan:
 
     @property
     def tile_shape(self) -> int:
-        """T, the side of a tile with its halo, in model px."""
+        """T, the largest side of a tile with its halo, in model px."""
         return self.core + 2 * self.halo
 
     @property
@@ -144,6 +147,20 @@ class Plan:
         """Width and height of the image in model px; a last pixel that is partly covered counts."""
         return tuple(math.ceil(side / self.scale.factor - 1e-6) for side in self.image_size)
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the whole grid, computed tiles or not."""
+        starts = (_starts(side, self.core, self.halo, shift) for side, shift in zip(self.model_size, self.offset, strict=True))
+        columns, rows = map(len, starts)
+        return rows, columns
+
+    def window(self, tile: Tile) -> Rect:
+        """What the network sees of the image: core and halo, in model px, inside the image."""
+        left, top, width, height = tile.core
+        right, bottom = (min(side, end + self.halo) for side, end in zip(self.model_size, (left + width, top + height), strict=True))
+        left, top = max(0, left - self.halo), max(0, top - self.halo)
+        return Rect(left, top, right - left, bottom - top)
+
     def neighbours(self, tile: Tile) -> list[Tile]:
         """Every tile of the plan that touches `tile` by an edge or a corner, ordered by (row, col)."""
         steps = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
@@ -168,16 +185,17 @@ def _support(scale: Scale) -> int:
     return 0 if scale.fraction == 1 else math.ceil(2 * max(1.0, scale.fraction)) + 1
 
 
-def default_core(model_size: tuple[int, int]) -> int:
-    """256·⌈longest side ÷ 256⌉ within 256…1024: a small image is one tile, a slide gets the cheapest overhead."""
-    return min(1024, max(256, 256 * math.ceil(max(model_size) / 256)))
+def _starts(side: int, core: int, halo: int, shift: int) -> range:
+    """First model px of each tile with its halo along an axis, the image's first px at 0; the first may lie before it."""
+    first = shift % core - core if shift % core else 0
+    return range(first, max(first + 1, side - 2 * halo), core)
 
 
 def plan_tiles(
     image_size: tuple[int, int],
     image_mpp: float,
     model_mpp: float,
-    core: int | None = None,
+    core: int = CORE,
     halo: int = 64,
     regions: Sequence[shapely.Geometry] | None = None,
     tissue: tuple[np.ndarray, float] | None = None,
@@ -188,7 +206,7 @@ def plan_tiles(
     Args:
         image_size: width, height, level-0 px.
         image_mpp, model_mpp: µm/px.
-        core, halo: sides in model px; `core=None` takes `default_core`.
+        core, halo: the step between tiles and what they look at around it, model px.
         regions: level-0 polygons, united; only tiles whose core + 2 µm touches them remain.  None: the whole image.
         tissue: boolean mask (rows × columns) and its downsample (level-0 px per mask px).  Leaves out tiles in whose core *and*
             halo it has no tissue; without effect where regions are given, since there the user has decided.
@@ -201,20 +219,19 @@ def plan_tiles(
     if width < 1 or height < 1:
         raise ValueError(f"an image of {width} × {height} px has nothing to cut")
     scale = scale_for(image_mpp, model_mpp)
-    whole = Plan((width, height), image_mpp, model_mpp, scale, 1, halo)
-    core = default_core(whole.model_size) if core is None else int(core)
     if core < 1 or halo < 0:
         raise ValueError(f"core {core} and halo {halo} make no tile")
     empty = Plan((width, height), image_mpp, model_mpp, scale, core, int(halo), tuple(offset))
 
-    starts = []
+    spans = []  # along x and y: where each core begins and ends
     for side, shift in zip(empty.model_size, offset, strict=True):
-        first = shift % core - core if shift % core else 0
-        starts.append(range(first, side, core))
+        starts = _starts(side, core, halo, shift)
+        cuts = [0, *(start + halo for start in starts[1:]), side]
+        spans.append(list(pairwise(cuts)))
     tiles = [
-        Tile(0, row, col, Rect(x, y, core, core), Rect(0, 0, 0, 0))
-        for row, y in enumerate(starts[1])
-        for col, x in enumerate(starts[0])
+        Tile(0, row, col, Rect(left, top, right - left, bottom - top), Rect(0, 0, 0, 0))
+        for row, (top, bottom) in enumerate(spans[1])
+        for col, (left, right) in enumerate(spans[0])
     ]
     if regions is not None:
         united = shapely.union_all([shapely.make_valid(region) for region in regions])

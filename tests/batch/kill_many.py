@@ -102,7 +102,7 @@ def make_slides(folder: Path, count: int = 3) -> list[Path]:
     paths = []
     for i in range(count):
         paths.append(folder / f"slide{i}.png")
-        Image.fromarray(picture(500, 640, seed=i)).save(paths[-1])
+        Image.fromarray(picture(700, 650, seed=i)).save(paths[-1])
     return paths
 
 

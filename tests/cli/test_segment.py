@@ -40,7 +40,7 @@ def test_a_slide_in_nuclei_out(segment, toy_slide, tmp_path):
     assert len(features) == record["counts"]["nuclei"] > 400
     assert record["image"]["mpp"] == 0.5 and record["image"]["mpp_source"] == "--mpp" and record["model"]["id"] == "toy"
     labels = np.asarray(Image.open(tmp_path / "out" / "tissue.labels.png"))
-    assert labels.shape == (560, 700) and len(np.unique(labels)) - 1 == len(features)
+    assert labels.shape == (660, 700) and len(np.unique(labels)) - 1 == len(features)
     measured = features[0]["properties"]["measurements"]
     assert {"Nucleus: Area µm^2", "Nucleus: Hematoxylin OD mean", "Detection probability"} <= set(measured)
     darker = np.mean([f["properties"]["measurements"]["Nucleus: Hematoxylin OD mean"] for f in features])

@@ -38,12 +38,10 @@ def found(maps, order=None, **plan):
     plan = plan_tiles((width, height), 0.5, 0.5, halo=HALO, **plan)
     settler, candidates, final = Settler(plan), [], []
     for index in order(len(plan.tiles)) if order else range(len(plan.tiles)):
-        tile, side = plan.tiles[index], plan.tile_shape
-        x, y = tile.core.x - HALO, tile.core.y - HALO
-        cut = np.zeros((2, side, side), np.float32)
-        x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
-        cut[:, y0 - y : y1 - y, x0 - x : x1 - x] = maps[:, y0:y1, x0:x1]
-        candidates.append(tile_nuclei(cut, np.zeros((side, side, 3), np.uint8), tile, plan, SETTINGS))
+        tile = plan.tiles[index]
+        x, y, across, down = plan.window(tile)
+        cut = np.ascontiguousarray(maps[:, y : y + down, x : x + across])
+        candidates.append(tile_nuclei(cut, np.zeros((down, across, 3), np.uint8), tile, plan, SETTINGS))
         final.append(settler.add(tile, candidates[-1]))
     return Nuclei.concat(final), candidates
 

@@ -11,15 +11,15 @@ from hemalum.nuclei import UNIT, Nuclei
 from hemalum.settle import Settler
 from hemalum.tiling import plan_tiles
 
-PLAN = plan_tiles((240, 240), 0.5, 0.5, core=80, halo=40)
+PLAN = plan_tiles((320, 320), 0.5, 0.5, core=80, halo=40)
 
 
 def candidates(tile, seed, crowded):
     """Squares near the tile's edges, so that several tiles see them; crowded ones form chains of conflicts."""
     rng = np.random.default_rng([seed, tile.index])
-    x, y, side, _ = tile.core
+    x, y, *size = tile.core
     n = int(rng.integers(0, 60 if crowded else 15))
-    corner = rng.integers(-4 * UNIT, (side - 4) * UNIT, (n, 2)) + np.array([x, y]) * UNIT
+    corner = rng.integers(-4 * UNIT, (np.array(size) - 4) * UNIT, (n, 2)) + np.array([x, y]) * UNIT
     length = rng.integers(8 * UNIT, 14 * UNIT, (n, 1))
     square = corner[:, None] + length[:, None] * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     nuclei = Nuclei.of(square.reshape(-1, 2), np.arange(n + 1) * 4, tile=tile.index)
@@ -62,7 +62,7 @@ def test_any_order_gives_the_greedy_set(order, failed, seed, crowded):
 
 
 def test_a_chain_over_three_tiles_keeps_its_ends():
-    plan = plan_tiles((240, 80), 0.5, 0.5, core=80, halo=40)
+    plan = plan_tiles((320, 80), 0.5, 0.5, core=80, halo=40)
 
     def bar(x, width, tile, edge):
         ring = np.array([[x, 30], [x + width, 30], [x + width, 40], [x, 40]]) * UNIT

@@ -49,7 +49,7 @@ def test_a_damaged_file_is_found(package):
     model = models.find("toy", [package.parent])
     assert "damaged" in models.check(model)[0]
     with pytest.raises(DamagedModel, match="sha256"):
-        open_engine(model, 384, "cpu")
+        open_engine(model, "cpu")
     with pytest.raises(DamagedModel):
         models.install(package)
 
@@ -61,7 +61,7 @@ def test_a_model_that_computes_something_else_is_refused(package):
     files = json.loads((package / "card.json").read_text())["files"]
     changed(package, files={**files, "check.npz": hashlib.sha256((package / "check.npz").read_bytes()).hexdigest()})
     with pytest.raises(DamagedModel, match="other maps"):
-        open_engine(models.find("toy", [package.parent]), 384, "cpu")
+        open_engine(models.find("toy", [package.parent]), "cpu")
 
 
 def test_int8_that_disagrees_falls_back_with_a_sentence(package, toy_model):
@@ -76,13 +76,10 @@ def test_int8_that_disagrees_falls_back_with_a_sentence(package, toy_model):
         files = json.loads((package / "card.json").read_text())["files"]
         changed(package, id="toy" + used, files={**files, "model.int8.onnx": hashlib.sha256(content).hexdigest()})
         found = models.find(str(package))
-        from hemalum.engine import onnx_engine
-
-        onnx_engine._int8_agrees.clear()
-        engine = open_engine(found, 384, "cpu", threads=1)
+        engine = open_engine(found, "cpu", threads=1)
         assert engine.precision == used and bool(engine.notices) == (used == "fp32")
     pixels = np.zeros((1, 384, 384, 3), np.uint8)
-    assert (engine.maps(pixels) == open_engine(toy_model, 384, "cpu", threads=1).maps(pixels)).all()
+    assert (engine.maps(pixels) == open_engine(toy_model, "cpu", threads=1).maps(pixels)).all()
 
 
 def test_install_and_search_order(package, toy_models, tmp_path, monkeypatch):
@@ -106,12 +103,27 @@ def test_what_is_not_there(toy_models, tmp_path):
         models.find("toy", [tmp_path / "absent"])
 
 
+def test_engine_takes_any_size(toy_model):
+    engine = open_engine(toy_model, "cpu")
+    large = np.random.default_rng(0).integers(0, 255, (1, 128, 160, 3), np.uint8)
+    assert engine.maps(large[:, :1, :1]).shape == (1, 2, 2, 2)
+    np.testing.assert_array_equal(engine.maps(large[:, :100, :150])[..., :120, :200], engine.maps(large)[..., :120, :200])
+
+
+def test_a_verdict_is_remembered_and_made_again_for_another_file(package, tmp_path, monkeypatch):
+    monkeypatch.setattr("hemalum.engine.verdicts.cache_folder", lambda: tmp_path / "cache")
+    model = models.find(str(package))
+    open_engine(model, "cpu")
+    monkeypatch.setattr("hemalum.engine.onnx_engine.stored_tile", lambda model: pytest.fail("checked again"))
+    open_engine(model, "cpu")
+    with pytest.raises(pytest.fail.Exception, match="checked again"):
+        open_engine(model, "cpu", threads=3)
+
+
 def test_engine_refuses_what_does_not_fit(toy_model):
-    with pytest.raises(UsageError, match="multiple of 32"):
-        open_engine(toy_model, 100, "cpu")
     with pytest.raises(UsageError, match="device"):
-        open_engine(toy_model, 384, "tpu")
+        open_engine(toy_model, "tpu")
     with pytest.raises(UsageError, match="int8"):
-        open_engine(toy_model, 384, "cpu", precision="int8")
+        open_engine(toy_model, "cpu", precision="int8")
     with pytest.raises(ValueError, match="uint8"):
-        open_engine(toy_model, 384, "cpu").maps(np.zeros((1, 384, 384, 3), np.float32))
+        open_engine(toy_model, "cpu").maps(np.zeros((1, 384, 384, 3), np.float32))

@@ -48,7 +48,7 @@ def test_maps_and_the_halved_batch(package, monkeypatch):
     from hemalum.engine.torch_engine import TorchEngine
     from hemalum.models import find
 
-    engine = TorchEngine(find(str(package)), 64, device="cpu")
+    engine = TorchEngine(find(str(package)), device="cpu")
     tiles = np.random.default_rng(0).integers(0, 255, (5, 64, 64, 3), dtype=np.uint8)
     with torch.inference_mode():
         expected = Toy()(torch.from_numpy(tiles)).numpy()
@@ -77,4 +77,4 @@ def test_no_cuda_is_a_sentence(package):
     if cuda_problem() is None:
         pytest.skip("CUDA works here")
     with pytest.raises(UsageError, match="CUDA"):
-        open_engine(find(str(package)), 384, "cuda")
+        open_engine(find(str(package)), "cuda")

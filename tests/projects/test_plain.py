@@ -14,7 +14,7 @@ from hemalum.errors import UsageError, VersionMismatch
 from hemalum.projects.plain import read_project
 
 
-def builder(path, width=700, height=560, mpp=0.5, **more):
+def builder(path, width=700, height=660, mpp=0.5, **more):
     side = {"value": mpp, "unit": "µm"}
     calibration = {"pixelWidth": side, "pixelHeight": side}
     metadata = {"name": path.name, "width": width, "height": height, "isRGB": True, "pixelCalibration": calibration}
@@ -58,7 +58,7 @@ def test_builders_are_honoured_or_refused_by_name(tmp_path, toy_slide):
     for entry in project.entries:
         _, state, reason = cases[entry.name]
         assert entry.state == state and reason in entry.reason, entry
-    assert project.entries[0].mpp == 0.5 and project.entries[0].size == (700, 560)
+    assert project.entries[0].mpp == 0.5 and project.entries[0].size == (700, 660)
     assert next(e for e in project.entries if e.name == "series").series == 2
 
 
@@ -98,7 +98,7 @@ def test_a_project_is_segmented_and_left_as_it_was(tmp_path, toy_slide, toy_mode
     ])  # fmt: skip
     before = path.read_bytes()
     done = hemalum("project", "segment", path, "--models", toy_models, "--model", "toy", "--device", "cpu")
-    assert done.returncode == 3 and "gone.svs is not there" in done.stderr and "700×560" in done.stdout, done.stderr
+    assert done.returncode == 3 and "gone.svs is not there" in done.stderr and "700×660" in done.stdout, done.stderr
     folder = tmp_path / "p" / "hemalum"
     assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == ["hemalum", "project.qpproj"]
     features = json.loads((folder / "tissue.geojson").read_text(encoding="utf-8"))["features"]

@@ -47,7 +47,7 @@ def stub(server):
         yield stub
 
 
-def opening(width=700, height=560, mpp=0.5, model="toy", version=1, parameters=SMALL) -> pb.SegmentRequest:
+def opening(width=700, height=660, mpp=0.5, model="toy", version=1, parameters=SMALL) -> pb.SegmentRequest:
     image = pb.Image(width=width, height=height, mpp=mpp)
     return pb.SegmentRequest(open=pb.Open(api_version=version, model=model, image=image, parameters=parameters_message(parameters)))
 
@@ -205,7 +205,7 @@ def test_overviews_that_cannot_be(stub, slide):
 
     assert status(stub, requests(2049, 1640))[0].name == "RESOURCE_EXHAUSTED"
     assert "cannot show an image" in status(stub, requests(100))[1]
-    assert "has 5 bytes" in status(stub, requests(700, 560, b"abcde"))[1]
+    assert "has 5 bytes" in status(stub, requests(700, 660, b"abcde"))[1]
     assert "no pixels" in status(stub, requests(0))[1]
 
 
@@ -308,14 +308,14 @@ def test_closing_early_ends_the_run_properly(client, slide, stub):
 
 def test_normalized_tiles_cover_the_image(client, slide):
     run = client.run(slide, "toy", Parameters(core=256, normalized_tiles=True, skip_glass=False))
-    canvas = np.zeros((560, 700, 3), np.uint8)
+    canvas = np.zeros((660, 700, 3), np.uint8)
     for event in run.events():
         if isinstance(event, NormalizedTile):
             h, w = event.pixels.shape[:2]
             canvas[event.y : event.y + h, event.x : event.x + w] = event.pixels
     from hemalum.stain import apply_table
 
-    assert (canvas == apply_table(slide.read((0, 0, 700, 560), 1), run.table)).all()
+    assert (canvas == apply_table(slide.read((0, 0, 700, 660), 1), run.table)).all()
 
 
 def test_cancelling_leaves_nothing_behind(client, slide, until):

@@ -83,14 +83,14 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, monkeypatch):
 def test_a_trained_model_beats_an_untrained_one_and_loads_in_the_engine(run):
     config, folder = run
     package.make_package(config, DATA, folder, log=lambda *_: None)
-    model = package._package_model(folder)
+    model = package.package_model(folder)
     images = load_labelled(config, DATA, "validation")
     scored = evaluate.maps_of(model, images, precision="fp32")
     truth = images[0].labels > 0
     trained = scored[0].maps[0].astype(np.float32)
     inside, outside = trained[truth].mean(), trained[~truth].mean()
     assert inside > outside + 0.1, "the foreground probability must be higher inside nuclei"
-    engine = open_engine(model, 384, precision="int8")
+    engine = open_engine(model, precision="int8")
     assert engine.maps(np.zeros((1, 384, 384, 3), np.uint8)).shape == (1, 2, 768, 768)
 
 

@@ -36,23 +36,19 @@ class Scored:
 
 
 def maps_of(model: Model, images: list[LabelledImage], precision: str = "auto") -> list[Scored]:
-    """Maps of images at 0.25 µm/px, each no larger than one tile's core; otherwise tile by tile."""
-    engines, scored = {}, []
-    scale = model.card.output_scale
+    """Maps of images at 0.25 µm/px, tile by tile."""
+    scored, scale = [], model.card.output_scale
+    engine = open_engine(model, device="cpu", precision=precision)
     for image in images:
         height, width = image.labels.shape
         plan = plan_tiles((width, height), LABEL_MPP, model.card.mpp, halo=model.card.halo)
-        if plan.tile_shape not in engines:
-            engines[plan.tile_shape] = open_engine(model, plan.tile_shape, device="cpu", precision=precision)
-        engine = engines[plan.tile_shape]
         mapped = np.zeros((2, -(-height // plan.scale.n) * scale, -(-width // plan.scale.n) * scale), np.float16)
-        halo = plan.halo * scale
         for tile in plan.tiles:
             r = tile.read
             maps = engine.maps(model_tile(box_mean(image.pixels[r.y:r.y + r.height, r.x:r.x + r.width], plan.scale.n), tile, plan)[None])[0]
-            y, x = tile.core.y * scale, tile.core.x * scale
-            part = maps[:, halo:halo + mapped.shape[1] - y, halo:halo + mapped.shape[2] - x][:, :plan.core * scale, :plan.core * scale]
-            mapped[:, y:y + part.shape[1], x:x + part.shape[2]] = part
+            x, y, across, down = (side * scale for side in tile.core)
+            left, top = (side * scale for side in plan.window(tile)[:2])
+            mapped[:, y:y + down, x:x + across] = maps[:, y - top:y - top + down, x - left:x - left + across]
         scored.append(Scored(image, mapped[:, :height, :width]))
     return scored
 

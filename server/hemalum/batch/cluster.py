@@ -92,7 +92,7 @@ class Cluster:
             else:
                 run.restore(index, kept)
         tasks = [missing[start : start + TILES] for start in range(0, len(missing), TILES)]
-        job = {**run.source, "settings": run.settings, "shape": run.plan.tile_shape}
+        job = {**run.source, "settings": run.settings}
         scattered = self.client.scatter((job, run.plan), broadcast=True, hash=False)
 
         def submit(tiles: list[int]):
@@ -155,14 +155,14 @@ def compute(job_and_plan: tuple, tiles: list[int], path: str, key: str) -> dict[
     job, plan = job_and_plan
     cv2.setNumThreads(1)
     options, wanted = job["options"], job["model"]
-    engine = _engines.get(name := (wanted["sha256"], job["shape"], options["device"], options["threads"], options["precision"]))
+    engine = _engines.get(name := (wanted["sha256"], options["device"], options["threads"], options["precision"]))
     if engine is None:
         folder = Path(wanted["folder"])
         model = find(wanted["id"], [folder] if folder.is_dir() else [])
         if model.digest != wanted["sha256"]:
             has, needs = model.digest[:12], wanted["sha256"][:12]
             raise VersionMismatch(f"a worker has the model {model.id} with sha256 {has}…, not {needs}…; install the same model there")
-        engine = _engines[name] = open_engine(model, job["shape"], options["device"], options["threads"], options["precision"])
+        engine = _engines[name] = open_engine(model, options["device"], options["threads"], options["precision"])
     found, failed = {}, {}
     with Reader(Path(job["path"]), job["mpp"], job["series"]) as reader:
         for index in tiles:

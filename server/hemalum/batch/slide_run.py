@@ -145,7 +145,7 @@ def run_slide(
             x, y, width, height = region
             parameters = replace(parameters, regions=(shapely.box(x, y, x + width, y + height),))
         run = PieceRun(
-            pipeline.queue, lambda tile: pipeline.engine(model, tile), model, image, overview, parameters,
+            pipeline.queue, lambda: pipeline.engine(model), model, image, overview, parameters,
             lambda: pipeline.workers, slide.unread,
         )  # fmt: skip
         run.watch.add("overview", watch.seconds["overview"])

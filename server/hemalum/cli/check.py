@@ -91,7 +91,7 @@ def _models(folders):
         return [("models", "bad", str(error), "give an existing folder with --models")]
     for model in found:
         try:
-            engine = OnnxEngine(model, 384)
+            engine = OnnxEngine(model, trust=False)
             rows.append(
                 (
                     f"model {model.id}",

@@ -1,8 +1,9 @@
 """Engines: ONNX Runtime on the CPU by default, PyTorch on CUDA, behind one protocol; and the queue all runs share.
 
->>> from hemalum.models import list_models
->>> [open_engine(model, tile=384).precision in ("int8", "fp32") for model in list_models()[:0]]
-[]
+>>> import numpy as np
+>>> from hemalum.models import find
+>>> open_engine(find("nuclei"), "cpu").maps(np.zeros((1, 100, 70, 3), np.uint8)).shape
+(1, 2, 200, 140)
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ DEVICES = ("auto", "cpu", "cuda")
 __all__ = ["DEVICES", "Engine", "Lane", "TileQueue", "cores", "open_engine"]
 
 
-def open_engine(model: Model, tile: int, device: str = "auto", threads: int | None = None, precision: str = "auto") -> Engine:
-    """The engine for tiles of side `tile` (model px).
+def open_engine(model: Model, device: str = "auto", threads: int | None = None, precision: str = "auto") -> Engine:
+    """The engine for a model.
 
     Args:
         device: "cpu", "cuda", or "auto": CUDA where PyTorch sees one and the model has an exported program, else the CPU.
@@ -38,7 +39,7 @@ def open_engine(model: Model, tile: int, device: str = "auto", threads: int | No
 
         if device == "cuda" or cuda_problem() is None:
             try:
-                return TorchEngine(model, tile)
+                return TorchEngine(model)
             except DamagedModel as error:
                 if device == "cuda":
                     raise
@@ -47,7 +48,7 @@ def open_engine(model: Model, tile: int, device: str = "auto", threads: int | No
                 if device == "cuda":
                     raise UsageError(f"CUDA cannot be used ({error}); choose --device cpu") from error
                 notice = f"CUDA cannot be used ({str(error).splitlines()[0]}); the CPU is used"
-    engine = OnnxEngine(model, tile, threads, precision)
+    engine = OnnxEngine(model, threads, precision)
     if notice:
         engine.notices.append(notice)
     return engine

@@ -1,6 +1,6 @@
 """The protocol of an engine, and the stored tile every engine must reproduce before it is used.
 
-An engine turns RGB tiles into maps: `B×T×T×3` uint8 → `B×2×sT×sT` float32 (s = the card's `output_scale`; channel 0 foreground
+An engine turns RGB tiles into maps: `B×H×W×3` uint8 → `B×2×sH×sW` float32 (s = the card's `output_scale`; channel 0 foreground
 probability, channel 1 distance to the border relative to the nucleus's largest).
 
 >>> import numpy as np
@@ -26,19 +26,17 @@ class Engine(Protocol):
     Attributes:
         device: for people and records, such as "CPU, ONNX Runtime 1.20, 2 threads".
         precision: "fp32", "fp16" or "int8".
-        tile: T, side of a tile in model px; one static shape.
         batch: tiles per call that were measured to pay.
         notices: sentences about a fall-back that was taken.
     """
 
     device: str
     precision: str
-    tile: int
     batch: int
     notices: list[str]
 
     def maps(self, tiles: np.ndarray) -> np.ndarray:
-        """`B×2×sT×sT` float32 of `B×T×T×3` uint8, 1 ≤ B ≤ batch; called by one thread at a time."""
+        """`B×2×sH×sW` float32 of `B×H×W×3` uint8, 1 ≤ B ≤ batch, any H and W; called by one thread at a time."""
 
 
 class Agreement(NamedTuple):
@@ -68,6 +66,21 @@ def agreement(maps: np.ndarray, stored: np.ndarray, foreground: float) -> Agreem
     if not np.isfinite(difference).all():
         return Agreement(float("inf"), float("inf"), 0.0)
     return Agreement(float(difference.mean()), float(difference.max()), dice)
+
+
+def fitted(tiles: np.ndarray, multiple: int) -> np.ndarray:
+    """Tiles whose sides a network can take: `B×H×W×3` uint8, mirrored below and to the right up to a multiple, at least two of it.
+
+    >>> fitted(np.zeros((1, 1, 70, 3), np.uint8), 32).shape
+    (1, 64, 96, 3)
+
+    Raises:
+        ValueError: another shape or dtype.
+    """
+    if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[3] != 3 or 0 in tiles.shape:
+        raise ValueError(f"tiles must be uint8 B×H×W×3, not {tiles.dtype} {'×'.join(map(str, tiles.shape))}")
+    missing = [max(2 * multiple, -(-side // multiple) * multiple) - side for side in tiles.shape[1:3]]
+    return np.pad(tiles, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric") if any(missing) else tiles
 
 
 def stored_tile(model: Model) -> tuple[np.ndarray, np.ndarray] | None:

@@ -1,26 +1,25 @@
 """ONNX Runtime on the CPU: the default engine, and the reference of all others.
 
-One static shape (the graph's symbolic H and W are fixed when it is loaded), batch 1, a fixed number of threads and no spinning:
-so equal pixels give equal maps to the bit on one build, instruction set and thread count, and a waiting engine costs no core.
+Batch 1, a fixed number of threads and no spinning: so equal pixels give equal maps to the bit on one build, instruction set and
+thread count, and a waiting engine costs no core.  One session serves every size of tile.
 
 The int8 graph costs no accuracy and half the time where the processor has VNNI; elsewhere its sums can saturate.  So it is used
 only when it finds the same foreground as the stored fp32 maps on this very machine.
 
->>> from hemalum.models import list_models
->>> for model in list_models():
-...     engine = OnnxEngine(model, tile=384)
-...     assert engine.maps(np.zeros((1, 384, 384, 3), np.uint8)).shape == (1, 2, 768, 768)
+>>> from hemalum.models import find
+>>> engine = OnnxEngine(find("nuclei"))
+>>> engine.maps(np.zeros((1, 384, 300, 3), np.uint8)).shape
+(1, 2, 768, 600)
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from hemalum.engine.base import agreement, cores, stored_tile
+from hemalum.engine.base import agreement, cores, fitted, stored_tile
+from hemalum.engine.verdicts import Verdicts
 from hemalum.errors import DamagedModel, UsageError
 from hemalum.models import Model
-
-_int8_agrees: dict[tuple[str, int], tuple[bool, str]] = {}
 
 
 class OnnxEngine:
@@ -28,49 +27,52 @@ class OnnxEngine:
 
     Args:
         model: the package.
-        tile: T, a multiple of the card's `input.multiple_of`.
         threads: `intra_op` threads; `None` = the cores this process may use.
         precision: "auto" (int8 where it agrees), "fp32" or "int8".
+        trust: take the verdict of an earlier check on this machine, if there is one.
 
     Raises:
         DamagedModel: a file differs from its sha256, cannot be loaded, or computes other maps than the stored ones.
-        UsageError: `tile` does not fit the network, or int8 was asked for and there is none.
+        UsageError: int8 was asked for and there is none, or it does not agree.
     """
 
     batch = 1
 
-    def __init__(self, model: Model, tile: int, threads: int | None = None, precision: str = "auto"):
+    def __init__(self, model: Model, threads: int | None = None, precision: str = "auto", trust: bool = True):
         import onnxruntime
 
-        multiple = model.card.input["multiple_of"]
-        if tile <= 0 or tile % multiple:
-            raise UsageError(f"model {model.id} takes tiles whose side is a multiple of {multiple} px, not {tile}")
-        self.tile, self.threads = tile, threads or cores()
-        self.scale = model.card.output_scale
-        self.notices: list[str] = []
-        self._model = model
+        self.threads, self.notices = threads or cores(), []
+        self._model, self._trust = model, trust
         has_int8 = model.path("model.int8.onnx") is not None
         if precision == "int8" and not has_int8:
             raise UsageError(f"model {model.id} has no int8 graph; choose precision fp32")
-        self.precision = "int8" if has_int8 and precision != "fp32" and self._int8_is_close(required=precision == "int8") else "fp32"
-        self._session = self._load("model.int8.onnx" if self.precision == "int8" else "model.onnx", tile)
+        self._session = None
+        if has_int8 and precision != "fp32":
+            self._session = self._load("model.int8.onnx")
+            if problem := self._problem("model.int8.onnx"):
+                if precision == "int8":
+                    raise UsageError(f"{problem}; choose precision fp32")
+                self.notices.append(f"{problem}; fp32 is used, which is slower")
+                self._session = None
+        self.precision = "fp32" if self._session is None else "int8"
+        if self._session is None:
+            self._session = self._load("model.onnx")
+            # weights may be stored in half precision while the stored maps come from full ones, so only gross errors stop the work
+            if model.path("check.npz") is not None and (problem := self._problem("model.onnx")):
+                raise DamagedModel(f"model {model.id} computes other maps than the stored ones ({problem}); install it again")
         self.device = f"CPU, ONNX Runtime {onnxruntime.__version__}, {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
-        if self.precision == "fp32":
-            self._check_fp32()
 
     def maps(self, tiles: np.ndarray) -> np.ndarray:
-        """`B×T×T×3` uint8 → `B×2×sT×sT` float32."""
-        expected = (len(tiles), self.tile, self.tile, 3)
-        if tiles.shape != expected or tiles.dtype != np.uint8:
-            raise ValueError(f"tiles must be uint8 {expected}, not {tiles.dtype} {tiles.shape}")
-        done = [self._run(self._session, tile) for tile in tiles]
+        """`B×H×W×3` uint8 → `B×2×sH×sW` float32."""
+        height, width = (side * self._model.card.output_scale for side in tiles.shape[1:3])
+        done = [self._run(tile)[:, :, :height, :width] for tile in fitted(tiles, self._model.card.input["multiple_of"])]
         return done[0] if len(done) == 1 else np.concatenate(done)
 
-    def _run(self, session, tile: np.ndarray) -> np.ndarray:
+    def _run(self, tile: np.ndarray) -> np.ndarray:
         card = self._model.card
-        return session.run([card.outputs["name"]], {card.input["name"]: np.ascontiguousarray(tile)[None]})[0]
+        return self._session.run([card.outputs["name"]], {card.input["name"]: np.ascontiguousarray(tile)[None]})[0]
 
-    def _load(self, name: str, tile: int):
+    def _load(self, name: str):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -79,8 +81,6 @@ class OnnxEngine:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        for symbol in ("H", "W"):
-            options.add_free_dimension_override_by_name(symbol, tile)
         try:
             return onnxruntime.InferenceSession(self._model.verified(name), options, providers=["CPUExecutionProvider"])
         except DamagedModel:
@@ -90,36 +90,14 @@ class OnnxEngine:
                 f"{self._model.folder / name} cannot be loaded ({str(error).splitlines()[0]}); install the model again"
             ) from error
 
-    def _int8_is_close(self, required: bool) -> bool:
-        key = (self._model.digest, self.threads)
-        if key not in _int8_agrees:
-            stored = stored_tile(self._model)
-            if stored is None:
-                _int8_agrees[key] = False, f"model {self._model.id} has no stored tile to check its int8 graph with; fp32 is used"
-            else:
-                found = agreement(self._compute("model.int8.onnx", stored[0]), stored[1], self._model.card.thresholds["foreground"])
-                sentence = f"int8 gives other maps than fp32 on this processor (Dice {found.dice:.3f}); fp32 is used, which is slower"
-                _int8_agrees[key] = found.close, sentence
-        agrees, sentence = _int8_agrees[key]
-        if not agrees and required:
-            raise UsageError(sentence.replace("; fp32 is used, which is slower", "; choose precision fp32"))
-        if not agrees:
-            self.notices.append(sentence)
-        return agrees
-
-    def _check_fp32(self) -> None:
-        stored = stored_tile(self._model)
-        if stored is None:
-            return
-        found = agreement(self._compute("model.onnx", stored[0]), stored[1], self._model.card.thresholds["foreground"])
-        # weights may be stored in half precision while the stored maps come from full ones, so only gross errors stop the work
-        if not found.close:
-            raise DamagedModel(f"model {self._model.id} computes other maps than the stored ones (Dice {found.dice:.3f}); install it again")
-
-    def _compute(self, name: str, pixels: np.ndarray) -> np.ndarray:
-        session = (
-            self._session
-            if getattr(self, "precision", "") == "fp32" and pixels.shape[0] == self.tile
-            else self._load(name, pixels.shape[0])
-        )
-        return self._run(session, pixels)[0]
+    def _problem(self, name: str) -> str:
+        """Why the loaded graph cannot be trusted on this machine, or ""; computed once for a file, a processor and a runtime."""
+        if self._model.path("check.npz") is None:
+            return f"model {self._model.id} has no stored tile to check {name} with"
+        with Verdicts() as known:
+            key = known.key(self._model.card.files[name], self._model.card.files["check.npz"], self.threads)
+            if key not in known or not self._trust:
+                pixels, maps = stored_tile(self._model)
+                found = agreement(self._run(pixels)[0], maps, self._model.card.thresholds["foreground"])
+                known[key] = "" if found.close else f"{name} gives other maps than the stored ones on this processor (Dice {found.dice:.3f})"
+            return known[key]

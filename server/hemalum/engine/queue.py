@@ -151,6 +151,8 @@ class TileQueue:
                 if self._stopped:
                     return
                 count = min(lane.engine.batch, len(lane._waiting), lane.room - lane._held)
+                shape = lane._waiting[0][1].shape  # tiles at an image's edge are smaller; a batch has one size
+                count = next((i for i in range(1, count) if lane._waiting[i][1].shape != shape), count)
                 tiles = [lane._waiting.popleft() for _ in range(count)]
                 lane._held += count
             for index, _ in tiles:

@@ -6,22 +6,24 @@ doubling makes a tile at least 10 % cheaper); it is halved once when memory runs
 >>> import importlib.util
 >>> if importlib.util.find_spec("torch") and cuda_problem() is None:
 ...     from hemalum.models import find
-...     TorchEngine(find("nuclei"), tile=384)
+...     TorchEngine(find("nuclei"))
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
+import inspect
 import io
 import sys
 import time
 
 import numpy as np
 
-from hemalum.engine.base import agreement, stored_tile
+from hemalum.engine.base import agreement, fitted, stored_tile
 from hemalum.errors import DamagedModel, UsageError
 from hemalum.models import Model
+from hemalum.tiling import CORE
 
 
 def cuda_problem() -> str | None:
@@ -47,7 +49,6 @@ class TorchEngine:
 
     Args:
         model: the package; its card must list `model.pt2`.
-        tile: T, model px.
         largest_batch: the most tiles tried in a batch.
         device: a torch device name; "cpu" serves tests of this class on machines without CUDA.
 
@@ -58,18 +59,20 @@ class TorchEngine:
 
     precision = "fp32"
 
-    def __init__(self, model: Model, tile: int, largest_batch: int = 16, device: str = "cuda"):
+    def __init__(self, model: Model, largest_batch: int = 16, device: str = "cuda"):
         if device.startswith("cuda") and (problem := cuda_problem()):
             raise UsageError(problem)
         import torch
 
         if model.path("model.pt2") is None:
             raise UsageError(f"model {model.id} has no exported program for CUDA (model.pt2); use the CPU")
-        self._torch, self._device, self.tile = torch, torch.device(device), tile
+        self._torch, self._device, self._card = torch, torch.device(device), model.card
         self.notices: list[str] = []
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         program = torch.export.load(io.BytesIO(model.verified("model.pt2")))
-        self._program = program.module().to(self._device)
+        # newer versions insist on guards that were made for the traced size; the graph itself holds for every size
+        free = {"check_guards": False} if "check_guards" in inspect.signature(program.module).parameters else {}
+        self._program = program.module(**free).to(self._device)
         self._halved = False
         name = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
         self.device = f"{name}, PyTorch {torch.__version__}"
@@ -82,13 +85,14 @@ class TorchEngine:
         self.batch = self._measured_batch(largest_batch)
 
     def maps(self, tiles: np.ndarray) -> np.ndarray:
-        """`B×T×T×3` uint8 → `B×2×sT×sT` float32; on out-of-memory the batch is halved, once for good."""
-        done = []
-        start = 0
+        """`B×H×W×3` uint8 → `B×2×sH×sW` float32; on out-of-memory the batch is halved, once for good."""
+        height, width = (side * self._card.output_scale for side in tiles.shape[1:3])
+        tiles = fitted(tiles, self._card.input["multiple_of"])
+        done, start = [], 0
         while start < len(tiles):
             part = tiles[start : start + self.batch]
             try:
-                done.append(self._forward(part))
+                done.append(self._forward(part)[:, :, :height, :width])
             except self._torch.OutOfMemoryError:
                 if self._halved or self.batch == 1:
                     raise
@@ -107,9 +111,9 @@ class TorchEngine:
     def _measured_batch(self, largest: int) -> int:
         if self._device.type != "cuda":
             return 1
-        best, cost, batch = 1, float("inf"), 1
+        best, cost, batch, side = 1, float("inf"), 1, CORE + 2 * self._card.halo
         while batch <= largest:
-            tiles = np.zeros((batch, self.tile, self.tile, 3), np.uint8)
+            tiles = np.zeros((batch, side, side, 3), np.uint8)
             try:
                 self._forward(tiles)  # the first run of a shape also chooses kernels
                 started = time.perf_counter()

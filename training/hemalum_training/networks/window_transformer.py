@@ -57,22 +57,21 @@ class WindowTransformer(nn.Module):
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
-    def _split(self, x: torch.Tensor) -> torch.Tensor:
-        n, c, h, w = x.shape
-        s = self.window
-        return x.view(n, c, h // s, s, w // s, s).permute(0, 2, 4, 3, 5, 1).reshape(-1, s * s, c)
+    def _split(self, x: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+        n, c, s = x.shape[0], x.shape[1], self.window
+        return x.view(n, c, rows, s, columns, s).permute(0, 2, 4, 3, 5, 1).reshape(n * rows * columns, s * s, c)
 
     def forward(self, x: torch.Tensor, offset: tuple[int, int] = (0, 0)) -> torch.Tensor:
         n, c, h, w = x.shape
         s, (top, left) = self.window, offset
-        padding = (left, -(left + w) % s, top, -(top + h) % s)
-        tokens = self._split(F.pad(x, padding))
-        inside = self._split(F.pad(torch.ones_like(x[:, :1]), padding)).transpose(1, 2).unsqueeze(1)
+        rows, columns = (top + h + s - 1) // s, (left + w + s - 1) // s     # in this form torch.export can follow them symbolically
+        padding = (left, columns * s - left - w, top, rows * s - top - h)
+        tokens = self._split(F.pad(x, padding), rows, columns)
+        inside = self._split(F.pad(torch.ones_like(x[:, :1]), padding), rows, columns).transpose(1, 2).unsqueeze(1)
         mask = (inside - 1) * 1e4
         y = tokens + self.position
         for block in self.blocks:
             y = block(y, mask)
         y = y - self.position
-        rows, columns = (top + h + padding[3]) // s, (left + w + padding[1]) // s
         y = y.view(n, rows, columns, s, s, c).permute(0, 5, 1, 3, 2, 4).reshape(n, c, rows * s, columns * s)
         return y[:, :, top:top + h, left:left + w]
