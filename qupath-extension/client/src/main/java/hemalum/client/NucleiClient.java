@@ -34,7 +34,9 @@ public final class NucleiClient implements AutoCloseable {
     public static final int API_VERSION = 1;
 
     private static final int MAX_MESSAGE = 32 << 20;
-    private static final int SHORT_SECONDS = 15, NORMALIZE_SECONDS = 120;
+    // a test on a machine with far too much to do may ask for more patience than a person has
+    private static final int SHORT_SECONDS = Integer.getInteger("hemalum.patience.seconds", 30), NORMALIZE_SECONDS = 4 * SHORT_SECONDS;
+    private static final int STARVED_TRIES = 10;
     private static final Metadata.Key<String> AUTHORIZATION = Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
     private final Endpoint endpoint;
@@ -148,7 +150,7 @@ public final class NucleiClient implements AutoCloseable {
      * @throws ServiceException of kind {@code CANCELLED} after a cancel or an interrupt (whose flag is then set again)
      */
     public RunSummary segment(SegmentSpec spec, TileSource tiles, RunListener listener, RunControl control) {
-        return new SegmentCall(stub.withMaxInboundMessageSize(MAX_MESSAGE), endpoint, name, spec, tiles, listener, control).run();
+        return call(() -> new SegmentCall(stub.withMaxInboundMessageSize(MAX_MESSAGE), endpoint, name, spec, tiles, listener, control).run());
     }
 
     private NucleiGrpc.NucleiBlockingStub blocking(int seconds) {
@@ -156,10 +158,15 @@ public final class NucleiClient implements AutoCloseable {
     }
 
     private <T> T call(Supplier<T> call) {
-        try {
-            return call.get();
-        } catch (RuntimeException e) {
-            throw Sentences.of(e, endpoint, false);
+        for (int attempt = 1; ; attempt++) {
+            try {
+                return call.get();
+            } catch (RuntimeException e) {
+                // this computer was too busy to make the connection; nothing was sent yet
+                if (attempt == STARVED_TRIES || !Sentences.starved(e))
+                    throw Sentences.of(e, endpoint, false);
+                channel.resetConnectBackoff();
+            }
         }
     }
 

@@ -12,7 +12,10 @@ public interface RunListener {
     /** A tile's core in the reference stain, from level-0 (x, y), {@code box} level-0 px a pixel. */
     default void normalized(int index, int x, int y, TileSource.Pixels pixels) {}
 
-    /** A tile is read; its pixels are on their way. */
+    /** A tile's pixels are read. */
+    default void read(int index) {}
+
+    /** A tile's pixels are on their way. */
     default void sent(int index) {}
 
     /** Every nucleus of this tile is known. */

@@ -135,6 +135,7 @@ final class SegmentCall implements ClientResponseObserver<SegmentRequest, Segmen
                 try {
                     TileSource.Pixels pixels = source.tile(tile.x(), tile.y(), tile.width(), tile.height(), plan.box());
                     read = true;
+                    tell(() -> listener.read(tile.index()));
                     send(SegmentRequest.newBuilder().setTile(Tile.newBuilder().setIndex(tile.index())
                             .setPixels(Wire.pixels(pixels, spec.encoding()))).build());
                     tell(() -> listener.sent(tile.index()));

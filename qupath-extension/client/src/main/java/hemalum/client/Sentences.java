@@ -53,6 +53,11 @@ final class Sentences {
         };
     }
 
+    /** Whether no connection was made because this computer did not give gRPC's second thread a turn within its second. */
+    static boolean starved(Throwable failure) {
+        return text(chain(failure)).contains("second handshake thread");
+    }
+
     private static ServiceException connection(Throwable failure, List<Throwable> chain, Endpoint endpoint, String said, boolean working) {
         String at = endpoint.authority();
         String all = text(chain);

@@ -1,5 +1,9 @@
 package hemalum.client;
 
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParseException;
+import com.google.gson.JsonParser;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -37,7 +41,25 @@ public record ServerInfo(String version, boolean ready, String state, String dev
      * @param cardJson          the whole card
      */
     public record ModelInfo(String id, String version, String sha256, double mpp, double largestNucleusUm, String licence, String licenceWhy,
-                            boolean commercial, String description, double foreground, String cardJson) {}
+                            boolean commercial, String description, double foreground, String cardJson) {
+
+        /** How good the model was on images that it did not learn from: AJI by image set, as its card says; empty if it says nothing. */
+        public List<Score> scores() {
+            List<Score> found = new ArrayList<>();
+            try {
+                JsonObject sets = JsonParser.parseString(cardJson).getAsJsonObject().getAsJsonObject("scores").getAsJsonObject("images");
+                for (String set : sets.keySet())
+                    found.add(new Score(set, "AJI", sets.getAsJsonObject(set).get("aji").getAsDouble()));
+            } catch (JsonParseException | IllegalStateException | NullPointerException | ClassCastException | UnsupportedOperationException e) {
+                // a card need not have any, and its other keys stay readable
+                return List.of();
+            }
+            return found;
+        }
+    }
+
+    /** One measured figure: which image set, which measure, 0 to 1. */
+    public record Score(String name, String measure, double value) {}
 
     /**
      * The model of this name.

@@ -77,7 +77,7 @@ final class PythonServer {
         @Override
         public void close() throws Exception {
             process.destroy();
-            if (!process.waitFor(5, TimeUnit.SECONDS))
+            if (!process.waitFor(60, TimeUnit.SECONDS))
                 process.destroyForcibly();
         }
     }

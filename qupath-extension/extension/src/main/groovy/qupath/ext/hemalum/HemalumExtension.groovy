@@ -24,17 +24,17 @@ final class HemalumExtension implements QuPathExtension {
         installed = true
         def segment = new SegmentCommand(qupath)
         def stain = new StainView(qupath)
-        def project = new MoreCommands(qupath)
+        def correct = new MoreCommands(qupath)
         Menu menu = qupath.getMenu(Strings.get('menu'), true)
         menu.items.addAll(
                 item('menu.segment', 'shortcut+alt+N') { segment.ask() },
                 item('menu.again', 'shortcut+alt+shift+N') { segment.again() },
                 item('menu.restore', null) { segment.restore() },
-                item('menu.project', null) { project.segment() },
+                item('menu.project', null) { segment.project() },
                 new SeparatorMenuItem(),
-                item('menu.correct', null) { project.correct() },
-                item('menu.correct.done', null) { project.corrected() },
-                item('menu.export', null) { project.export() },
+                item('menu.correct', null) { correct.correct() },
+                item('menu.correct.done', null) { correct.corrected() },
+                item('menu.export', null) { correct.export() },
                 new SeparatorMenuItem(),
                 item('menu.stain', null) { stain.show() },
                 item('menu.stain.toggle', 'shortcut+alt+R') { stain.toggle() },

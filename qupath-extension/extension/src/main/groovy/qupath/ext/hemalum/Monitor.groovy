@@ -23,6 +23,6 @@ trait Monitor {
     /** Whether nuclei found before the server was lost are kept; asked once. */
     boolean keepAfter(Exception reason) { false }
 
-    /** Tiles read, tiles done, tiles of all, nuclei so far, seconds since the run opened. */
-    void progress(int read, int done, int total, long nuclei, double seconds) {}
+    /** Tiles read, sent, done and of all, nuclei so far, seconds since the run opened. */
+    void progress(int read, int sent, int done, int total, long nuclei, double seconds) {}
 }

@@ -1,18 +1,14 @@
 package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
-import hemalum.client.RunControl
 import java.awt.image.BufferedImage
-import javafx.application.Platform
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.dialogs.FileChoosers
 import qupath.lib.gui.QuPathGUI
-import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
-import qupath.lib.projects.ProjectImageEntry
 
-/** Commands on projects and corrections; called on the user interface's thread. */
+/** Corrections and their export; called on the user interface's thread. */
 @CompileStatic
 final class MoreCommands {
 
@@ -20,38 +16,6 @@ final class MoreCommands {
 
     MoreCommands(QuPathGUI qupath) {
         this.qupath = qupath
-    }
-
-    /** Segments every image of the project. */
-    void segment() {
-        def project = qupath.project
-        if (project == null || project.imageList.isEmpty()) {
-            say(Strings.get('error.no.project'))
-            return
-        }
-        if (!Dialogs.showYesNoDialog(Strings.get('title'), Strings.get('project.ask', project.imageList.size())))
-            return
-        Map<ProjectImageEntry<BufferedImage>, ImageData<BufferedImage>> open = [:]
-        qupath.allViewers.each { QuPathViewer viewer ->
-            def entry = viewer.imageData == null ? null : project.getEntry(viewer.imageData)
-            if (entry != null)
-                open[entry] = viewer.imageData
-        }
-        def control = new RunControl()
-        def window = new RunWindow(qupath.stage, null, null, control)
-        def thread = new Thread({
-            def report = ProjectRun.run(project, new Segmenter(Preferences.settings()), window, control, open)
-            Platform.runLater {
-                window.close()
-                int nuclei = (report.nuclei.values().sum() ?: 0) as int
-                if (report.failed.isEmpty())
-                    Dialogs.showInfoNotification(Strings.get('title'), Strings.get('project.done', report.nuclei.size(), nuclei))
-                else
-                    say(Strings.get('project.failed', report.nuclei.size(), nuclei, report.failed.collect { key, value -> "$key: $value" }.join('\n')))
-            }
-        }, 'hemalum-project')
-        thread.daemon = true
-        thread.start()
     }
 
     /** Makes the nuclei inside the selected annotation editable. */

@@ -7,15 +7,26 @@ import java.awt.BasicStroke
 import java.awt.Color
 import java.awt.Graphics2D
 import java.awt.Rectangle
+import java.awt.RenderingHints
+import java.awt.geom.AffineTransform
 import java.awt.geom.Path2D
 import java.awt.geom.Rectangle2D
 import java.awt.image.BufferedImage
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.LinkedBlockingQueue
+import java.util.concurrent.ThreadFactory
+import java.util.concurrent.ThreadPoolExecutor
+import java.util.concurrent.TimeUnit
 import qupath.lib.gui.viewer.overlays.PathOverlay
 import qupath.lib.images.ImageData
 import qupath.lib.regions.ImageRegion
 
-/** Shows nuclei while a run goes on, and the tiles that failed. They become objects only at its end. */
+/**
+ * Shows nuclei while a run goes on, and the tiles that failed. They become objects only at its end.
+ * <p>
+ * Thousands of outlines take longer to draw than a viewer may wait, so they are drawn beside the user interface into a picture of the
+ * view, each batch once, and the viewer only copies that. While a moved view is drawn anew, the picture of the old one is shown, moved.
+ */
 @CompileStatic
 final class RunOverlay implements PathOverlay {
 
@@ -27,6 +38,14 @@ final class RunOverlay implements PathOverlay {
     private final List<Batch> batches = new CopyOnWriteArrayList<>()
     private final List<Rectangle2D> failed = new CopyOnWriteArrayList<>()
     private final ImageData<BufferedImage> imageData
+    private final Runnable repaint
+    private final ThreadPoolExecutor painter = new ThreadPoolExecutor(1, 1, 0L, TimeUnit.SECONDS, new LinkedBlockingQueue<Runnable>(), { Runnable work ->
+        def thread = new Thread(work, 'hemalum-overlay')
+        thread.daemon = true
+        thread
+    } as ThreadFactory, new ThreadPoolExecutor.DiscardPolicy())
+    private volatile Picture picture
+    private volatile View wanted
 
     @CompileStatic
     private static final class Batch {
@@ -35,9 +54,32 @@ final class RunOverlay implements PathOverlay {
         double[] centroids
     }
 
-    /** @param imageData the image of the run: a viewer may show another in the meantime */
-    RunOverlay(ImageData<BufferedImage> imageData) {
+    /** What a viewer looks at: level-0 px → its own pixels. */
+    @CompileStatic
+    private static final class View {
+        AffineTransform transform
+        int width, height
+        double downsample
+
+        boolean same(View other) {
+            other != null && transform == other.transform && width == other.width && height == other.height
+        }
+    }
+
+    @CompileStatic
+    private static final class Picture {
+        View view
+        BufferedImage image
+        int drawn
+    }
+
+    /**
+     * @param imageData the image of the run: a viewer may show another in the meantime
+     * @param repaint   called, from any thread, when there is something new to show
+     */
+    RunOverlay(ImageData<BufferedImage> imageData, Runnable repaint) {
         this.imageData = imageData
+        this.repaint = repaint
     }
 
     /** Adds nuclei; from any thread. */
@@ -57,11 +99,18 @@ final class RunOverlay implements PathOverlay {
             path.closePath()
         }
         batches.add(new Batch(outlines: path, bounds: path.bounds2D, centroids: nuclei.centroids()))
+        draw()
     }
 
     /** Marks a tile that failed. */
     void addFailed(Opened.Tile tile) {
         failed.add(new Rectangle2D.Double(tile.core()[0], tile.core()[1], tile.core()[2], tile.core()[3]))
+        repaint.run()
+    }
+
+    /** Ends its thread. */
+    void close() {
+        painter.shutdownNow()
     }
 
     @Override
@@ -69,13 +118,69 @@ final class RunOverlay implements PathOverlay {
         if (shown != null && !shown.is(imageData))
             return
         Graphics2D g = (Graphics2D) g2d.create()
+        try {
+            g.color = FAILED
+            failed.each { Rectangle2D tile -> g.fill(tile) }
+            if (completely) {
+                paint(g, batches, downsample)
+                return
+            }
+            AffineTransform transform = g.transform
+            g.transform = new AffineTransform()
+            Rectangle device = g.clipBounds
+            if (device == null)
+                return
+            View now = new View(transform: transform, width: (int) device.maxX, height: (int) device.maxY, downsample: downsample)
+            if (!now.same(wanted)) {
+                wanted = now
+                draw()
+            }
+            Picture known = picture
+            if (known != null) {
+                if (!now.same(known.view)) {
+                    transform.concatenate(known.view.transform.createInverse())
+                    g.transform = transform
+                }
+                g.drawImage(known.image, 0, 0, null)
+            }
+        } finally {
+            g.dispose()
+        }
+    }
+
+    /** Brings the picture up to date, beside the user interface; what is asked for several times is done once. */
+    private void draw() {
+        painter.execute { update() }
+    }
+
+    private void update() {
+        View view = wanted
+        Picture known = picture
+        int count = batches.size()
+        if (view == null || view.width < 1 || view.height < 1)
+            return
+        boolean anew = known == null || !view.same(known.view)
+        if (!anew && known.drawn == count)
+            return
+        def image = new BufferedImage(view.width, view.height, BufferedImage.TYPE_INT_ARGB_PRE)
+        Graphics2D g = image.createGraphics()
+        if (!anew)
+            g.drawImage(known.image, 0, 0, null)
+        g.clipRect(0, 0, view.width, view.height)
+        g.setRenderingHint(RenderingHints.KEY_ANTIALIASING, RenderingHints.VALUE_ANTIALIAS_ON)
+        g.transform(view.transform)
+        paint(g, batches.subList(anew ? 0 : known.drawn, count), view.downsample)
+        g.dispose()
+        picture = new Picture(view: view, image: image, drawn: count)
+        repaint.run()
+    }
+
+    private static void paint(Graphics2D g, List<Batch> some, double downsample) {
         Rectangle clip = g.clipBounds
-        g.color = FAILED
-        failed.each { Rectangle2D tile -> g.fill(tile) }
         g.color = OUTLINE
         g.stroke = new BasicStroke((float) (1.5d * downsample))
         int dot = Math.max(1, (int) (1.5d * downsample))
-        for (Batch batch : batches) {
+        for (Batch batch : some) {
             if (clip != null && !clip.intersects(batch.bounds))
                 continue
             if (downsample < DOTS_FROM) {
@@ -85,6 +190,5 @@ final class RunOverlay implements PathOverlay {
                     g.fillRect((int) batch.centroids[i], (int) batch.centroids[i + 1], dot, dot)
             }
         }
-        g.dispose()
     }
 }

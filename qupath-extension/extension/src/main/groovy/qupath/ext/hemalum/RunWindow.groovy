@@ -6,6 +6,7 @@ import hemalum.client.Opened
 import hemalum.client.RunControl
 import java.awt.image.BufferedImage
 import java.util.concurrent.atomic.AtomicBoolean
+import javafx.animation.PauseTransition
 import javafx.application.Platform
 import javafx.geometry.Insets
 import javafx.geometry.Pos
@@ -17,6 +18,7 @@ import javafx.scene.layout.HBox
 import javafx.scene.layout.VBox
 import javafx.stage.Stage
 import javafx.stage.Window
+import javafx.util.Duration
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.utils.FXUtils
 import qupath.lib.gui.viewer.QuPathViewer
@@ -41,7 +43,7 @@ final class RunWindow implements Monitor {
     RunWindow(Window owner, QuPathViewer viewer, ImageData<BufferedImage> imageData, RunControl control) {
         this.viewer = viewer
         this.control = control
-        overlay = new RunOverlay(imageData)
+        overlay = new RunOverlay(imageData) { show() }
         def keep = new Button(Strings.get('run.stop'))
         def cancel = new Button(Strings.get('run.cancel'))
         keep.onAction = { keep.disable = true; what.text = Strings.get('run.stopping'); control.stop() }
@@ -65,6 +67,7 @@ final class RunWindow implements Monitor {
     /** Takes window and overlay away. */
     void close() {
         stage.close()
+        overlay.close()
         viewer?.customOverlayLayers?.remove(overlay)
         viewer?.repaint()
     }
@@ -84,21 +87,19 @@ final class RunWindow implements Monitor {
     @Override
     void found(FoundNuclei nuclei) {
         overlay.add(nuclei)
-        show()
     }
 
     @Override
     void failed(Opened.Tile tile, String reason) {
         overlay.addFailed(tile)
         Platform.runLater { notice.text = Strings.get('run.tile.failed', reason) }
-        show()
     }
 
     @Override
-    void progress(int read, int done, int total, long nuclei, double seconds) {
+    void progress(int read, int sent, int done, int total, long nuclei, double seconds) {
         double share = total == 0 ? 1.0d : done / (double) total
         double left = done == 0 ? -1.0d : seconds * (total - done) / done
-        String text = Strings.get('run.numbers', done, total, nuclei, seconds > 0 ? nuclei / seconds : 0.0d,
+        String text = Strings.get('run.numbers', read, sent, done, total, nuclei, seconds > 0 ? nuclei / seconds : 0.0d,
                 left < 0 ? '–' : Strings.get(left < 90 ? 'run.seconds' : 'run.minutes', left < 90 ? left : left / 60))
         Platform.runLater { bar.progress = share; numbers.text = text }
     }
@@ -108,11 +109,13 @@ final class RunWindow implements Monitor {
         FXUtils.callOnApplicationThread { Dialogs.showYesNoDialog(Strings.get('run.title'), Strings.get('run.keep', reason.message)) }
     }
 
-    /** At most five times a second: a repaint of the viewer costs more than a tile's nuclei. */
+    /** At once, then at most five times a second: a repaint of the viewer costs more than a tile's nuclei. */
     private void show() {
         if (viewer != null && repaint.compareAndSet(false, true))
             Platform.runLater {
-                def pause = new javafx.animation.PauseTransition(javafx.util.Duration.millis(REPAINT_MS as double))
+                viewer.repaint()
+                def pause = new PauseTransition(Duration.millis(REPAINT_MS as double))
+                // what came in the meantime
                 pause.onFinished = { repaint.set(false); viewer.repaint() }
                 pause.play()
             }

@@ -13,6 +13,7 @@ import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
 import qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep
+import qupath.lib.projects.ProjectImageEntry
 
 /** What a click on <i>Segment nuclei</i> does. Its methods are called on the user interface's thread, the work is not done there. */
 @CompileStatic
@@ -44,6 +45,12 @@ final class SegmentCommand {
             start(Preferences.settings(), Preferences.lastWhere())
     }
 
+    /** Runs on every image of the project with the last settings. */
+    void project() {
+        if (ready())
+            start(Preferences.settings(), Where.PROJECT)
+    }
+
     /** Brings back what the last run replaced. */
     void restore() {
         if (last == null || qupath.imageData?.hierarchy?.is(last.hierarchy) != true) {
@@ -62,7 +69,7 @@ final class SegmentCommand {
     private boolean ready() {
         if (running != null)
             Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.running'))
-        else if (qupath.imageData == null)
+        else if (qupath.imageData == null && qupath.project == null)
             Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.no.image'))
         else
             return true
@@ -70,7 +77,15 @@ final class SegmentCommand {
     }
 
     private void start(Settings settings, Where where) {
+        if (where == Where.PROJECT) {
+            startProject(settings)
+            return
+        }
         ImageData<BufferedImage> imageData = qupath.imageData
+        if (imageData == null) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.no.image'))
+            return
+        }
         QuPathViewer viewer = qupath.viewer
         List<PathObject> parents = where.parents(imageData, viewer)
         if (parents.isEmpty()) {
@@ -84,6 +99,38 @@ final class SegmentCommand {
         def window = new RunWindow(qupath.stage, viewer, imageData, control)
         double[] centre = [viewer.centerPixelX, viewer.centerPixelY] as double[]
         def thread = new Thread({ work(imageData, settings, where, parents, control, window, centre) }, 'hemalum-run')
+        thread.daemon = true
+        thread.start()
+    }
+
+    private void startProject(Settings settings) {
+        def project = qupath.project
+        if (project == null || project.imageList.isEmpty()) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.no.project'))
+            return
+        }
+        if (!Dialogs.showYesNoDialog(Strings.get('title'), Strings.get('project.ask', project.imageList.size())))
+            return
+        Map<ProjectImageEntry<BufferedImage>, ImageData<BufferedImage>> open = [:]
+        qupath.allViewers.each { QuPathViewer viewer ->
+            def entry = viewer.imageData == null ? null : project.getEntry(viewer.imageData)
+            if (entry != null)
+                open[entry] = viewer.imageData
+        }
+        def control = new RunControl()
+        running = control
+        def window = new RunWindow(qupath.stage, null, null, control)
+        def thread = new Thread({
+            try {
+                def report = ProjectRun.run(project, new Segmenter(settings), window, control, open)
+                Platform.runLater { say(report) }
+            } catch (Throwable e) {
+                Platform.runLater { tell(e) }
+            } finally {
+                running = null
+                Platform.runLater { window.close() }
+            }
+        }, 'hemalum-project')
         thread.daemon = true
         thread.start()
     }
@@ -121,6 +168,15 @@ final class SegmentCommand {
                 stainMatrix: result.plan.stainMatrix().toList().toString(), device: result.plan.device(), nuclei: result.nuclei,
                 failedTiles: result.summary.failed().size()] as Map<String, Object>
         imageData.historyWorkflow.addStep(new DefaultScriptableWorkflowStep(Strings.get('step'), parameters, where.script(imageData, parents, used)))
+    }
+
+    private static void say(ProjectRun.Report report) {
+        int nuclei = (report.nuclei.values().sum() ?: 0) as int
+        if (report.failed.isEmpty())
+            Dialogs.showInfoNotification(Strings.get('title'), Strings.get('project.done', report.nuclei.size(), nuclei))
+        else
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('project.failed', report.nuclei.size(), nuclei,
+                    report.failed.collect { key, value -> "$key: $value" }.join('\n')))
     }
 
     private static void say(Segmenter.Result result) {

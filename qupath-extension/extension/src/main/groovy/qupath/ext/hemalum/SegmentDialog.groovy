@@ -69,8 +69,8 @@ final class SegmentDialog {
     }
 
     private Node content() {
-        where.items.setAll(Where.values())
-        where.value = Preferences.lastWhere()
+        where.items.setAll(Where.values().findAll { it != Where.PROJECT || qupath.project != null })
+        where.value = where.items.contains(Preferences.lastWhere()) ? Preferences.lastWhere() : Where.SELECTED
         stain.items.setAll('macenko', 'vahadane', 'reinhard', 'none')
         stain.value = Preferences.stain.get() ?: 'macenko'
         asCard.selected = Preferences.probability.get() < 0
@@ -86,9 +86,9 @@ final class SegmentDialog {
         className.promptText = Strings.get('dialog.class.none')
         askAgain.selected = !Preferences.askAgain.get()
         card.wrapText = true
-        // room for three lines from the start: the text comes when the dialog is already shown
+        // room from the start: the text comes when the dialog is already shown
         card.prefWidth = 420
-        card.minHeight = 84
+        card.minHeight = 120
         askAgain.minWidth = Region.USE_PREF_SIZE
         model.maxWidth = Double.MAX_VALUE
         def grid = new GridPane()
@@ -156,7 +156,12 @@ final class SegmentDialog {
         def chosen = info?.models()?.find { it.id() == model.value }
         if (chosen != null)
             card.text = Strings.get('dialog.card', chosen.description(), chosen.version(), chosen.mpp(), chosen.licence(),
-                    Strings.get(chosen.commercial() ? 'dialog.commercial' : 'dialog.noncommercial'), info.device() ?: info.state())
+                    Strings.get(chosen.commercial() ? 'dialog.commercial' : 'dialog.noncommercial'), scores(chosen), info.device() ?: info.state())
+    }
+
+    private static String scores(ServerInfo.ModelInfo chosen) {
+        def scores = chosen.scores()
+        scores.isEmpty() ? '' : Strings.get('dialog.scores', scores.collect { Strings.get('dialog.score', it.name(), it.measure(), it.value()) }.join(', '))
     }
 
     private void save() {

@@ -195,8 +195,7 @@ final class Segmenter {
         final List<FoundNuclei> batches = Collections.synchronizedList([])
         final Set<Integer> settled = Collections.synchronizedSet(new HashSet<Integer>())
         volatile Opened plan
-        private int read, done
-        private long nuclei
+        private int read, sent
 
         Collector(Monitor monitor) {
             this.monitor = monitor
@@ -212,13 +211,17 @@ final class Segmenter {
         @Override
         void nuclei(FoundNuclei found) {
             batches.add(found)
-            nuclei += found.size()
             monitor.found(found)
         }
 
         @Override
-        void sent(int index) {
+        void read(int index) {
             read++
+        }
+
+        @Override
+        void sent(int index) {
+            sent++
         }
 
         @Override
@@ -234,7 +237,7 @@ final class Segmenter {
 
         @Override
         void progress(int now, int total, long count, double seconds) {
-            monitor.progress(read, now, total, count, seconds)
+            monitor.progress(read, sent, now, total, count, seconds)
         }
     }
 }

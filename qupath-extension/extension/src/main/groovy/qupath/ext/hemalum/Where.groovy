@@ -18,7 +18,9 @@ enum Where {
     /** Every TMA core that is not missing. */
     CORES,
     /** The whole image. */
-    IMAGE
+    IMAGE,
+    /** Every image of the project: its annotations, or the whole of it if it has none ({@link ProjectRun}). */
+    PROJECT
 
     @Override
     String toString() {

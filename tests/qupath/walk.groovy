@@ -1,0 +1,128 @@
+/* The way of a person: menu, dialog, nuclei, correct with the brush, save and reopen in between, done, reference stain, thumbnail. */
+import java.awt.image.BufferedImage
+import javafx.scene.control.ComboBox
+import qupath.lib.gui.viewer.tools.PathTools
+import qupath.lib.objects.PathObjects
+import qupath.lib.regions.ImagePlane
+import qupath.lib.roi.ROIs
+
+def loader = new GroovyClassLoader(this.class.classLoader)
+def Drive = loader.parseClass(new File(System.getenv('HEMALUM_TEST_DIR'), 'Drive.groovy'))
+
+Drive.go { drive ->
+    def qupath = drive.qupath, out = drive.out
+    def hierarchy = { qupath.imageData.hierarchy }
+    def describe = { hierarchy().detectionObjects.collect { "${it.ID} ${it.ROI.centroidX} ${it.ROI.centroidY} ${it.ROI.area}".toString() }.sort() }
+    def overlay = { drive.fx { qupath.viewer.customOverlayLayers.find { it.class.simpleName == 'RunOverlay' } } }
+
+    // the dialog starts the local server; its card is filled when that answers
+    def started = System.nanoTime()
+    drive.menu('Segment nuclei …')
+    def pane
+    drive.until('the dialog') { (pane = drive.dialog('Hemalum')) != null }
+    def combos = drive.fx { pane.lookupAll('.combo-box').findAll { it instanceof ComboBox }.toList() }
+    drive.until('the models') { combos[0].value != null }
+    out.modelsAfter = (System.nanoTime() - started) / 1e9
+    out.model = combos[0].value
+    out.card = drive.fx { drive.texts(pane).find { it?.contains('Computed on') } }
+    drive.fx { combos[1].value = combos[1].items.find { it.name() == 'IMAGE' } }
+    drive.until('a server that has loaded') { combos[0].value != null }
+    Thread.sleep(8000)
+    drive.shot('dialog')
+    drive.deaf()
+    // first nuclei: from the click to the first that the overlay has
+    long click = System.nanoTime()
+    drive.press(pane) { it.buttonData.defaultButton }
+    def shown
+    while ((shown = overlay()) == null) Thread.sleep(5)
+    while (shown.batches.isEmpty() && hierarchy().detectionObjects.isEmpty()) Thread.sleep(5)
+    out.firstNuclei = (System.nanoTime() - click) / 1e9
+    Thread.sleep(400)
+    drive.shot('first')
+    drive.until('the end of the run') { qupath.viewer.customOverlayLayers.isEmpty() && !hierarchy().detectionObjects.isEmpty() }
+    out.run = (System.nanoTime() - click) / 1e9
+    Thread.sleep(1000)
+    out.deafInRun = drive.deaf()
+    out.nuclei = hierarchy().detectionObjects.size()
+    def once = describe()
+    out.described = once
+    out.script = qupath.imageData.historyWorkflow.lastStep.script
+    drive.shot('nuclei')
+
+    // with a warm server, through the command that asks nothing
+    click = System.nanoTime()
+    drive.menu('Segment nuclei with the last settings')
+    while ((shown = overlay()) == null) Thread.sleep(5)
+    while (shown.batches.isEmpty() && !qupath.viewer.customOverlayLayers.isEmpty()) Thread.sleep(5)
+    out.firstNucleiWarm = (System.nanoTime() - click) / 1e9
+    drive.until('the end of the second run') { qupath.viewer.customOverlayLayers.isEmpty() }
+    out.again = describe() == once
+    out.deafInSecondRun = drive.deaf()
+
+    // correct: one nucleus grows under the brush, one is deleted, one is drawn
+    def region = PathObjects.createAnnotationObject(ROIs.createRectangleROI(700, 900, 260, 220, ImagePlane.defaultPlane))
+    drive.fx { hierarchy().addObject(region); hierarchy().selectionModel.setSelectedObject(region) }
+    drive.look(830, 1010, 0.4)
+    drive.menu('Correct nuclei here')
+    drive.until('editable nuclei') { region.nChildObjects() > 2 && region.childObjects.every { it.isAnnotation() } }
+    def editable = region.childObjects.toList()
+    def middle = { it.ROI.centroidX > 740 && it.ROI.centroidX < 920 && it.ROI.centroidY > 940 && it.ROI.centroidY < 1080 }
+    def brushed = editable.find(middle), deleted = editable.findAll(middle)[1]
+    double area = brushed.ROI.area
+    def x = brushed.ROI.centroidX, y = brushed.ROI.centroidY
+    drive.fx { qupath.toolManager.setSelectedTool(PathTools.BRUSH); hierarchy().selectionModel.setSelectedObject(brushed) }
+    drive.drag((0..8).collect { [x + 2.5 * it, y] })
+    out.brushed = brushed.ROI.area > area * 1.1
+    drive.shot('brush')
+    drive.fx { hierarchy().selectionModel.setSelectedObject(deleted); hierarchy().removeObject(deleted, true) }
+    drive.fx { hierarchy().selectionModel.clearSelection() }
+    drive.drag((0..6).collect { [712 + 2 * it, 910] })
+    drive.fx { qupath.toolManager.setSelectedTool(PathTools.MOVE) }
+    out.drawn = hierarchy().annotationObjects.count { it.ROI.centroidX < 735 && it.ROI.centroidY < 925 && !it.is(region) }
+
+    // saved in the middle of it and opened again
+    def entry = qupath.project.getEntry(qupath.imageData)
+    drive.fx { entry.saveImageData(qupath.imageData); qupath.project.syncChanges(); qupath.viewer.resetImageData() }
+    drive.fx { qupath.openImageEntry(entry) }
+    drive.until('the saved image') { qupath.imageData != null }
+    drive.look(830, 1010, 0.4)
+    drive.shot('reopened')
+    def open = hierarchy().annotationObjects.find { it.pathClass?.toString() == 'Complete' }
+    out.reopened = open.ID == region.ID && hierarchy().annotationObjects.count { it.pathClass?.toString() == 'Nucleus' } >= editable.size() - 1
+    drive.menu('Done correcting')
+    drive.until('detections again') { hierarchy().detectionObjects.any { it.ID == brushed.ID } }
+    def after = hierarchy().detectionObjects
+    out.marks = after.collect { it.metadata['Hemalum correction'] }.findAll().countBy { it }
+    out.deletedNoted = hierarchy().annotationObjects.find { it.ID == region.ID }.metadata['Hemalum deleted']
+    out.idsKept = editable.findAll { !it.is(deleted) }.every { was -> after.any { it.ID == was.ID } }
+    out.nothingLost = after.size() == once.size()   // one deleted, one drawn
+    out.leftEditable = hierarchy().annotationObjects.count { it.pathClass?.toString() == 'Nucleus' }
+    drive.shot('corrected')
+
+    // the reference stain
+    drive.deaf()
+    drive.menu('Show reference stain …')
+    drive.until('the tab') { qupath.analysisTabPane.tabs.any { it.text == 'Stain' } }
+    drive.menu('View in reference stain')
+    drive.until('the overlay') { qupath.viewer.customPixelLayerOverlay?.class?.simpleName == 'StainOverlay' }
+    drive.look(1100, 1500, 3)
+    drive.look(1100, 1500, 1)
+    Thread.sleep(2000)
+    drive.shot('stain')
+    out.deafInStain = drive.deaf()
+    drive.menu('View in reference stain')
+    drive.until('the end of the overlay') { qupath.viewer.customPixelLayerOverlay?.class?.simpleName != 'StainOverlay' }
+
+    // the project's thumbnail, there and back
+    def pixels = { BufferedImage image -> Arrays.hashCode(image.getRGB(0, 0, image.width, image.height, null, 0, image.width)) }
+    entry = qupath.project.getEntry(qupath.imageData)
+    if (entry.thumbnail == null)
+        entry.thumbnail = qupath.imageData.server.getDefaultThumbnail(0, 0)
+    int original = pixels(entry.thumbnail)
+    drive.menu('Set as project thumbnail')
+    drive.until('the new thumbnail') { pixels(entry.thumbnail) != original }
+    drive.shot('thumbnail')
+    drive.menu('Put original thumbnail back')
+    drive.until('the old thumbnail') { pixels(entry.thumbnail) == original }
+    out.thumbnail = true
+}
