@@ -54,11 +54,16 @@ def tiles(config, data, out):
 @_common
 @click.option("--init", metavar="MODEL", help="The teacher, where OUT/teacher is not trained: a model (id or folder) or a weights.pt.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device, for instance cuda.")
-def pseudo_label(config, data, out, init, device):
+@click.option("--compare", is_flag=True, help="Only compare the rules, on labelled images that the teacher never saw; writes OUT/rules.json.")
+def pseudo_label(config, data, out, init, device, compare):
     """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts."""
     from .pseudo_labels import make_pseudo_labels
+    from .rule_comparison import compare_rules
 
     loaded, out = _run(config, out)
+    if compare:
+        compare_rules(loaded, data, out, init, device, log=click.echo)
+        return
     click.echo(f"pseudo labels: {make_pseudo_labels(loaded, out, init, device, log=click.echo)}")
 
 
