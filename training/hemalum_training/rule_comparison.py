@@ -43,12 +43,18 @@ def partial_spearman(score: np.ndarray, truth: np.ndarray, density: np.ndarray) 
 
 
 def tiles_of(image: LabelledImage, side: int = 256) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Whole tiles of an image: name, uint8 pixels at 0.5 µm/px, int32 labels at 0.25 µm/px; a smaller image is one tile."""
-    height, width = (size // 2 * 2 for size in image.labels.shape)
-    tall, wide = min(2 * side, height), min(2 * side, width)
-    return [(f"{image.name}-{x // 2}-{y // 2}", box_mean(np.ascontiguousarray(image.pixels[y:y + tall, x:x + wide]), 2),
-             image.labels[y:y + tall, x:x + wide])
-            for y in range(0, height - tall + 1, tall) for x in range(0, width - wide + 1, wide)]
+    """An image in equal tiles as near to `side` as they can be: name, uint8 pixels at 0.5 µm/px, int32 labels at 0.25 µm/px."""
+    starts, sizes = [], []
+    for length in image.labels.shape:
+        count = max(1, round(length / (2 * side)))
+        sizes.append(length // count // 2 * 2)
+        starts.append([i * sizes[-1] for i in range(count)])
+    (tall, wide), tiles = sizes, []
+    for y in starts[0]:
+        for x in starts[1]:
+            cut = np.s_[y:y + tall, x:x + wide]
+            tiles.append((f"{image.name}-{x // 2}-{y // 2}", box_mean(np.ascontiguousarray(image.pixels[cut]), 2), image.labels[cut]))
+    return tiles
 
 
 def measure(teacher: Teacher, images: list[LabelledImage], wanted: Pseudo, side: int = 256, seed: int = 0) -> list[dict]:
