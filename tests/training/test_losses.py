@@ -10,6 +10,7 @@ import torch
 
 from hemalum_training.losses import consistency_loss, cycle_loss, fit_targets, gan_discriminator, gan_generator, segmentation_loss
 from hemalum_training.replay import ReplayPool
+from hemalum_training.similarity import mae, rmse, ssim
 
 
 def test_least_squares_gan():
@@ -84,3 +85,22 @@ class TestReplayPool:
     def test_of_no_size_passes_fakes_through(self):
         images = torch.rand(2, 3, 4, 4) * 2 - 1
         assert torch.allclose(ReplayPool(0).exchange(images, np.random.default_rng(0)), images, atol=1 / 127)
+
+
+class TestSimilarity:
+    def test_ssim_equals_scikit_image(self):
+        skimage = pytest.importorskip("skimage.metrics")
+        rng = np.random.default_rng(0)
+        first = rng.random((40, 50))
+        second = np.clip(first + rng.normal(0, 0.1, first.shape), 0, 1)
+        expected, whole = skimage.structural_similarity(first, second, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+                                                        data_range=1.0, full=True)
+        assert ssim(first, second) == pytest.approx(whole[5:-5, 5:-5].mean(), abs=1e-9)
+
+    def test_a_change_of_colour_alone_keeps_the_structure(self):
+        tile = np.random.default_rng(1).random((32, 32))
+        assert ssim(tile, tile) == pytest.approx(1) and ssim(tile, np.random.default_rng(2).random((32, 32))) < 0.2
+
+    def test_differences(self):
+        assert mae(np.array([0.0, 1.0]), np.array([0.5, 1.0])) == 0.25
+        assert rmse(np.array([0.0, 1.0]), np.array([0.6, 1.0])) == pytest.approx(0.6 / math.sqrt(2))

@@ -105,17 +105,55 @@ def export(config, data, out):
 @_common
 @click.option("--overlays", is_flag=True, help="Also write pictures with reference and found outlines.")
 def evaluate(config, data, out, overlays):
-    """Score the package of a run on the validation and zero-shot images."""
+    """Score the package of a run on the validation and zero-shot images; with [method] also print the source's table."""
     from .package import report_scores
+    from .source_table import evaluate_arms
 
     loaded, out = _run(config, out)
     report_scores(loaded, data, out, overlays, log=click.echo)
+    if loaded.method is not None:
+        evaluate_arms(loaded, data, out, log=click.echo)
+
+
+@train.command()
+@_common
+def report(config, data, out):
+    """Write OUT/report.html: loss curves, samples, pseudo labels with reasons, scores worst first."""
+    from .report import write_report
+
+    loaded, out = _run(config, out)
+    write_report(loaded, data, out, log=click.echo)
+
+
+@train.command()
+@_common
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
+def distil(config, data, out, threads):
+    """Train the generator of [normalizer] and distil it into OUT/learned_stain.npz, the function behind --stain learned."""
+    from .distil import distil as work
+
+    _threads(threads)
+    loaded, out = _run(config, out)
+    click.echo(f"learned stain: {work(loaded, data, out, log=click.echo)}")
+
+
+@train.command(name="scanner-pairs")
+@_common
+@click.option("--model", default="nuclei", show_default=True, metavar="ID", help="Model whose nuclei before and after are compared.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
+def scanner_pairs(config, data, out, model, threads):
+    """Compare learned and classical normalizations on pairs of one tissue from two scanners."""
+    from .scanner_pairs import run_experiment
+
+    _threads(threads)
+    loaded, out = _run(config, out)
+    run_experiment(loaded, data, out, model, log=click.echo)
 
 
 @train.command(name="all")
 @_training
 def everything(config, data, out, init, threads, device):
-    """Every step of CONFIG, from a folder of images to a model package: tiles, teacher, pseudo-label, student, export, evaluate."""
+    """Every step of CONFIG, from a folder of images to a model package: tiles, teacher, pseudo-label, student, export, evaluate, report."""
     from .stages import run_all
 
     _threads(threads)

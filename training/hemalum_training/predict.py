@@ -39,9 +39,13 @@ class Prediction:
     normalized: np.ndarray | None
 
     def labels(self, parameters: Parameters = INSTANCES) -> np.ndarray:
-        """int32 2H×2W; without a distance, nuclei are the connected components of the foreground, as in the source."""
-        if self.distance is not None:
-            return instances(self.foreground, self.distance, parameters)
+        """int32 2H×2W: nuclei told apart by the distance, or where there is none, connected components."""
+        if self.distance is None:
+            return self.components(parameters)
+        return instances(self.foreground, self.distance, parameters)
+
+    def components(self, parameters: Parameters = INSTANCES) -> np.ndarray:
+        """int32 2H×2W: the connected components of the foreground, as in the source."""
         whole = Parameters(parameters.foreground, parameters.foreground, 0.0, parameters.min_area, largest=4.0 * max(self.foreground.shape))
         return instances(self.foreground, self.foreground, whole)
 

@@ -117,15 +117,15 @@ def make_tiles(config: Config, data: Path, out: Path, log=print) -> Path:
             for part, images in labelled.items() for image in images for stain in [stains[part][image.name]]]
     if not tiles:
         raise UsageError("no source has a tile with enough tissue; lower [tiles] tissue or add images.")
-    _refuse_empty_domains(config, tiles, rows)
+    _refuse_empty_domains(config, rows)
     tiles, rows = (_weighted(found, config.tiles.density_bins) for found in (tiles, rows))
-    _write_csv(folder / "labelled.csv", rows)
+    _write_csv(folder / "labelled.csv", rows, LabelledRow)
     _write(folder / "domains.json", json.dumps(domains.record(), indent=1).encode())
-    _write_csv(folder / "manifest.csv", tiles)
+    _write_csv(folder / "manifest.csv", tiles, Tile)
     _tidy(folder, tiles)
     for name in "XY":
         shown = [tile for tile in tiles if tile.domain == name]
-        thumbnail_page([(folder / "images" / f"{t.tile}.png", f"{t.set} {t.density:.2f}") for t in shown], folder / f"{name}.png", config.seed)
+        thumbnail_page([(folder / "images" / f"{t.tile}.png", f"{t.density:.2f} {t.set}") for t in shown], folder / f"{name}.png", config.seed)
         log(f"domain {name}: {len(shown)} tiles, {sum(row.domain == name and row.part == 'train' for row in rows)} labelled training images")
     log(f"domain Y is {domains.rule}")
     return folder
@@ -242,14 +242,14 @@ def _named(config: Config, sources: list[TileSource], every: dict[str, Stain]) -
     return found
 
 
-def _refuse_empty_domains(config: Config, tiles: list[Tile], rows: list[LabelledRow]) -> None:
+def _refuse_empty_domains(config: Config, rows: list[LabelledRow]) -> None:
     if config.method is None:
         return
     for name in "XY":
-        for what, found in (("tile", tiles), ("labelled training image", [row for row in rows if row.part == "train"])):
-            if not any(row.domain == name for row in found):
-                raise UsageError(f"domain {name} has no {what}; name another [tiles] reference, change [tiles] clusters, or add images in "
-                                 + ("other stains." if name == "X" else "the reference stain."))
+        # unlabelled tiles of Y are not needed: the tiles of X become its images
+        if not any(row.domain == name for row in rows if row.part == "train"):
+            raise UsageError(f"domain {name} has no labelled training image; name another [tiles] reference, change [tiles] clusters, or add "
+                             "images in " + ("other stains." if name == "X" else "the reference stain."))
 
 
 def _weighted(rows: list, bins: int) -> list:
@@ -269,10 +269,10 @@ def _write(path: Path, content: bytes) -> None:
     os.replace(temporary, path)
 
 
-def _write_csv(path: Path, rows: list) -> None:
+def _write_csv(path: Path, rows: list, kind: type) -> None:
     temporary = path.with_name(path.name + ".part")
     with open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in dataclasses.fields(rows[0])])
+        writer = csv.DictWriter(file, [f.name for f in dataclasses.fields(kind)])
         writer.writeheader()
         for row in rows:
             writer.writerow({f.name: getattr(row, f.name) for f in dataclasses.fields(row)} | {"stain": json.dumps(row.stain.record())})
