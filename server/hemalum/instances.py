@@ -60,39 +60,53 @@ def instances(foreground: np.ndarray, distance: np.ndarray, parameters: Paramete
     """
     smooth = cv2.GaussianBlur(distance, (0, 0), parameters.sigma) if parameters.sigma > 0 else distance
     mask = foreground > parameters.foreground
-    count, markers, stats, centres = cv2.connectedComponentsWithStats((mask & (smooth > parameters.marker)).astype(np.uint8), connectivity=4)
+    count, labels = cv2.connectedComponents((mask & (smooth > parameters.marker)).view(np.uint8), connectivity=4)
     if count == 1:
         return np.zeros(mask.shape, np.int32)
-    valid = stats[:, cv2.CC_STAT_AREA] >= parameters.min_marker
-    valid[0] = False
-    level = np.clip((1 - smooth) * (LEVELS - 1), 0, LEVELS - 1).astype(np.uint8)
-    _flood(markers, mask, level, valid, centres, (parameters.largest / 2) ** 2)
-    _, holes = cv2.connectedComponents((markers == 0).astype(np.uint8), connectivity=4)  # 4: a hole open at a corner would pinch the outline
-    _fill(markers, holes, int(holes.max()) + 1)
-    return _finish(markers, count, parameters.min_area)
+    cut = _flood(labels, mask, smooth, count, parameters.min_marker, (parameters.largest / 2) ** 2)
+    _, holes = cv2.connectedComponents((labels == 0).view(np.uint8), connectivity=4)  # 4: a hole open at a corner would pinch the outline
+    _fill(labels, holes, int(holes.max()) + 1)
+    _finish(labels, count, parameters.min_area, cut)
+    return labels
 
 
 @compiled
-def _flood(labels, mask, level, valid, centres, reach):
-    """Grow the markers in place; `reach` is the squared radius, px²."""
+def _flood(labels, mask, smooth, count, min_marker, reach):
+    """Grow the markers in place; `reach` is the squared radius, px².  Returns which markers it cut (count, bool)."""
     height, width = labels.shape
-    stride = width + 2  # one pixel of padding spares the tests for the border
-    size = (height + 2) * stride
-    label, free = np.zeros(size, np.int32), np.zeros(size, np.bool_)
+    sums = np.zeros((count, 3))
     for y in range(height):
         for x in range(width):
-            at, k = (y + 1) * stride + x + 1, labels[y, x]
-            if k and valid[k] and (x - centres[k, 0]) ** 2 + (y - centres[k, 1]) ** 2 <= reach:
-                label[at] = k
-            else:
-                free[at] = mask[y, x]
-    following = np.empty(size, np.int32)
+            k = labels[y, x]
+            if k:
+                sums[k, 0] += x
+                sums[k, 1] += y
+                sums[k, 2] += 1
+    centres, cut = np.zeros((count, 2)), np.zeros(count, np.bool_)
+    for k in range(1, count):
+        centres[k, 0], centres[k, 1] = sums[k, 0] / sums[k, 2], sums[k, 1] / sums[k, 2]
+    for y in range(height):  # from here on: -1 can be grown into, 0 cannot
+        for x in range(width):
+            k = labels[y, x]
+            if k:
+                if sums[k, 2] < min_marker:
+                    labels[y, x] = -1
+                elif (x - centres[k, 0]) ** 2 + (y - centres[k, 1]) ** 2 > reach:
+                    labels[y, x] = -1
+                    cut[k] = True
+            elif mask[y, x]:
+                labels[y, x] = -1
+    following = np.empty(height * width, np.int32)
     head, tail = np.full(LEVELS, -1, np.int32), np.full(LEVELS, -1, np.int32)
     for y in range(height):
         for x in range(width):
-            at = (y + 1) * stride + x + 1
-            if label[at] and (free[at - stride] or free[at - 1] or free[at + 1] or free[at + stride]):
-                _push(at, level[y, x], following, head, tail)
+            if labels[y, x] > 0 and (
+                (y > 0 and labels[y - 1, x] < 0)
+                or (x > 0 and labels[y, x - 1] < 0)
+                or (x + 1 < width and labels[y, x + 1] < 0)
+                or (y + 1 < height and labels[y + 1, x] < 0)
+            ):
+                _push(y * width + x, _level(smooth[y, x]), following, head, tail)
     now = 0
     while now < LEVELS:
         at = head[now]
@@ -102,17 +116,32 @@ def _flood(labels, mask, level, valid, centres, reach):
         head[now] = following[at]
         if head[now] < 0:
             tail[now] = -1
-        k = label[at]
-        for step in (-stride, -1, 1, stride):
-            near = at + step
-            if free[near]:
-                y, x = near // stride - 1, near % stride - 1
-                if (x - centres[k, 0]) ** 2 + (y - centres[k, 1]) ** 2 <= reach:
-                    label[near], free[near] = k, False
-                    _push(near, max(now, level[y, x]), following, head, tail)
+        y0 = at // width
+        x0 = at - y0 * width
+        k = labels[y0, x0]
+        cx, cy = centres[k, 0], centres[k, 1]
+        for step in range(4):
+            y, x = y0, x0
+            if step == 0:
+                y -= 1
+            elif step == 1:
+                x -= 1
+            elif step == 2:
+                x += 1
+            else:
+                y += 1
+            if 0 <= y < height and 0 <= x < width and labels[y, x] < 0 and (x - cx) ** 2 + (y - cy) ** 2 <= reach:
+                labels[y, x] = k
+                _push(y * width + x, max(now, _level(smooth[y, x])), following, head, tail)
     for y in range(height):
         for x in range(width):
-            labels[y, x] = label[(y + 1) * stride + x + 1]
+            labels[y, x] = max(labels[y, x], 0)
+    return cut
+
+
+@compiled
+def _level(smooth):
+    return np.int64(min(max((np.float32(1) - smooth) * np.float32(LEVELS - 1), np.float32(0)), np.float32(LEVELS - 1)))
 
 
 @compiled
@@ -153,32 +182,48 @@ def _fill(labels, holes, count):
 
 
 @compiled
-def _finish(labels, count, min_area):
-    """Drop small instances and all but the largest 4-connected part of each; number the rest in raster order."""
+def _finish(labels, count, min_area, cut):
+    """Drop small instances and all but the largest 4-connected part of the cut ones; number the rest in raster order; in place."""
     height, width = labels.shape
-    seen = np.zeros((height, width), np.uint8)
-    stack = np.empty(height * width, np.int32)
-    best = np.zeros(count, np.int32)
-    start = np.full(count, -1, np.int32)
+    if cut.any():
+        _join(labels, cut)
+    areas, numbers = np.zeros(count, np.int64), np.zeros(count, np.int32)
     for y in range(height):
         for x in range(width):
-            label = labels[y, x]
-            if label == 0 or seen[y, x]:
-                continue
-            area = _span(labels, seen, stack, y, x, label, 1)
-            if area > best[label]:
-                best[label], start[label] = area, y * width + x
-    out = np.zeros((height, width), np.int32)
+            areas[labels[y, x]] += 1
     number = 0
     for y in range(height):
         for x in range(width):
             label = labels[y, x]
-            if label and start[label] == y * width + x and best[label] >= min_area:
-                number += 1
-                size = _span(labels, seen, stack, y, x, label, 2)
-                for i in range(size):
-                    out[stack[i] // width, stack[i] % width] = number
-    return out
+            if label:
+                if numbers[label] == 0 and areas[label] >= min_area:
+                    number += 1
+                    numbers[label] = number
+                labels[y, x] = numbers[label]
+
+
+@compiled
+def _join(labels, cut):
+    """Drop all but the largest 4-connected part of each label in `cut`; everything else is in one part since it grew from one marker."""
+    height, width = labels.shape
+    seen = np.zeros((height, width), np.uint8)
+    stack = np.empty(height * width, np.int32)
+    best = np.zeros(len(cut), np.int32)
+    start = np.full(len(cut), -1, np.int32)
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            if cut[label] and not seen[y, x]:
+                area = _span(labels, seen, stack, y, x, label, 1)
+                if area > best[label]:
+                    best[label], start[label] = area, y * width + x
+    for label in range(1, len(cut)):
+        if start[label] >= 0:
+            _span(labels, seen, stack, start[label] // width, start[label] % width, label, 2)
+    for y in range(height):
+        for x in range(width):
+            if cut[labels[y, x]] and seen[y, x] < 2:
+                labels[y, x] = 0
 
 
 @compiled

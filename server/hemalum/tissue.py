@@ -15,6 +15,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from hemalum.compiled import compiled
+
 TINT, GREEN_LOSS = 0.12, 0.035  # glass: channels within 12 % of the largest, green within 3.5 %, since any stain absorbs green
 DIMMEST = 50  # darker neutral pixels are ink, shadow or not scanned
 FAINTEST, ENOUGH = 0.025, 0.05  # spread of optical density over the channels: never tissue below, always above (if H&E-like)
@@ -36,21 +38,18 @@ def tissue_mask(overview: np.ndarray, unread: np.ndarray | None = None) -> np.nd
     """
     smooth = cv2.GaussianBlur(overview, (3, 3), 0) if min(overview.shape[:2]) >= 16 else overview
     glass = glass_colour(smooth)
-    density = densities(smooth, glass)
     channels = cv2.split(smooth)
     brightest, darkest = _largest(channels), _least(channels)
-    values = cv2.split(density)
-    mean = sum(values) / 3
     if np.mean(brightest - darkest > 8) <= 0.001:
         lightest = max(1.0, float(np.quantile(darkest, 0.99)))  # glass, or in a picture full of tissue its lightest part
         mask = (np.log10(lightest / np.maximum(darkest, 1)) > GREY_DENSITY) & (brightest > 20)
     else:
-        spread = np.maximum(_largest(values), 0) - np.maximum(_least(values), 0)
-        quiet = spread[mean < 0.03]
-        quiet = quiet[:: 1 + quiet.size // 100_000]
+        spread, faint, inked = np.empty(smooth.shape[:2], np.float32), np.empty(smooth.shape[:2], bool), np.empty(smooth.shape[:2], bool)
+        _judge(smooth, _density_table(glass), spread, faint, inked)
+        quiet = spread.ravel()[some(faint, 100_000)]
         noise = float(np.quantile(quiet, 0.9)) if quiet.size > 100 else 0.0
         mask = (spread > np.clip(2 * noise, FAINTEST, ENOUGH)) & (brightest > 30)
-        mask &= ~_grown(ink(density))
+        mask &= ~_grown(inked)
     mask = _tidy(mask)
     return mask | unread if unread is not None else mask
 
@@ -67,8 +66,7 @@ def glass_colour(overview: np.ndarray) -> np.ndarray:
     neutral &= brightest >= DIMMEST
     if neutral.sum() < max(1, 0.005 * neutral.size):
         return np.full(3, 255, np.float32)
-    pixels = overview[neutral]
-    pixels = pixels[:: 1 + len(pixels) // 100_000]
+    pixels = overview.reshape(-1, 3)[some(neutral, 100_000)]
     grey = pixels[:, 1].astype(int)
     histogram = np.convolve(np.bincount(grey, minlength=256), np.ones(5), "same")
     peak = np.flatnonzero(histogram >= 0.2 * histogram.max()).max()
@@ -79,20 +77,62 @@ def glass_colour(overview: np.ndarray) -> np.ndarray:
 
 def densities(pixels: np.ndarray, glass) -> np.ndarray:
     """Optical density log10(glass ÷ pixel) of uint8 h×w×3, per channel; float32, negative where brighter than glass."""
-    levels = np.log10(np.maximum(np.arange(256, dtype=np.float32), 1))
-    table = np.log10(np.maximum(np.asarray(glass, np.float32), 1)) - levels[:, None]
-    return np.stack([table[:, c].astype(np.float32)[pixels[..., c]] for c in range(3)], axis=-1)
+    return cv2.LUT(pixels, _density_table(glass)[None])
 
 
 def ink(density: np.ndarray) -> np.ndarray:
     """Pixels that look like felt pen rather than stain: bool h×w, from optical densities (float32 h×w×3, base 10)."""
-    red, green, blue = channels = cv2.split(density)
-    largest, least = _largest(channels), _least(channels)
-    is_green = (green < 0.9 * red) & (green < 0.9 * blue)
-    is_blue = (red > 1.3 * green) & (blue < green)
-    is_red = (red < 0.12 * green) & (blue > 0.8 * green) & (green > 0.5)
-    is_black = (least > 0.85) & (largest - least < 0.2)
-    return (largest > 0.15) & (is_green | is_blue | is_red | is_black)
+    found = np.empty(density.shape[:2], bool)
+    _find_ink(np.ascontiguousarray(density, np.float32), found)
+    return found
+
+
+def some(mask: np.ndarray, most: int) -> np.ndarray:
+    """Flat indices of at most about `most` of the pixels of a mask, evenly spread over them.
+
+    >>> some(np.ones((2, 3), bool), 2).tolist()
+    [0, 4]
+    """
+    found = np.flatnonzero(mask)
+    return found[:: 1 + len(found) // most]
+
+
+def _density_table(glass) -> np.ndarray:
+    """Optical density of each level 0…255 in each channel: float32 256×3."""
+    levels = np.log10(np.maximum(np.arange(256, dtype=np.float32), 1))
+    return np.log10(np.maximum(np.asarray(glass, np.float32), 1)) - levels[:, None]
+
+
+@compiled
+def _is_ink(red, green, blue):
+    largest, least = max(red, green, blue), min(red, green, blue)
+    if not largest > 0.15:
+        return False
+    if green < 0.9 * red and green < 0.9 * blue:
+        return True  # green
+    if red > 1.3 * green and blue < green:
+        return True  # blue
+    if red < 0.12 * green and blue > 0.8 * green and green > 0.5:
+        return True  # red
+    return least > 0.85 and largest - least < 0.2  # black
+
+
+@compiled
+def _find_ink(density, found):
+    for y in range(found.shape[0]):
+        for x in range(found.shape[1]):
+            found[y, x] = _is_ink(density[y, x, 0], density[y, x, 1], density[y, x, 2])
+
+
+@compiled
+def _judge(pixels, table, spread, faint, inked):
+    """Per pixel: the spread of its optical densities over the channels, whether they are those of glass, whether it is ink."""
+    for y in range(pixels.shape[0]):
+        for x in range(pixels.shape[1]):
+            red, green, blue = table[pixels[y, x, 0], 0], table[pixels[y, x, 1], 1], table[pixels[y, x, 2], 2]
+            spread[y, x] = max(red, green, blue, 0) - max(min(red, green, blue), 0)
+            faint[y, x] = red + green + blue < 0.09
+            inked[y, x] = _is_ink(red, green, blue)
 
 
 def _largest(channels) -> np.ndarray:
@@ -118,5 +158,7 @@ def _tidy(mask: np.ndarray) -> np.ndarray:
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)), borderType=cv2.BORDER_REPLICATE)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= max(4, mask.size // 500_000)
+    if keep.all():
+        return closed.astype(bool)
     keep[0] = False
     return keep[labels]
