@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -36,12 +37,15 @@ def in_child(folder: Path) -> int:
     child = os.fork()
     if child:
         return child
-    code = 1
+    code, said = 1, []
     try:
         from hemalum.batch.job import work_on
 
-        work_on(folder, lambda sentence: None)
+        work_on(folder, said.append)
         code = 0
+    except BaseException:
+        traceback.print_exc()
+        print(*said, sep="\n", file=sys.stderr, flush=True)
     finally:
         os._exit(code)
 

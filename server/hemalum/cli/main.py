@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx, formatter):
         rows = [(name, help_text) for name, (_, help_text) in COMMANDS.items()]
-        rows += [(e.name, "Train a model (extra `training`).") for e in entry_points(group="hemalum.commands")]
+        rows += [(e.name, e.load().get_short_help_str(100)) for e in entry_points(group="hemalum.commands")]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

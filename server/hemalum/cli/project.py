@@ -8,7 +8,39 @@ from hemalum.cli.job import TAKEN
 from hemalum.cli.segment import segment as segment_command
 
 
-@click.group()
+def annotated(command):
+    """The options that say where annotations and patients are found, and what is kept apart."""
+    for option in (
+        click.option(
+            "--unlabelled", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Tissue tiles without labels a training slide."
+        ),
+        click.option("--validation", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share of patients kept for validation."),
+        click.option("--patient-pattern", metavar="REGEX", help="Of a project: the first group in the image's name is the patient."),
+        click.option("--patient-key", metavar="KEY", help="Of a project: metadata key that holds the patient."),
+        click.option(
+            "--annotations", type=click.Path(), metavar="DIR", help="Of a project: folder with <image name>.geojson of each, as QuPath exports it."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+class ProjectGroup(click.Group):
+    """`improve` is the command of that name, which comes with the training package."""
+
+    def list_commands(self, ctx):
+        return [*super().list_commands(ctx), *(entry.name for entry in self._joined())]
+
+    def get_command(self, ctx, name):
+        return super().get_command(ctx, name) or next((entry.load() for entry in self._joined() if entry.name == name), None)
+
+    def _joined(self):
+        from importlib.metadata import entry_points
+
+        return entry_points(group="hemalum.commands", name="improve")
+
+
+@click.group(cls=ProjectGroup)
 def project():
     """Work on whole QuPath projects; QuPath itself is not needed.
 
@@ -91,12 +123,8 @@ segment.params += [parameter for parameter in segment_command.params if paramete
 @project.command()
 @click.argument("path", metavar="PROJECT.qpproj|LIST.csv", type=click.Path())
 @click.option("-o", "--output", required=True, type=click.Path(), help="Folder of the training set; must not exist.")
-@click.option("--annotations", type=click.Path(), metavar="DIR", help="Of a project: folder with <image name>.geojson of each, as QuPath exports it.")
 @click.option("--mpp", default=0.25, show_default=True, type=click.FloatRange(0.05, 4), help="µm per pixel of the set.")
-@click.option("--patient-key", metavar="KEY", help="Of a project: metadata key that holds the patient.")
-@click.option("--patient-pattern", metavar="REGEX", help="Of a project: the first group in the image's name is the patient.")
-@click.option("--validation", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share of patients kept for validation.")
-@click.option("--unlabelled", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Tissue tiles without labels a training slide.")
+@annotated
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, nothing else.")
 def export(path, output, annotations, mpp, patient_key, patient_pattern, validation, unlabelled, as_json):
     """Write annotated slides as a training set.
@@ -107,14 +135,9 @@ def export(path, output, annotations, mpp, patient_key, patient_pattern, validat
     import json
 
     from hemalum.projects.export import export as write
-    from hemalum.projects.sources import read_list
-    from hemalum.projects.plain import read_project
-    from hemalum.projects.sources import from_project
+    from hemalum.projects.sources import sources_of
 
-    if str(path).lower().endswith(".csv"):
-        sources = read_list(path)
-    else:
-        sources = from_project(read_project(path), annotations, patient_key, patient_pattern, lambda text: click.echo(text, err=True))
+    sources = sources_of(path, annotations, patient_key, patient_pattern, lambda text: click.echo(text, err=True))
     report = write(sources, output, mpp, validation, unlabelled, lambda text: None if as_json else click.echo(text))
     if as_json:
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))

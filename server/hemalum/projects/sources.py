@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hemalum.errors import UsageError
-from hemalum.projects.plain import Entry, Project
+from hemalum.projects.plain import Entry, Project, read_project
 from hemalum.projects.segment import unique
 
 HOW = (
@@ -80,6 +80,14 @@ def patient_of(name: str, metadata: dict, key: str | None, pattern: str | None) 
     if found is None:
         raise UsageError(f"--patient-pattern {pattern!r} does not match {name}; change the pattern or rename the image")
     return found.group(1) if found.groups() else found.group(0)
+
+
+def sources_of(path: str | Path, folder: str | None, key: str | None = None, pattern: str | None = None,
+               say: Callable[[str], Any] = lambda text: None) -> list[Source]:  # fmt: skip
+    """Sources of LIST.csv or of a project; see `read_list` and `from_project`."""
+    if str(path).lower().endswith(".csv"):
+        return read_list(path)
+    return from_project(read_project(path), folder, key, pattern, say)
 
 
 def from_project(

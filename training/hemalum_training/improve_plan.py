@@ -1,0 +1,167 @@
+"""What an improvement is to do, written down at its first start, and what it will cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import shapely
+import torch
+
+from hemalum import __version__
+from hemalum.batch.files import commit_json, read_json
+from hemalum.errors import UsageError
+from hemalum.models import Model
+from hemalum.projects.annotations import read
+from hemalum.projects.export import assign
+from hemalum.projects.sources import Source
+
+from .checkpoint import initial_weights
+from .config import Schedule
+from .losses import segmentation_loss
+from .networks import Generator, GeneratorConfig
+
+REQUEST = "improve.json"
+STATES = 4          # weights, two moments, averaged weights: what a checkpoint holds of each number
+
+
+@dataclass(frozen=True)
+class Request:
+    """Slides with corrected nuclei, the model to begin from, and the id of the new one.
+
+    Attributes:
+        validation: share of patients (or slides) kept apart for the verdict.
+        unlabelled: tissue tiles without labels a training slide.
+        pseudo: learn also from pseudo labels that the model in use gives the user's own unlabelled tissue.
+    """
+
+    sources: list[Source]
+    base: Model
+    name: str
+    schedule: Schedule
+    validation: float = 0.2
+    unlabelled: int = 20
+    pseudo: bool = True
+
+    def record(self) -> dict:
+        """Everything the result depends on, as plain values."""
+        return {
+            "hemalum": __version__, "model": self.base.id, "model_sha256": self.base.digest, "name": self.name,
+            "schedule": vars(self.schedule), "validation": self.validation, "unlabelled": self.unlabelled, "pseudo": self.pseudo,
+            "slides": [{"image": source.image.name, "bytes": source.image.stat().st_size, "patient": source.patient, "mpp": source.mpp,
+                        "annotations": hashlib.sha256(source.annotations.read_bytes()).hexdigest()} for source in self.sources],
+        }
+
+
+def fine_tuning(steps: int) -> Schedule:
+    """A schedule that begins from a trained model: an eighth of the usual rate, half of the steps cooling down, a quarter of the pixels."""
+    return Schedule(steps, warmup=min(40, max(1, steps // 10)), cooldown=steps // 2, learning_rate=2.5e-4, batch=4, crop=128)
+
+
+def fix(request: Request, out: Path, write: bool = True) -> None:
+    """Write the request into `out`, or compare it with the one there.
+
+    Raises:
+        UsageError: the folder holds another improvement; names what differs.
+    """
+    now, kept = json.loads(json.dumps(request.record())), read_json(out / REQUEST)
+    if kept is None:
+        if write:
+            out.mkdir(parents=True, exist_ok=True)
+            commit_json(out / REQUEST, now)
+        return
+    for key, value in now.items():
+        if kept.get(key) != value:
+            what = "annotations or slides have changed" if key == "slides" else f"its {key} is {kept.get(key)!r}, not {value!r}"
+            raise UsageError(f"{out} holds an improvement begun otherwise: {what}; go on with -o ANOTHER_FOLDER or restore it")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done and what it costs; see `lines`."""
+
+    request: Request
+    regions: int
+    nuclei: int
+    kept: list[str]
+    kept_nuclei: int
+    seconds: float
+    megabytes: float
+
+    def lines(self) -> list[str]:
+        """Sentences for the user."""
+        request = self.request
+        card = request.base.card
+        return [
+            f"begin from: {request.base.id} {card.version} ({card.licence['weights']}); the new model will be called {request.name}",
+            f"learn from: {self.nuclei} nuclei in {self.regions} images with Complete regions" +
+            (f", and pseudo labels on up to {request.unlabelled} tiles of unlabelled tissue a slide" if request.pseudo else ""),
+            f"keep apart for the verdict: {', '.join(self.kept)} ({self.kept_nuclei} nuclei)",
+            f"time: about {max(1, self.seconds / 60):.0f} min for {request.schedule.steps} steps as measured here, some minutes to export and judge",
+            f"disk: about {self.megabytes:.0f} MB",
+        ]
+
+
+def make_plan(request: Request, out: Path, device: str = "cpu") -> Plan:
+    """Check what can be checked before any work, and measure a training step.
+
+    Raises:
+        UsageError: nothing is annotated; nothing could be kept apart; the id is taken by the model to begin from; too little disk.
+        DamagedModel: of the model to begin from.
+    """
+    base = request.base
+    if request.name == base.id:
+        raise UsageError(f"the new model cannot be called {base.id} like the one it begins from; choose another --name")
+    weights = initial_weights(base.folder)
+    annotations = [read(source.annotations) for source in request.sources]
+    owners, parts = assign(request.sources, annotations, request.validation)
+    nuclei, images = {"train": 0, "validation": 0}, {"train": 0, "validation": 0}
+    for owner, found in zip(owners, annotations, strict=True):
+        if found.region.area and found.nuclei:
+            shapely.prepare(found.region)
+            nuclei[parts[owner]] += int(shapely.intersects(found.region, found.nuclei).sum())
+        images[parts[owner]] += found.region.area > 0
+    if not images["validation"]:
+        raise UsageError("the verdict needs regions kept apart, and only one patient or slide has a Complete annotation; annotate one more")
+    if not nuclei["train"] or not nuclei["validation"]:
+        where = "to learn from" if not nuclei["train"] else "kept apart for the verdict"
+        raise UsageError(f"the Complete regions {where} hold no nucleus; correct nuclei there, or annotate more regions")
+    kept = sorted({owner for owner, found in zip(owners, annotations, strict=True) if parts[owner] == "validation" and found.region.area})
+    tiles = request.unlabelled * len(request.sources)
+    numbers = sum(value.numel() for value in weights.values())
+    megabytes = (2 * STATES * 4 + 12) * numbers / 1e6 + 0.8 * tiles + 2.0 * sum(images.values())
+    there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
+    if (free := shutil.disk_usage(there).free / 1e6) < megabytes:
+        raise UsageError(f"{out} needs about {megabytes:.0f} MB and {free:.0f} MB are free; free some or choose another folder with -o")
+    seconds = request.schedule.steps * step_seconds(network_of(base), request.schedule, device)
+    return Plan(request, sum(images.values()) - images["validation"], nuclei["train"], kept, nuclei["validation"], seconds, megabytes)
+
+
+def network_of(model: Model) -> GeneratorConfig:
+    """The configuration that the model's `weights.safetensors` names.
+
+    Raises:
+        UsageError: it names none.
+    """
+    content = model.verified("weights.safetensors")
+    length = int.from_bytes(content[:8], "little")
+    described = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get("network")
+    if described is None:
+        raise UsageError(f"the weights of model {model.id} do not say which network they are for; begin from another model")
+    return GeneratorConfig(**json.loads(described))
+
+
+def step_seconds(network: GeneratorConfig, schedule: Schedule, device: str = "cpu") -> float:
+    """Seconds of one training step here: the second of two on noise."""
+    generator = Generator(network, imagenet=False).to(device, memory_format=torch.channels_last).train()
+    x = torch.randn(schedule.batch, 3, schedule.crop, schedule.crop, device=device).contiguous(memory_format=torch.channels_last)
+    targets = torch.rand(schedule.batch, 2, 2 * schedule.crop, 2 * schedule.crop, device=device).round()
+    for _ in range(2):
+        began = time.monotonic()
+        segmentation_loss(generator(x)["segmentation"], targets).backward()
+        taken = time.monotonic() - began
+    return taken
