@@ -150,6 +150,19 @@ def scanner_pairs(config, data, out, model, threads):
     run_experiment(loaded, data, out, model, log=click.echo)
 
 
+@train.command()
+@_common
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
+@click.option("--device", default="cpu", show_default=True, help="A torch device, for instance cuda.")
+def experiment(config, data, out, threads, device):
+    """Compare teacher, student and student with pseudo labels over several seeds, at equal optimizer steps."""
+    from .experiment import run_experiment
+
+    _threads(threads)
+    loaded, out = _run(config, out)
+    click.echo(f"comparison: {run_experiment(loaded, data, out, device, log=click.echo)}")
+
+
 @train.command(name="all")
 @_training
 def everything(config, data, out, init, threads, device):

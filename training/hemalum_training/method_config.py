@@ -144,10 +144,15 @@ class Pseudo:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Arms of the comparison ("teacher", "student", "student+pseudo") trained with each seed for equal optimizer steps."""
+    """Arms of the comparison, trained with each seed for equal optimizer steps; see `experiment`.
 
-    arms: list[str] = field(default_factory=lambda: ["teacher", "student", "student+pseudo"])
+    Attributes:
+        labelled: labelled training images of each domain at most (0: all), the same ones for every arm.
+    """
+
+    arms: list[str] = field(default_factory=lambda: ["teacher", "student", "student+agreement", "student+mean_softmax"])
     seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
+    labelled: int = 0
 
 
 @dataclass(frozen=True)
