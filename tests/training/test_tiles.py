@@ -137,16 +137,30 @@ def test_an_image_kept_for_validation_is_found_among_the_tiles_whatever_its_scal
     assert "photo3" not in {t.source for t in load_tiles(tmp_path / "out")}
 
 
-def test_an_export_gives_its_unlabelled_tissue_by_patient(data, tmp_path):
+def test_an_export_gives_its_unlabelled_tissue_by_patient_and_patients_stay_in_their_part(data, tmp_path):
     folder = data / "export"
-    for part in ("images", "unlabelled"):
+    for part in ("images", "labels", "unlabelled"):
         (folder / part).mkdir(parents=True)
+    for i, name in enumerate(("0000_slide_0", "0001_other_0"), 4):
+        shutil.copy(data / "others" / "images" / f"photo{i}.png", folder / "images" / f"{name}.png")
+        cv2.imwrite(str(folder / "labels" / f"{name}.png"), np.zeros((130, 130), np.uint16))
     (folder / "manifest.csv").write_text("stem,patient\n0000_slide_0,anna\n0001_other_0,bert\n")
     (folder / "report.json").write_text('{"mpp": 0.5}')
     for i, name in enumerate(("0000_slide_0_512", "0000_slide_512_0", "0001_other_0_0")):
         shutil.copy(data / "others" / "images" / f"photo{i}.png", folder / "unlabelled" / f"{name}.png")
-    make_tiles(config(data, CONFIG + '[unlabelled.export]\nlicence = "CC0"\n'), data, tmp_path / "out", log=quiet)
-    assert sorted(t.group for t in load_tiles(tmp_path / "out") if t.set == "export") == ["anna", "anna", "bert"]
+    text = CONFIG.replace("validation = 0.3", 'reference = "photo0"') + """
+exclude = ["photo5"]
+[sets.export]
+licence = "CC0"
+mpp = 0.5
+patient_column = "patient"
+validation = ["bert"]
+[unlabelled.export]
+licence = "CC0"
+"""
+    make_tiles(config(data, text), data, tmp_path / "out", log=quiet)
+    assert sorted((t.group, t.part) for t in load_tiles(tmp_path / "out") if t.set == "export") == [
+        ("anna", "train"), ("anna", "train"), ("bert", "validation")]
 
 
 @pytest.mark.parametrize("change, words", [

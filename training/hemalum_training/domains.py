@@ -116,7 +116,7 @@ def match_density(density: np.ndarray, domain: np.ndarray, bins: int) -> np.ndar
     """How often each tile is to be drawn, so that X and Y show equally many nuclei and the discriminator need not ask for more.
 
     Densities are cut into quantiles of all tiles; each stratum gets the same share in both domains (the smaller domain's), divided
-    equally among its tiles.  A stratum that one domain lacks is drawn from neither.
+    equally among its tiles.  A stratum that one domain lacks is drawn from neither; if the domains share none, strata are made wider.
 
     Args:
         density: float (n,).  domain: "X" or "Y", (n,).
@@ -128,17 +128,19 @@ def match_density(density: np.ndarray, domain: np.ndarray, bins: int) -> np.ndar
     [0.667, 0.333, 0.333, 0.333, 0.333]
     """
     density, domain = np.asarray(density, float), np.asarray(domain)
-    weights = np.zeros(len(density))
-    edges = np.unique(np.quantile(density, np.linspace(0, 1, bins + 1)[1:-1])) if len(density) else []
-    stratum = np.searchsorted(edges, density, side="right")
-    counts = {name: np.bincount(stratum[domain == name], minlength=bins) for name in "XY"}
-    smaller = min("XY", key=lambda name: counts[name].sum())
-    if counts[smaller].sum() == 0:
+    if len(set(domain)) < 2:
         return np.full(len(density), 1 / max(1, len(density)))
-    share = np.where((counts["X"] > 0) & (counts["Y"] > 0), counts[smaller], 0.0)
-    if not share.any():
-        raise UsageError("no tile of domain X has as many nuclei as one of domain Y; use fewer density_bins or add tiles.")
+    while True:
+        edges = np.unique(np.quantile(density, np.linspace(0, 1, bins + 1)[1:-1]))
+        stratum = np.searchsorted(edges, density, side="right")
+        counts = {name: np.bincount(stratum[domain == name], minlength=bins) for name in "XY"}
+        smaller = min("XY", key=lambda name: counts[name].sum())
+        share = np.where((counts["X"] > 0) & (counts["Y"] > 0), counts[smaller], 0.0)
+        if share.any():
+            break
+        bins -= 1
     share /= share.sum()
+    weights = np.zeros(len(density))
     for name in "XY":
         inside = domain == name
         weights[inside] = share[stratum[inside]] / counts[name][stratum[inside]]
