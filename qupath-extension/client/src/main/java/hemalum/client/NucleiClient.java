@@ -5,6 +5,7 @@ import hemalum.v1.GetServerInfoRequest;
 import hemalum.v1.NormalizeRequest;
 import hemalum.v1.NucleiGrpc;
 import hemalum.v1.Overview;
+import hemalum.v1.SegmentSlideRequest;
 import io.grpc.Channel;
 import io.grpc.ChannelCredentials;
 import io.grpc.ClientInterceptors;
@@ -151,6 +152,21 @@ public final class NucleiClient implements AutoCloseable {
      */
     public RunSummary segment(SegmentSpec spec, TileSource tiles, RunListener listener, RunControl control) {
         return call(() -> new SegmentCall(stub.withMaxInboundMessageSize(MAX_MESSAGE), endpoint, name, spec, tiles, listener, control).run());
+    }
+
+    /**
+     * Segments a slide that the server reads itself; otherwise as {@link #segment}. {@code spec}'s encoding and centre have no effect.
+     *
+     * @param path     of the slide as the server sees it, inside one of {@link ServerInfo#slideFolders}, with forward slashes
+     * @param identity of the image ({@link TileSource.Pixels#identity}): a server whose file is another refuses
+     * @throws ServiceException also of kind {@code REFUSED} where the server has no such file or another one
+     */
+    public RunSummary segmentSlide(SegmentSpec spec, String path, String identity, RunListener listener, RunControl control) {
+        SegmentSpec.Image image = spec.image();
+        SegmentSlideRequest request = SegmentSlideRequest.newBuilder().setApiVersion(API_VERSION).setClient(name).setModel(spec.model())
+                .setPath(path).setMpp(image.mpp()).setParameters(Wire.parameters(spec)).setWidth(image.width()).setHeight(image.height())
+                .setIdentity(identity).build();
+        return call(() -> new SlideCall(stub.withMaxInboundMessageSize(MAX_MESSAGE), endpoint, request, listener, control).run());
     }
 
     private NucleiGrpc.NucleiBlockingStub blocking(int seconds) {

@@ -3,12 +3,9 @@ package hemalum.client;
 import hemalum.client.ServiceException.Kind;
 import hemalum.v1.NucleiGrpc;
 import hemalum.v1.Overview;
-import hemalum.v1.SegmentReply;
 import hemalum.v1.SegmentRequest;
 import hemalum.v1.Tile;
 import hemalum.v1.TileFailed;
-import io.grpc.stub.ClientCallStreamObserver;
-import io.grpc.stub.ClientResponseObserver;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -16,45 +13,32 @@ import java.util.Deque;
 import java.util.List;
 
 /**
- * One run over one stream.
+ * One run over one stream, on pixels that this side reads.
  * <p>
  * Flow control is by credits: a tile is read only once the server has granted one, so neither side ever holds more than
- * {@code Opened.credits} tiles, however large the slide. Replies are pulled one at a time, so that a slow listener slows the server
- * instead of filling memory. All state is guarded by {@code this}.
+ * {@code Opened.credits} tiles, however large the slide.
  */
-final class SegmentCall implements ClientResponseObserver<SegmentRequest, SegmentReply> {
+final class SegmentCall extends RunCall<SegmentRequest> {
 
-    /** A server that says nothing for so long while tiles are under way is taken for lost. */
-    private static final long SILENCE_MS = 300_000;
     private static final int READERS = 3;
 
     private final NucleiGrpc.NucleiStub stub;
-    private final Endpoint endpoint;
     private final String client;
     private final SegmentSpec spec;
     private final TileSource source;
-    private final RunListener listener;
-    private final RunControl control;
 
-    private ClientCallStreamObserver<SegmentRequest> out;
     private Deque<Opened.Tile> waiting = new ArrayDeque<>();
-    private Opened plan;
     private int overviewSide = -1;
     private int credits, reading;
-    private boolean answered, halfClosed, ended;
-    private long heard = System.nanoTime();
-    private RunSummary summary;
-    private Throwable failure;
+    private boolean halfClosed;
 
     SegmentCall(NucleiGrpc.NucleiStub stub, Endpoint endpoint, String client, SegmentSpec spec, TileSource source, RunListener listener,
                 RunControl control) {
+        super(endpoint, listener, control);
         this.stub = stub;
-        this.endpoint = endpoint;
         this.client = client;
         this.spec = spec;
         this.source = source;
-        this.listener = listener;
-        this.control = control;
     }
 
     RunSummary run() {
@@ -114,17 +98,11 @@ final class SegmentCall implements ClientResponseObserver<SegmentRequest, Segmen
                     out.onCompleted();
                 }
                 pause();
-                boolean underWay = plan != null && (credits < plan.credits() || halfClosed);
-                if (underWay && System.nanoTime() - heard > SILENCE_MS * 1_000_000)
-                    failure = new ServiceException(Kind.TIMED_OUT, "The server at " + endpoint.authority() + " has said nothing for "
-                            + SILENCE_MS / 60_000 + " minutes. Look whether it is still running.", null);
+                if (plan != null && (credits < plan.credits() || halfClosed))
+                    expectAnswer();
             }
+            return result();
         }
-        if (control.isCancelled())
-            throw new ServiceException(Kind.CANCELLED, "Cancelled.", failure);
-        if (summary != null)
-            return summary;
-        throw Sentences.of(failure != null ? failure : new java.io.EOFException("end of stream"), endpoint, answered);
     }
 
     private void readTiles() {
@@ -143,7 +121,9 @@ final class SegmentCall implements ClientResponseObserver<SegmentRequest, Segmen
                     if (read || over())
                         throw e;
                     send(SegmentRequest.newBuilder().setFailed(TileFailed.newBuilder().setIndex(tile.index()).setReason(reason(e))).build());
-                    giveBack();
+                    synchronized (this) {
+                        credited();
+                    }
                 } finally {
                     done();
                 }
@@ -165,10 +145,6 @@ final class SegmentCall implements ClientResponseObserver<SegmentRequest, Segmen
         return waiting.removeFirst();
     }
 
-    private synchronized void giveBack() {
-        credits++;
-    }
-
     private synchronized void done() {
         reading--;
         notifyAll();
@@ -180,39 +156,6 @@ final class SegmentCall implements ClientResponseObserver<SegmentRequest, Segmen
             pause();
         if (!over())
             out.onNext(message);
-    }
-
-    private boolean over() {
-        return ended || failure != null || control.isCancelled();
-    }
-
-    private void pause() throws InterruptedException {
-        wait(1000);
-    }
-
-    private synchronized void wake() {
-        notifyAll();
-    }
-
-    private synchronized void fail(Throwable e) {
-        if (failure == null && !ended)
-            failure = e;
-        notifyAll();
-    }
-
-    private void tell(Runnable event) {
-        synchronized (listener) {
-            event.run();
-        }
-    }
-
-    private void abandon() {
-        boolean open;
-        synchronized (this) {
-            open = !ended && out != null;
-        }
-        if (open)
-            out.cancel("the client ended the run", null);
     }
 
     private static void joinQuietly(List<Thread> threads) {
@@ -233,67 +176,19 @@ final class SegmentCall implements ClientResponseObserver<SegmentRequest, Segmen
     }
 
     @Override
-    public void beforeStart(ClientCallStreamObserver<SegmentRequest> requests) {
-        out = requests;
-        requests.disableAutoRequestWithInitial(1);
-        requests.setOnReadyHandler(this::wake);
+    void overviewWanted(int maxSide) {
+        overviewSide = maxSide;
     }
 
     @Override
-    public void onNext(SegmentReply reply) {
-        try {
-            take(reply);
-        } catch (RuntimeException | Error e) {
-            fail(e);
-            throw e;
-        }
-        out.request(1);
+    void planned() {
+        credits = plan.credits();
+        waiting = new ArrayDeque<>(order(plan.tiles()));
     }
 
-    private void take(SegmentReply reply) {
-        synchronized (this) {
-            answered = true;
-            heard = System.nanoTime();
-        }
-        switch (reply.getMessageCase()) {
-            case OVERVIEW_REQUEST -> {
-                synchronized (this) {
-                    overviewSide = reply.getOverviewRequest().getMaxSide();
-                }
-            }
-            case OPENED -> {
-                Opened opened = Wire.opened(reply.getOpened());
-                tell(() -> listener.opened(opened));
-                synchronized (this) {
-                    plan = opened;
-                    credits = opened.credits();
-                    waiting = new ArrayDeque<>(order(opened.tiles()));
-                }
-            }
-            case CREDIT -> giveBack();
-            case NUCLEI -> {
-                FoundNuclei nuclei = FoundNuclei.of(reply.getNuclei());
-                tell(() -> listener.nuclei(nuclei));
-            }
-            case NORMALIZED_TILE -> {
-                var tile = reply.getNormalizedTile();
-                TileSource.Pixels pixels = Wire.pixels(tile.getPixels());
-                tell(() -> listener.normalized(tile.getIndex(), tile.getX(), tile.getY(), pixels));
-            }
-            case SETTLED -> tell(() -> listener.settled(reply.getSettled().getIndex()));
-            case FAILED -> tell(() -> listener.failed(reply.getFailed().getIndex(), reply.getFailed().getReason()));
-            case PROGRESS -> {
-                var p = reply.getProgress();
-                tell(() -> listener.progress(p.getDone(), p.getTotal(), p.getNuclei(), p.getSeconds()));
-            }
-            case SUMMARY -> {
-                synchronized (this) {
-                    summary = Wire.summary(reply.getSummary(), control.isStopped());
-                }
-            }
-            default -> { } // added to the contract after this client was made
-        }
-        wake();
+    @Override
+    void credited() {
+        credits++;
     }
 
     private List<Opened.Tile> order(List<Opened.Tile> tiles) {
@@ -304,21 +199,5 @@ final class SegmentCall implements ClientResponseObserver<SegmentRequest, Segmen
         sorted.sort(Comparator.comparingDouble(tile ->
                 Math.hypot(tile.core()[0] + tile.core()[2] / 2 - x, tile.core()[1] + tile.core()[3] / 2 - y)));
         return sorted;
-    }
-
-    @Override
-    public void onError(Throwable t) {
-        synchronized (this) {
-            if (failure == null)
-                failure = t;
-            ended = true;
-        }
-        wake();
-    }
-
-    @Override
-    public synchronized void onCompleted() {
-        ended = true;
-        notifyAll();
     }
 }

@@ -36,6 +36,13 @@ final class Blobs implements TileSource {
         return out;
     }
 
+    /** The whole image. */
+    java.awt.image.BufferedImage picture() {
+        var image = new java.awt.image.BufferedImage(width, height, java.awt.image.BufferedImage.TYPE_INT_RGB);
+        image.setRGB(0, 0, width, height, pixels(0, 0, width, height), 0, width);
+        return image;
+    }
+
     @Override
     public Pixels overview(int maxSide) {
         // the same for every test, and slow to compute for a large slide

@@ -152,6 +152,34 @@ class ServerTest {
     }
 
     @Test
+    void aSlideThatTheServerReadsItselfGivesTheSameNuclei() throws Exception {
+        Blobs blobs = new Blobs(2600, 1900);
+        Path slides = java.nio.file.Files.createDirectories(folder.resolve("slides"));
+        javax.imageio.ImageIO.write(blobs.picture(), "png", slides.resolve("blobs.png").toFile());
+        String identity = blobs.overview(2048).identity(2600, 1900);
+        try (LocalServer reads = LocalServer.start(PythonServer.python(), List.of("--models", models.toString(), "--slides", slides.toString()),
+                PATIENCE, line -> { });
+             NucleiClient client = NucleiClient.connect(reads.endpoint(), reads.token(), null, "client test")) {
+            assertEquals(List.of(slides.toRealPath().toString()), client.info().slideFolders());
+            List<String> sent = nuclei(client, spec(blobs), blobs);
+            List<String> there = Collections.synchronizedList(new ArrayList<>());
+            RunSummary summary = client.segmentSlide(spec(blobs), "blobs.png", identity, new RunListener() {
+                @Override
+                public void nuclei(FoundNuclei found) {
+                    for (int i = 0; i < found.size(); i++)
+                        there.add(found.ids()[i] + " " + java.util.Arrays.toString(found.xs(i)) + java.util.Arrays.toString(found.ys(i)));
+                }
+            }, new RunControl());
+            assertTrue(summary.complete());
+            Collections.sort(there);
+            assertEquals(sent, there);
+            for (String[] wrong : new String[][] {{"blobs.png", "another"}, {"nowhere.png", identity}})
+                assertEquals(Kind.REFUSED, assertThrows(ServiceException.class,
+                        () -> client.segmentSlide(spec(blobs), wrong[0], wrong[1], new RunListener() { }, new RunControl())).kind());
+        }
+    }
+
+    @Test
     void stoppingKeepsWhatIsFinished() {
         Blobs blobs = new Blobs(12000, 8000);
         RunControl control = new RunControl();

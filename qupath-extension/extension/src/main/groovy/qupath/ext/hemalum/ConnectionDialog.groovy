@@ -28,6 +28,7 @@ final class ConnectionDialog {
     private final TextField address = new TextField(Preferences.serverAddress.get())
     private final TextField authority = new TextField(Preferences.authorityFile.get())
     private final TextField environment = new TextField(Preferences.environment.get())
+    private final TextField folders = new TextField(Preferences.sharedFolders.get())
     private final PasswordField token = new PasswordField()
     private final CheckBox save = new CheckBox(Strings.get('connection.save'))
     private final TextArea report = new TextArea()
@@ -44,6 +45,7 @@ final class ConnectionDialog {
         dialog.resizable = true
         dialog.dialogPane.buttonTypes.setAll(ButtonType.OK, ButtonType.CANCEL)
         address.promptText = Strings.get('connection.address.none')
+        folders.promptText = Strings.get('connection.folders.none')
         token.text = Preferences.token()
         save.selected = Preferences.saveToken.get()
         report.editable = false
@@ -71,8 +73,9 @@ final class ConnectionDialog {
         grid.addRow(1, new Label(Strings.get('connection.token')), token, save)
         grid.addRow(2, new Label(Strings.get('connection.authority')), authority, browse)
         grid.addRow(3, new Label(Strings.get('connection.environment')), environment, folder)
-        grid.add(test, 1, 4)
-        grid.add(report, 0, 5, 3, 1)
+        grid.addRow(4, new Label(Strings.get('connection.folders')), folders)
+        grid.add(test, 1, 5)
+        grid.add(report, 0, 6, 3, 1)
         address.prefColumnCount = 30
         dialog.dialogPane.content = grid
         if (dialog.showAndWait().orElse(ButtonType.CANCEL) == ButtonType.OK) {
@@ -83,6 +86,7 @@ final class ConnectionDialog {
 
     private void store() {
         Preferences.serverAddress.set(address.text?.trim() ?: '')
+        Preferences.sharedFolders.set(folders.text?.trim() ?: '')
         Preferences.authorityFile.set(authority.text?.trim() ?: '')
         if (environment.text?.trim() && environment.text.trim() != Preferences.environment.get()) {
             Preferences.environment.set(environment.text.trim())
@@ -130,6 +134,8 @@ final class ConnectionDialog {
                          Strings.get('connection.device', info.device() ?: info.state())]
             if (!client.endpoint().tls() && !client.endpoint().loopback())
                 lines << Strings.get('connection.plain')
+            if (!info.slideFolders().isEmpty())
+                lines << Strings.get('connection.shared', info.slideFolders().join(', '))
             info.models().each { lines << Strings.get('connection.model', it.id(), it.version(), it.mpp(), it.licence()) }
             lines.addAll(info.brokenModels())
             return lines.join('\n')

@@ -15,6 +15,8 @@ final class Preferences {
     static final StringProperty authorityFile = PathPrefs.createPersistentPreference('hemalum.server.authority', '')
     static final StringProperty environment = PathPrefs.createPersistentPreference('hemalum.server.environment',
             Path.of(System.getProperty('user.home'), 'QuPath', 'hemalum-server').toString())
+    /** Where folders of this computer lie for the server: {@code here=there}, separated by semicolons. */
+    static final StringProperty sharedFolders = PathPrefs.createPersistentPreference('hemalum.server.folders', '')
     static final BooleanProperty saveToken = PathPrefs.createPersistentPreference('hemalum.server.token.save', false)
 
     static final StringProperty model = PathPrefs.createPersistentPreference('hemalum.model', '')

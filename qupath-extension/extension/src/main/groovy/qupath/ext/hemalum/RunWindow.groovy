@@ -43,7 +43,7 @@ final class RunWindow implements Monitor {
     RunWindow(Window owner, QuPathViewer viewer, ImageData<BufferedImage> imageData, RunControl control) {
         this.viewer = viewer
         this.control = control
-        overlay = new RunOverlay(imageData) { show() }
+        overlay = new RunOverlay(imageData, { show() })
         def keep = new Button(Strings.get('run.stop'))
         def cancel = new Button(Strings.get('run.cancel'))
         keep.onAction = { keep.disable = true; what.text = Strings.get('run.stopping'); control.stop() }

@@ -104,7 +104,8 @@ final class Segmenter {
         try {
             monitor.stage(Strings.get('stage.overview'))
             SegmentSpec wanted = spec(imageData, whole ? [] : Regions.polygons(parents), plane, centre)
-            summary = client.segment(wanted, new SlideTiles(imageData.server, plane), collector, control)
+            def tiles = new SlideTiles(imageData.server, plane)
+            summary = there(client, wanted, imageData, tiles, collector, control) ?: client.segment(wanted, tiles, collector, control)
         } catch (ServiceException e) {
             // what is final stays final: the user may keep it although the server is gone
             if (e.kind() != ServiceException.Kind.LOST || collector.batches.isEmpty() || !monitor.keepAfter(e))
@@ -119,6 +120,28 @@ final class Segmenter {
             client.close()
         }
         finish(imageData, whole ? [imageData.hierarchy.rootObject] : parents, regions, plane, collector, summary, monitor)
+    }
+
+    /** A run on a file that the server reads itself; null where it does not see the same image. */
+    private RunSummary there(NucleiClient client, SegmentSpec wanted, ImageData<BufferedImage> imageData, SlideTiles tiles, Collector collector,
+                             RunControl control) {
+        if (Connections.isLocal(settings) || wanted.image().z() != 0 || wanted.image().t() != 0)
+            return null
+        def info = client.info()
+        String path = SharedSlide.path(imageData.server, info.slideFolders(), Preferences.sharedFolders.get())
+        if (path == null)
+            return null
+        String identity = tiles.overview(info.overviewSide()).identity(imageData.server.width, imageData.server.height)
+        try {
+            collector.monitor.stage(Strings.get('stage.shared'))
+            return client.segmentSlide(wanted, path, identity, collector, control)
+        } catch (ServiceException e) {
+            if (collector.plan != null || e.kind() != ServiceException.Kind.REFUSED && e.kind() != ServiceException.Kind.MODEL_MISSING)
+                throw e
+            // not there, or another image: its pixels are sent instead
+            logger.info('Hemalum: {} is not read by the server: {}', path, e.message)
+            return null
+        }
     }
 
     private Result finish(ImageData<BufferedImage> imageData, Collection<? extends PathObject> parents, Regions regions, ImagePlane plane,
