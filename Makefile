@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint bench train gpu-check wheelhouse proto clean
+.PHONY: demo test lint bench train epoch gpu-check wheelhouse proto clean
 .DEFAULT_GOAL := demo
 include qupath-extension/extension.mk
 
@@ -33,6 +33,9 @@ bench: .venv/.dev           ## speed as ratios of one run, written to bench.json
 train: .venv/.dev           ## make the bundled models again (hours; goes on where it was stopped)
 	$(BIN)/hemalum train all training/configs/nuclei.toml --data $(DATA) -o runs/nuclei
 	$(BIN)/hemalum train all training/configs/nuclei-research.toml --data $(DATA) -o runs/nuclei-research
+
+epoch: .venv/.dev           ## one epoch of the source's full-size networks on a CPU: score, export, memory, s/step
+	$(BIN)/python -m benchmarks.epoch --data $(DATA)
 
 gpu-check: .venv/.dev       ## on a CUDA machine: agreement with the CPU and s/mm²
 	$(BIN)/pip install --quiet -e ".[gpu]"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
@@ -27,7 +28,9 @@ KEPT_FLOAT = ("/transformer/", "/segmentation/head/", "/encoder/conv_stem", "/en
 class Deployed(nn.Module):
     """uint8 1×H×W×3 RGB → float32 1×2×sH×sW: foreground probability, distance 0…1.
 
-    The input is a tile with its halo, which begins at a multiple of 256 px, so that its first window begins with it.
+    The input is a tile with its halo, which begins at a multiple of 256 px, so that its first window begins with it.  Maps of a decoder
+    at the tile's own resolution are enlarged; a decoder of one channel gives its foreground in place of the distance, so that nuclei
+    are its connected components.
     """
 
     def __init__(self, generator: Generator):
@@ -37,7 +40,9 @@ class Deployed(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         x = pixels.permute(0, 3, 1, 2).to(self.generator.reduce[0].weight.dtype) / 127.5 - 1
         logits = self.generator(x)["segmentation"]
-        return torch.cat([logits[:, :1].sigmoid(), logits[:, 1:2].clamp(0, 1)], 1).float()
+        foreground = logits[:, :1].sigmoid()
+        maps = torch.cat([foreground, logits[:, 1:2].clamp(0, 1) if logits.shape[1] > 1 else foreground], 1).float()
+        return maps if self.generator.config.output_scale == 2 else F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def load_generator(weights: Path) -> Generator:

@@ -1,0 +1,114 @@
+"""One real epoch of the source's full-size networks on a CPU: does it learn, does its export equal torch, what does it cost?
+
+AttCycle (ResNet-50, attention gates, one channel) and TransCycle (ResNet-50, Transformer) as in training/configs, on few labelled
+tiles of 256 px; each in a process of its own, so that peak memory is its own.  Prints one JSON line each.  Ends with 1 where the
+trained network is not better than the untrained one on the validation images, or the export differs by more than 1e-4.
+
+    python -m benchmarks.epoch --data DIR [--tiles N] [--out DIR] [attcycle|transcycle]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+CONFIGS = Path(__file__).parents[1] / "training" / "configs"
+LIMIT = 1e-4
+
+
+def one(name: str, data: Path, out: Path, tiles: int) -> bool:
+    """Train, score and export one network; whether it holds what is asked."""
+    import psutil
+    import torch
+
+    from hemalum_training.config import load_config
+    from hemalum_training.cycle_run import CycleRun
+    from hemalum_training.datasets import load_labelled
+    from hemalum_training.experiment import few
+    from hemalum_training.export import load_generator
+    from hemalum_training.networks import Generator
+    from hemalum_training.pools import Pools, load_pools
+    from hemalum_training.predict import scores
+    from hemalum_training.tiles import make_tiles
+
+    config = load_config(CONFIGS / f"{name}.toml")
+    sets = {key: config.sets[key] for key in ("tnbc",)}
+    cycle = replace(config.method.cycle, epochs=1, amp="none", learning_rate=1e-3)
+    config = replace(config, sets=sets, unlabelled={k: config.unlabelled[k] for k in list(config.unlabelled)[:1]},
+                     method=replace(config.method, cycle=cycle))
+    if not (out / "tiles" / "manifest.csv").is_file():
+        make_tiles(config, data, out, print)
+    whole = load_pools(config, data, out, pseudo=False)
+    pools = Pools(few(whole.x, tiles), few(whole.y, tiles), density=whole.density)
+    network = config.method.teacher if name == "attcycle" else config.network
+    validation = load_labelled(config, data, "validation")
+    torch.manual_seed(config.seed)
+    untrained = mean([s.aji for s in scores(Generator(network), validation)])
+    run = CycleRun(network, config, pools, validation, out / name)
+    began = time.monotonic()
+    generator = load_generator(run.train())
+    seconds = (time.monotonic() - began) / run.steps
+    trained = mean([s.aji for s in scores(generator, validation)])
+    worst = export_error(generator, out / f"{name}.onnx")
+    memory = psutil.Process().memory_info()
+    print(json.dumps({"network": name, "parameters": sum(p.numel() for p in generator.parameters()), "tiles": [len(pools.x), len(pools.y)],
+                      "steps": run.steps, "batch": cycle.batch, "seconds_per_step": round(seconds, 2), "threads": torch.get_num_threads(),
+                      "peak_memory_GiB": round(getattr(memory, "peak_wset", 0) / 2**30 or peak_gib(), 2),
+                      "aji_untrained": round(untrained, 4), "aji_trained": round(trained, 4), "export_error": worst}), flush=True)
+    return trained > untrained and worst <= LIMIT
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def peak_gib() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 / (1 if sys.platform == "linux" else 2**10)
+
+
+def export_error(generator, path: Path) -> float:
+    """Largest difference of both decoders' outputs between torch and ONNX Runtime, on random pixels."""
+    import onnxruntime
+    import torch
+
+    class Both(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.generator = generator
+
+        def forward(self, x):
+            out = self.generator(x, normalized=True)
+            return out["segmentation"].sigmoid(), out["normalized"]
+
+    x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    module = Both().eval()
+    torch.onnx.export(module, (x,), str(path), opset_version=18, dynamo=False, input_names=["x"], output_names=["segmentation", "normalized"])
+    found = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x.numpy()})
+    with torch.no_grad():
+        expected = module(x)
+    return max(float(abs(a - b.numpy()).max()) for a, b in zip(found, expected, strict=True))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("network", nargs="?", choices=["attcycle", "transcycle"], help="one of them, in this process; both by default")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--tiles", type=int, default=24, help="labelled tiles of each domain at most")
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "hemalum-epoch")
+    args = parser.parse_args()
+    if args.network:
+        return 0 if one(args.network, args.data, args.out, args.tiles) else 1
+    command = [sys.executable, "-m", "benchmarks.epoch", "--data", str(args.data), "--tiles", str(args.tiles), "--out", str(args.out)]
+    return max(subprocess.run([*command, name]).returncode for name in ("attcycle", "transcycle"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
