@@ -120,7 +120,7 @@ def page(report: dict, panels: list[Panel]) -> str:
     said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in [*report["failed"].values(), *report["notices"]])
     figures = "".join(
         f"<figure><figcaption>{html.escape(caption)}</figcaption>"
-        f'<img alt="outlines of {html.escape(caption)}" src="{_data(picture)}"></figure>'
+        f'<img alt="outlines of {html.escape(caption)}" src="{embedded(picture)}"></figure>'
         for picture, caption in panels
     )
     return (
@@ -136,7 +136,8 @@ def page(report: dict, panels: list[Panel]) -> str:
     )
 
 
-def _data(picture: Image.Image) -> str:
+def embedded(picture: Image.Image) -> str:
+    """The picture as a `data:` address, for a page that needs no other file."""
     encoded = io.BytesIO()
     picture.save(encoded, "JPEG", quality=92, subsampling=0)  # full colour resolution, or the thin lines would turn grey
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from .datasets import LabelledImage, load_labelled
 from .export import HALO, LARGEST_NUCLEUS_UM, WINDOW, export_package, write_card
 
 CALIBRATION_TILES = 24
+MEASURES = {"aji": "AJI", "pq": "PQ", "dq": "DQ", "sq": "SQ", "dice": "Dice"}
 
 
 def calibration(images: list[LabelledImage], seed: int) -> list[np.ndarray]:
@@ -48,7 +50,7 @@ def _card(config: Config, counts: dict[str, int]) -> dict:
             "rebuild": f"hemalum train all training/configs/{config.name}.toml --data DIR"}
 
 
-def _package_model(out: Path) -> Model:
+def package_model(out: Path) -> Model:
     return Model(Card.read(out / "package"), out / "package")
 
 
@@ -73,7 +75,7 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     card = _card(config, counts) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0}}
     folder = out / "package"
     export_package(out / "weights.pt", folder, card, calibration(images, config.seed), check_tile(free))
-    model = _package_model(out)
+    model = package_model(out)
     parts = {name: ev.maps_of(model, part) for name, part in ev.labelled_parts(config, data).items()}
     base = instance_parameters(card["thresholds"])
     chosen, rows = ev.choose_thresholds([s for name in config.sets if name in parts for s in parts[name]], base)
@@ -95,14 +97,25 @@ def instance_parameters(thresholds: dict[str, float]) -> InstanceParameters:
 
 
 def report_scores(config: Config, data: Path, out: Path, overlays: bool = False, log=print) -> None:
-    """Score the package in every precision it has; `overlays` writes `out/overlays/SET_STEM.png`."""
-    model = _package_model(out)
+    """Score the package in every precision it has; writes `out/scores.csv`, worst AJI first, and with `overlays` `out/overlays/SET_STEM.png`."""
+    model = package_model(out)
     parameters = instance_parameters(model.card.thresholds)
-    parts = ev.labelled_parts(config, data)
+    parts, rows = ev.labelled_parts(config, data), []
     for precision in ("fp32", "int8"):
-        scored = {name: ev.maps_of(model, images, precision) for name, images in parts.items()}
-        for name, row in ev.table(scored, parameters).items():
-            log(f"{precision}  {name:16} AJI {row['aji']:.4f}  PQ {row['pq']:.4f}  DQ {row['dq']:.4f}  SQ {row['sq']:.4f}  Dice {row['dice']:.4f}")
+        try:
+            scored = {name: ev.maps_of(model, images, precision) for name, images in parts.items()}
+        except UsageError as error:       # int8 maps too far from float ones are not used by the server either
+            log(f"{precision}  not used: {error}")
+            continue
+        for name, items in scored.items():
+            found = [{k: round(getattr(s, k), 4) for k in MEASURES} for s in ev.score_maps(items, parameters)]
+            rows += [{"precision": precision, "image": item.image.name, **row} for item, row in zip(items, found, strict=True)]
+            mean = {k: np.mean([row[k] for row in found]) for k in MEASURES}
+            log(f"{precision}  {name:16} " + "  ".join(f"{label} {mean[k]:.4f}" for k, label in MEASURES.items()))
+    with open(out / "scores.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(sorted(rows, key=lambda row: row["aji"]))
     if overlays:
         (out / "overlays").mkdir(exist_ok=True)
         for items in scored.values():

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .config import Config
+from .report import write_report
 
 
 def stages_of(config: Config, data: Path, out: Path, device: str, init: str | None, log=print) -> dict[str, Callable[[], object]]:
@@ -62,7 +63,7 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
 
 
 def run_all(config: Config, data: Path, out: Path, device: str = "cpu", init: str | None = None, log=print) -> Path:
-    """Work every stage that is not done and return the folder of the model package.
+    """Work every stage that is not done, write OUT/report.html, and return the folder of the model package.
 
     Raises:
         HemalumError: what the stage raises; the stages before it stay done.
@@ -83,4 +84,5 @@ def run_all(config: Config, data: Path, out: Path, device: str = "cpu", init: st
         temporary = path.with_suffix(".part")
         temporary.write_text(json.dumps(done, indent=1), encoding="utf-8")
         os.replace(temporary, path)
+    write_report(config, data, out, log)
     return out / "package"
