@@ -17,8 +17,7 @@ import cv2
 import numpy as np
 
 from hemalum.compiled import compiled
-
-LEVELS = 256
+from hemalum.watershed import flood
 
 
 @dataclass(frozen=True)
@@ -54,104 +53,20 @@ def instances(foreground: np.ndarray, distance: np.ndarray, parameters: Paramete
         H×W int32, 0 = background, 1…N in raster order of the first pixel; every instance is 4-connected, has no hole of background
         and at least `min_area` pixels.
 
-    Marker-controlled watershed by hierarchical queues (Meyer 1991; Beucher and Meyer 1993) on 256 levels of distance: pixels are
-    taken from the highest level down, first come first served within a level.  Ties are broken by position only, so an instance does
-    not depend on which tile it is seen in.
+    Marker-controlled watershed of the distance (`hemalum.watershed`).  Ties are broken by position only, so an instance does not
+    depend on which tile it is seen in.
     """
-    smooth = cv2.GaussianBlur(distance, (0, 0), parameters.sigma) if parameters.sigma > 0 else distance
+    smooth = cv2.GaussianBlur(distance, (0, 0), parameters.sigma) if parameters.sigma > 0 else np.ascontiguousarray(distance)
     mask = foreground > parameters.foreground
     count, labels = cv2.connectedComponents((mask & (smooth > parameters.marker)).view(np.uint8), connectivity=4)
     if count == 1:
         return np.zeros(mask.shape, np.int32)
-    cut = _flood(labels, mask, smooth, count, parameters.min_marker, (parameters.largest / 2) ** 2)
+    clumps, clump = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    cut = flood(labels, clump, clumps, smooth, count, parameters.min_marker, (parameters.largest / 2) ** 2)
     _, holes = cv2.connectedComponents((labels == 0).view(np.uint8), connectivity=4)  # 4: a hole open at a corner would pinch the outline
     _fill(labels, holes, int(holes.max()) + 1)
     _finish(labels, count, parameters.min_area, cut)
     return labels
-
-
-@compiled
-def _flood(labels, mask, smooth, count, min_marker, reach):
-    """Grow the markers in place; `reach` is the squared radius, px².  Returns which markers it cut (count, bool)."""
-    height, width = labels.shape
-    sums = np.zeros((count, 3))
-    for y in range(height):
-        for x in range(width):
-            k = labels[y, x]
-            if k:
-                sums[k, 0] += x
-                sums[k, 1] += y
-                sums[k, 2] += 1
-    centres, cut = np.zeros((count, 2)), np.zeros(count, np.bool_)
-    for k in range(1, count):
-        centres[k, 0], centres[k, 1] = sums[k, 0] / sums[k, 2], sums[k, 1] / sums[k, 2]
-    for y in range(height):  # from here on: -1 can be grown into, 0 cannot
-        for x in range(width):
-            k = labels[y, x]
-            if k:
-                if sums[k, 2] < min_marker:
-                    labels[y, x] = -1
-                elif (x - centres[k, 0]) ** 2 + (y - centres[k, 1]) ** 2 > reach:
-                    labels[y, x] = -1
-                    cut[k] = True
-            elif mask[y, x]:
-                labels[y, x] = -1
-    following = np.empty(height * width, np.int32)
-    head, tail = np.full(LEVELS, -1, np.int32), np.full(LEVELS, -1, np.int32)
-    for y in range(height):
-        for x in range(width):
-            if labels[y, x] > 0 and (
-                (y > 0 and labels[y - 1, x] < 0)
-                or (x > 0 and labels[y, x - 1] < 0)
-                or (x + 1 < width and labels[y, x + 1] < 0)
-                or (y + 1 < height and labels[y + 1, x] < 0)
-            ):
-                _push(y * width + x, _level(smooth[y, x]), following, head, tail)
-    now = 0
-    while now < LEVELS:
-        at = head[now]
-        if at < 0:
-            now += 1
-            continue
-        head[now] = following[at]
-        if head[now] < 0:
-            tail[now] = -1
-        y0 = at // width
-        x0 = at - y0 * width
-        k = labels[y0, x0]
-        cx, cy = centres[k, 0], centres[k, 1]
-        for step in range(4):
-            y, x = y0, x0
-            if step == 0:
-                y -= 1
-            elif step == 1:
-                x -= 1
-            elif step == 2:
-                x += 1
-            else:
-                y += 1
-            if 0 <= y < height and 0 <= x < width and labels[y, x] < 0 and (x - cx) ** 2 + (y - cy) ** 2 <= reach:
-                labels[y, x] = k
-                _push(y * width + x, max(now, _level(smooth[y, x])), following, head, tail)
-    for y in range(height):
-        for x in range(width):
-            labels[y, x] = max(labels[y, x], 0)
-    return cut
-
-
-@compiled
-def _level(smooth):
-    return np.int64(min(max((np.float32(1) - smooth) * np.float32(LEVELS - 1), np.float32(0)), np.float32(LEVELS - 1)))
-
-
-@compiled
-def _push(at, level, following, head, tail):
-    following[at] = -1
-    if tail[level] < 0:
-        head[level] = at
-    else:
-        following[tail[level]] = at
-    tail[level] = at
 
 
 @compiled
@@ -174,6 +89,8 @@ def _fill(labels, holes, count):
                     owner[hole] = label if owner[hole] == 0 else -1
                     if owner[hole] < 0:
                         break
+    if owner.max() <= 0:
+        return
     for y in range(height):
         for x in range(width):
             hole = holes[y, x]
