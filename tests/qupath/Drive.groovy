@@ -1,5 +1,5 @@
-import groovy.transform.CompileDynamic
 import java.awt.geom.Point2D
+import java.awt.image.BufferedImage
 import javafx.application.Platform
 import javafx.embed.swing.SwingFXUtils
 import javafx.geometry.Rectangle2D
@@ -12,6 +12,7 @@ import javafx.stage.Stage
 import javafx.stage.Window
 import qupath.fx.utils.FXUtils
 import qupath.lib.gui.QuPathGUI
+import qupath.lib.projects.ProjectIO
 
 /** Drives QuPath's window as a person would: menus, buttons, mouse; looks at what can be seen; measures how long the window is deaf. */
 class Drive {
@@ -21,11 +22,12 @@ class Drive {
     final File shots = new File(System.getenv('HEMALUM_TEST_SHOTS') ?: '.')
     private final Heartbeat heart = new Heartbeat()
 
-    /** Runs {@code work} beside the window, prints what it put into {@code out}, and leaves. */
+    /** Runs {@code work} beside the window, prints what it put into {@code out}, and leaves; as a person would if {@code out.quit}. */
     static void go(Closure work) {
         def drive = new Drive()
         def thread = new Thread({
             try {
+                drive.open(System.getenv('HEMALUM_TEST_PROJECT'))
                 drive.until('the image') { drive.qupath.imageData != null && drive.qupath.viewer.RGBThumbnail != null }
                 work(drive)
             } catch (Throwable e) {
@@ -34,11 +36,21 @@ class Drive {
             }
             println 'RESULT ' + new com.google.gson.Gson().toJson(drive.out)
             System.out.flush()
-            System.exit(0)
+            if (drive.out.quit)
+                drive.later { drive.qupath.sendQuitRequest() }
+            else
+                System.exit(0)
         }, 'drive')
         thread.contextClassLoader = Drive.classLoader
         thread.daemon = true
         thread.start()
+    }
+
+    /** Opens the first image of a project. */
+    void open(String path) {
+        def project = ProjectIO.loadProject(new File(path), BufferedImage)
+        fx { qupath.project = project }
+        fx { qupath.openImageEntry(project.imageList[0]) }
     }
 
     /** On the user interface's thread, waiting for the result. */

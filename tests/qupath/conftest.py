@@ -47,6 +47,13 @@ class QuPath:
             env=os.environ | self.environment | environment | {"JAVA_TOOL_OPTIONS": java},
         )  # fmt: skip
 
+    def prefer(self, **preferences: str) -> None:
+        """Set preferences of this profile; `_` stands for a dot."""
+        lines = [f"PathPrefs.createPersistentPreference('{key.replace('_', '.')}', '').set('{value}')" for key, value in preferences.items()]
+        # a fresh profile names no folder of extensions
+        lines.append(f"PathPrefs.userPathProperty().set('{self.home / 'QuPath' / 'v0.7'}')")
+        self.script("-c", "\n".join(["import qupath.lib.gui.prefs.PathPrefs", *lines, "PathPrefs.savePreferences()", "println 'RESULT {}'"]))
+
     def script(self, *arguments: str, **environment: str) -> list[dict]:
         """Run `QuPath script` and return what it printed after RESULT, one dictionary a line."""
         return self.results(self.start("script", *arguments, **environment))
@@ -60,7 +67,7 @@ class QuPath:
             process.kill()
             said, _ = process.communicate()
         found = [json.loads(line.removeprefix("RESULT ")) for line in said.splitlines() if line.startswith("RESULT ")]
-        assert found, said[-6000:]
+        assert found and not any("error" in one for one in found), said[-6000:]
         return found
 
 
@@ -73,14 +80,7 @@ def qupath(tmp_path) -> QuPath:
     extensions = made.home / "QuPath" / "v0.7" / "extensions"
     extensions.mkdir(parents=True)
     shutil.copy(jar, extensions)
-    # a fresh profile names no folder of extensions; the environment that the local server is started from is this one
-    first = (
-        "import qupath.lib.gui.prefs.PathPrefs\n"
-        f"PathPrefs.userPathProperty().set('{extensions.parent}')\n"
-        "PathPrefs.createPersistentPreference('hemalum.server.environment', '').set('" + sys.prefix + "')\n"
-        "PathPrefs.savePreferences()\nprintln 'RESULT {}'"
-    )
-    made.script("-c", first)
+    made.prefer(hemalum_server_environment=sys.prefix)  # where the local server is started from
     return made
 
 

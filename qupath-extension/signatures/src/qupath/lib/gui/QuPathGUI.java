@@ -6,6 +6,7 @@ import javafx.scene.control.Menu;
 import javafx.scene.control.TabPane;
 import javafx.scene.control.ToolBar;
 import javafx.stage.Stage;
+import qupath.lib.gui.panes.PreferencePane;
 import qupath.lib.gui.viewer.QuPathViewer;
 import qupath.lib.images.ImageData;
 import qupath.lib.projects.Project;
@@ -31,6 +32,9 @@ public class QuPathGUI {
         throw new UnsupportedOperationException();
     }
     public ToolBar getToolBar() {
+        throw new UnsupportedOperationException();
+    }
+    public PreferencePane getPreferencePane() {
         throw new UnsupportedOperationException();
     }
     public QuPathViewer getViewer() {

@@ -40,7 +40,11 @@ public final class Installer {
      * @throws ServiceException of kind {@code NO_LOCAL_SERVER}, naming the installer for this system
      */
     public static Path findPython() {
-        for (Path candidate : candidates()) {
+        return findPython(folders());
+    }
+
+    static Path findPython(List<Path> folders) {
+        for (Path candidate : candidates(folders)) {
             if (Files.isExecutable(candidate) && !Files.isDirectory(candidate) && suits(candidate))
                 return candidate;
         }
@@ -51,12 +55,21 @@ public final class Installer {
                 "No Python 3.10 to 3.13 was found on this computer. " + where + ", then choose Install server again.", null);
     }
 
-    private static Set<Path> candidates() {
+    private static Set<Path> candidates(List<Path> folders) {
         List<String> names = new ArrayList<>();
         for (int minor : new int[] {12, 13, 11, 10})
             names.add("python3." + minor);
         names.add("python3");
         names.add("python");
+        Set<Path> found = new LinkedHashSet<>();
+        for (String name : names) {
+            for (Path folder : folders)
+                found.add(folder.resolve(WINDOWS ? name + ".exe" : name));
+        }
+        return found;
+    }
+
+    private static List<Path> folders() {
         List<Path> folders = new ArrayList<>();
         for (String entry : System.getenv().getOrDefault("PATH", "").split(Pattern.quote(File.pathSeparator))) {
             if (!entry.isBlank())
@@ -71,12 +84,7 @@ public final class Installer {
             if (local != null)
                 folders.add(Path.of(local, "Programs", "Python", "Python3" + minor));
         }
-        Set<Path> found = new LinkedHashSet<>();
-        for (String name : names) {
-            for (Path folder : folders)
-                found.add(folder.resolve(WINDOWS ? name + ".exe" : name));
-        }
-        return found;
+        return folders;
     }
 
     private static boolean suits(Path python) {

@@ -4,7 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
 import com.google.protobuf.ByteString;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Base64;
 import java.util.List;
 import java.util.UUID;
 import org.junit.jupiter.api.Test;
@@ -30,6 +35,27 @@ class FoundNucleiTest {
         assertArrayEquals(new double[] {0, 0, 1, 1}, nuclei.ys(1));
         assertEquals(UUID.fromString("6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed"), nuclei.ids()[0]);
         assertEquals(2f, nuclei.measurements()[0][1]);
+    }
+
+    @Test
+    void equalsPythonToTheBit() throws Exception {
+        JsonObject golden = JsonParser.parseString(Files.readString(Path.of(System.getProperty("hemalum.root"), "tests", "data", "nuclei_message.json")))
+                .getAsJsonObject();
+        FoundNuclei nuclei = FoundNuclei.of(hemalum.v1.FoundNuclei.parseFrom(Base64.getDecoder().decode(golden.get("message").getAsString())));
+        var rings = golden.getAsJsonArray("eighths");
+        assertEquals(rings.size(), nuclei.size());
+        for (int i = 0; i < nuclei.size(); i++) {
+            var ring = rings.get(i).getAsJsonArray();
+            double[] xs = nuclei.xs(i), ys = nuclei.ys(i);
+            assertEquals(ring.size(), 2 * xs.length);
+            for (int k = 0; k < xs.length; k++) {
+                assertEquals(ring.get(2 * k).getAsInt() / 8.0, xs[k]);
+                assertEquals(ring.get(2 * k + 1).getAsInt() / 8.0, ys[k]);
+            }
+            assertEquals(golden.getAsJsonArray("ids").get(i).getAsString(), nuclei.ids()[i].toString());
+            assertEquals(golden.getAsJsonArray("centroids").get(2 * i).getAsDouble(), nuclei.centroids()[2 * i]);
+            assertEquals(golden.getAsJsonArray("areas").get(i).getAsFloat(), nuclei.measurements()[0][i]);
+        }
     }
 
     @Test

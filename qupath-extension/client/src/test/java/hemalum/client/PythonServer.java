@@ -82,6 +82,27 @@ final class PythonServer {
         }
     }
 
+    /** A server of other API versions than ours, without a token. */
+    static final class Odd implements AutoCloseable {
+        final Process process;
+        final Endpoint endpoint;
+
+        Odd(Path models, int version, int oldest) throws Exception {
+            String settings = String.format("{\"models\": [\"%s\"], \"API_VERSION\": %d, \"OLDEST_API_VERSION\": %d}",
+                    models.toString().replace('\\', '/'), version, oldest);
+            process = new ProcessBuilder(python().toString(), ROOT.resolve("tests/service/odd_server.py").toString(), settings)
+                    .redirectError(ProcessBuilder.Redirect.DISCARD).start();
+            String line = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8)).readLine();
+            endpoint = new Endpoint("127.0.0.1", Integer.parseInt(line.strip()), false);
+        }
+
+        @Override
+        public void close() throws Exception {
+            process.getOutputStream().close();
+            process.waitFor();
+        }
+    }
+
     static void run(List<String> command) throws Exception {
         Process process = new ProcessBuilder(command).directory(ROOT.toFile()).redirectErrorStream(true).start();
         String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -298,6 +298,16 @@ class ServerTest {
     }
 
     @Test
+    void aServerOfAnotherTime() throws Exception {
+        try (PythonServer.Odd old = new PythonServer.Odd(models, 0, 0)) {
+            assertEquals(Kind.SERVER_TOO_OLD, kind(old.endpoint, null, null));
+        }
+        try (PythonServer.Odd young = new PythonServer.Odd(models, 9, 9)) {
+            assertEquals(Kind.SERVER_TOO_NEW, kind(young.endpoint, null, null));
+        }
+    }
+
+    @Test
     void nothingListensThere() throws Exception {
         int port;
         try (ServerSocket socket = new ServerSocket(0)) {

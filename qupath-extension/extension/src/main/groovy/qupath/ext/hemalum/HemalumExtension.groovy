@@ -47,6 +47,7 @@ final class HemalumExtension implements QuPathExtension {
         button.tooltip = new Tooltip(Strings.get('button.tip'))
         button.onAction = { segment.again() }
         qupath.toolBar?.items?.add(button)
+        Preferences.install(qupath.preferencePane)
         Runtime.runtime.addShutdownHook(new Thread({ Connections.stopLocal() }, 'hemalum-shutdown'))
     }
 

@@ -5,6 +5,7 @@ import java.nio.file.Path
 import javafx.beans.property.BooleanProperty
 import javafx.beans.property.DoubleProperty
 import javafx.beans.property.StringProperty
+import qupath.lib.gui.panes.PreferencePane
 import qupath.lib.gui.prefs.PathPrefs
 
 /** What is remembered between sessions; every key begins with {@code hemalum.}. */
@@ -35,7 +36,24 @@ final class Preferences {
     private static final StringProperty savedToken = PathPrefs.createPersistentPreference('hemalum.server.token', '')
     private static String sessionToken = ''
 
+    /** Image whose stain is the reference, or empty for the built-in one. */
+    static final StringProperty reference = PathPrefs.createPersistentPreference('hemalum.stain.reference', '')
+
     private Preferences() {}
+
+    /** Shows what may be changed without a dialog in QuPath's own window of preferences. */
+    static void install(PreferencePane pane) {
+        text(pane, serverAddress, 'address')
+        text(pane, authorityFile, 'authority')
+        text(pane, sharedFolders, 'folders')
+        pane.addDirectoryPropertyPreference(environment, Strings.get('preference.environment'), Strings.get('title'), Strings.get('preference.environment.about'))
+        text(pane, encoding, 'encoding')
+        pane.addPropertyPreference(askAgain, Boolean, Strings.get('preference.ask'), Strings.get('title'), Strings.get('preference.ask.about'))
+    }
+
+    private static void text(PreferencePane pane, StringProperty property, String name) {
+        pane.addPropertyPreference(property, String, Strings.get('preference.' + name), Strings.get('title'), Strings.get("preference.${name}.about".toString()))
+    }
 
     /** The token of this session, or the saved one. */
     static String token() {

@@ -19,9 +19,11 @@ import javafx.scene.layout.HBox
 import javafx.scene.layout.VBox
 import javax.imageio.ImageIO
 import qupath.fx.dialogs.Dialogs
+import qupath.fx.dialogs.FileChoosers
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
+import qupath.lib.images.servers.ImageServers
 import qupath.lib.projects.ProjectImageEntry
 import qupath.lib.regions.ImagePlane
 
@@ -120,12 +122,41 @@ final class StainView {
         toggle.onAction = { this.toggle() }
         def refresh = new Button(Strings.get('stain.refresh'))
         refresh.onAction = { show() }
+        def choose = new Button(Strings.get('stain.reference.choose'))
+        choose.onAction = {
+            def file = FileChoosers.promptForFile(Strings.get('stain.reference.choose'))
+            if (file != null)
+                refer(file.path)
+        }
+        def builtIn = new Button(Strings.get('stain.reference.reset'))
+        builtIn.onAction = { refer('') }
         [before, after].each { ImageView view -> view.fitWidth = SHOWN; view.preserveRatio = true }
         numbers.wrapText = true
         def box = new VBox(8.0d, new Label(Strings.get('stain.before')), before, new Label(Strings.get('stain.after')), after, numbers,
-                new HBox(8.0d, toggle, refresh))
+                new HBox(8.0d, toggle, refresh), new HBox(8.0d, choose, builtIn))
         box.padding = new Insets(10)
         new VBox(new ScrollPane(box))
+    }
+
+    /** Takes another image's stain as the reference, or the built-in one (empty). */
+    private void refer(String path) {
+        Preferences.reference.set(path)
+        known.clear()
+        if (overlay != null)
+            toggle()
+        show()
+    }
+
+    private static TileSource.Pixels reference(int side) {
+        String path = Preferences.reference.get()
+        if (!path)
+            return null
+        def server = ImageServers.buildServer(new File(path).toURI())
+        try {
+            new SlideTiles(server, ImagePlane.defaultPlane).overview(side)
+        } finally {
+            ((AutoCloseable) server).close()
+        }
     }
 
     private void fill(ImageData<BufferedImage> imageData, Normalized normalized) {
@@ -133,7 +164,7 @@ final class StainView {
         before.image = SwingFXUtils.toFXImage(qupath.viewer.RGBThumbnail, null)
         double[] m = normalized.stainMatrix()
         numbers.text = (m.length == 6 ? Strings.get('stain.vectors', m[0], m[1], m[2], m[3], m[4], m[5]) : '') + '\n' +
-                Strings.get('stain.reference') + '\n' + normalized.notices().join('\n')
+                Strings.get('stain.reference', Preferences.reference.get() ? new File(Preferences.reference.get()).name : Strings.get('stain.reference.built')) + '\n' + normalized.notices().join('\n')
     }
 
     private static BufferedImage picture(TileSource.Pixels pixels) {
@@ -169,14 +200,18 @@ final class StainView {
                 try {
                     int side = client.info().overviewSide() ?: 2048
                     def overview = new SlideTiles(imageData.server, ImagePlane.defaultPlane).overview(side)
-                    Normalized made = client.normalize(overview, Preferences.stain.get() ?: '', null, null)
+                    Normalized made = client.normalize(overview, Preferences.stain.get() ?: '', null, reference(side))
                     known[imageData] = made
                     Platform.runLater { use.with(imageData, made) }
                 } finally {
                     client.close()
                 }
             } catch (Exception e) {
-                Platform.runLater { SegmentCommand.tell(e) }
+                Platform.runLater {
+                    // one that cannot be used must not keep the tab from showing
+                    Preferences.reference.set('')
+                    SegmentCommand.tell(e)
+                }
             }
         }, 'hemalum-stain')
         thread.daemon = true
