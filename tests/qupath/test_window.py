@@ -43,7 +43,8 @@ def window(qupath, slide, screen, tmp_path):
             "--quiet",
             options=f"-Dqupath.startup.script={HERE / script} -Dprism.order=sw -Dqupath.win.width=1380 -Dqupath.win.height=880"
             " -Dqupath.win.x=5 -Dqupath.win.y=5",
-            DISPLAY=screen, HEMALUM_TEST_PROJECT=str(project / "project.qpproj"), HEMALUM_TEST_DIR=str(HERE), HEMALUM_TEST_SHOTS=str(shots), **environment,
+            DISPLAY=screen, HEMALUM_TEST_PROJECT=str(project / "project.qpproj"),
+            HEMALUM_TEST_DIR=str(HERE), HEMALUM_TEST_SHOTS=str(shots), **environment,
         )  # fmt: skip
 
     return start
