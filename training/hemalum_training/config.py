@@ -21,6 +21,7 @@ from hemalum.errors import UsageError
 
 from .method_config import Method, Pseudo, Tiles, UnlabelledSet
 from .networks import GeneratorConfig
+from .normalizer_config import Normalizer
 
 OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
 
@@ -67,7 +68,8 @@ class Schedule:
 class Config:
     """A whole experiment. `fingerprint` changes when anything that a checkpoint depends on changes.
 
-    Without `pseudo` no student learns from pseudo labels; without `method` there is no cycle training.
+    Without `pseudo` no student learns from pseudo labels; without `method` there is no cycle training; with
+    `normalizer` labelled sets may be missing.  `version` and `rebuild` are told on the model's card.
     """
 
     name: str
@@ -81,6 +83,9 @@ class Config:
     tiles: Tiles = field(default_factory=Tiles)
     pseudo: Pseudo | None = None
     method: Method | None = None
+    normalizer: Normalizer | None = None
+    version: str = "1"
+    rebuild: str = ""
 
     def fingerprint(self) -> str:
         kept = {"network": self.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in self.sets.items()}, "seed": self.seed}
@@ -117,13 +122,14 @@ def load_config(path: Path) -> Config:
     tiles = _build(Tiles, table.pop("tiles", {}), "tiles")
     pseudo = _build(Pseudo, table.pop("pseudo"), "pseudo") if "pseudo" in table else None
     method = Method.from_table(table.pop("method"), network, _build) if "method" in table else None
-    if method is not None:
+    normalizer = Normalizer.from_table(table.pop("normalizer"), _build) if "normalizer" in table else None
+    if method is not None or normalizer is not None:
         network = dataclasses.replace(network, normalization=True)
     config = _build(Config, {
         "name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0, **table,
-        "network": network, "unlabelled": unlabelled, "tiles": tiles, "pseudo": pseudo, "method": method,
+        "network": network, "unlabelled": unlabelled, "tiles": tiles, "pseudo": pseudo, "method": method, "normalizer": normalizer,
         "schedule": _build(Schedule, table.pop("schedule", {}), "schedule"), "sets": sets, "zero_shot": zero_shot}, "top level")
-    if not sets:
+    if not sets and normalizer is None:
         raise UsageError(f"{path} names no labelled set; add a table [sets.NAME].")
     for name, entry in {**sets, **unlabelled}.items():
         if entry.licence not in config.licences:

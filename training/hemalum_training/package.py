@@ -19,6 +19,7 @@ from .augment import sample_crop
 from .config import Config
 from .datasets import LabelledImage, load_labelled
 from .export import HALO, LARGEST_NUCLEUS_UM, WINDOW, export_package, write_card
+from .pseudo_labels import load_pseudo
 
 CALIBRATION_TILES = 24
 MEASURES = {"aji": "AJI", "pq": "PQ", "dq": "DQ", "sq": "SQ", "dice": "Dice"}
@@ -40,14 +41,25 @@ def check_tile(images: list[LabelledImage]) -> np.ndarray:
     return half[rows][:, columns].round().astype(np.uint8)
 
 
-def _card(config: Config, counts: dict[str, int]) -> dict:
-    restricted = any("NC" in entry.licence for entry in config.sets.values())
+def _pseudo_data(config: Config, out: Path) -> list[dict]:
+    """The unlabelled sets whose kept tiles were learned from, as a card names them."""
+    if config.pseudo is None:
+        return []
+    kept = [tile.name for tile in load_pseudo(out)]
+    counts = {name: sum(tile.startswith(f"{name}-") for tile in kept) for name in config.unlabelled}
+    teacher = json.loads((out / "pseudo" / "teacher.json").read_text(encoding="utf-8"))["teacher"]
+    return [{"name": name, "licence": entry.licence, "images": counts[name], "use": f"pseudo labels by {teacher}, rule {config.pseudo.rule}"}
+            for name, entry in config.unlabelled.items() if counts[name]]
+
+
+def _card(config: Config, counts: dict[str, int], pseudo: list[dict]) -> dict:
+    restricted = any("NC" in entry.licence for entry in [*config.sets.values(), *config.unlabelled.values()])
     licence = ({"weights": "CC-BY-NC-SA-4.0", "commercial": False,
                 "why": "learned also from images that allow no commercial use, so the weights are offered on the same terms"} if restricted else
                {"weights": "Apache-2.0", "commercial": True, "why": "learned only from images under CC0, CC BY 4.0 and Apache-2.0"})
     return {"id": config.name, "description": "Nuclei in H&E, many tissues, about 20× and finer.", "licence": licence,
-            "data": [{"name": name, "licence": entry.licence, "images": counts[name], "use": "training"} for name, entry in config.sets.items()],
-            "rebuild": f"hemalum train all training/configs/{config.name}.toml --data DIR"}
+            "data": [{"name": name, "licence": entry.licence, "images": counts[name], "use": "training"} for name, entry in config.sets.items()] + pseudo,
+            "version": config.version, "rebuild": config.rebuild or f"hemalum train all training/configs/{config.name}.toml --data DIR"}
 
 
 def package_model(out: Path) -> Model:
@@ -72,7 +84,7 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     if not free:
         raise UsageError("the configuration has no set under CC0, from which the stored check tile is taken; add one.")
     counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
-    card = _card(config, counts) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0}}
+    card = _card(config, counts, _pseudo_data(config, out)) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0}}
     folder = out / "package"
     export_package(out / "weights.pt", folder, card, calibration(images, config.seed), check_tile(free))
     model = package_model(out)
