@@ -4,6 +4,7 @@ import qupath.lib.images.ImageData
 import qupath.lib.images.servers.ImageServerProvider
 import qupath.lib.projects.Projects
 
+new File(args[0]).mkdirs()
 def project = Projects.createProject(new File(args[0]), BufferedImage)
 args.drop(1).each { path ->
     def builder = ImageServerProvider.getPreferredUriImageSupport(BufferedImage, path).builders[0]
