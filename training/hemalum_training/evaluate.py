@@ -23,6 +23,7 @@ from hemalum.tiling import plan_tiles
 
 from .config import Config
 from .datasets import LABEL_MPP, LabelledImage, load_set
+from .export import LARGEST_NUCLEUS_UM
 
 GRID = {"foreground": (0.35, 0.4, 0.45, 0.5, 0.55), "marker": (0.35, 0.45, 0.55, 0.65), "sigma": (1.0, 1.5, 2.0)}
 
@@ -51,6 +52,12 @@ def maps_of(model: Model, images: list[LabelledImage], precision: str = "auto") 
             mapped[:, y:y + down, x:x + across] = maps[:, y - top:y - top + down, x - left:x - left + across]
         scored.append(Scored(image, mapped[:, :height, :width]))
     return scored
+
+
+def instance_parameters(thresholds: dict[str, float]) -> InstanceParameters:
+    """The instance step's parameters, in map pixels of 0.25 µm, from a card's thresholds."""
+    return InstanceParameters(thresholds["foreground"], thresholds["marker"], thresholds["sigma"],
+                              thresholds["min_area_um2"] / LABEL_MPP**2, largest=LARGEST_NUCLEUS_UM / LABEL_MPP)
 
 
 def score_maps(scored: list[Scored], parameters: InstanceParameters) -> list[metrics.Scores]:

@@ -6,11 +6,13 @@
     OUT/run/           checkpoints and weights
     OUT/verdict.json   OUT/package/   OUT/run.json
 
-Each step leaves something that appears whole or not at all and is not done again; training goes on from its checkpoint.
+Each step leaves something that appears whole or not at all and is not done again; training goes on from its checkpoint.  The
+configuration excludes what is kept apart, so that no step of the training can read it.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import tempfile
@@ -22,23 +24,26 @@ from typing import Any
 from hemalum.batch.files import commit, commit_json, read_json
 from hemalum.batch.lock import JobLock
 from hemalum.engine.base import stored_tile
+from hemalum.errors import UsageError
 from hemalum.models import Model, install
 from hemalum.models.card import Card
 from hemalum.projects.export import export
 from hemalum.runrecord import Stopwatch, record, write_record
 
-from .config import Config, load_config
-from .datasets import load_labelled
-from .evaluate import choose_thresholds, maps_of
+from .config import Config, LabelledSet, load_config
+from .datasets import load_labelled, load_set
+from .evaluate import choose_thresholds, instance_parameters, maps_of
 from .export import export_package, write_card
 from .improve_plan import Request, fix, network_of
-from .package import calibration, check_tile, instance_parameters
+from .package import calibration, check_tile
+from .pseudo_labels import make_pseudo_labels
 from .supervised import train_supervised
+from .tiles import make_tiles
 from .verdict import judge
 
 SET = "project"     # name of the training set in data/ and in the configuration
 OWN = "own"         # licence of the user's own images
-PSEUDO_SHARE = 0.3  # of the crops, where there is unlabelled tissue
+TILES = 200         # unlabelled tiles that the model in use is asked to label, and that are kept
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,13 @@ def improve(request: Request, out: str | Path, device: str = "cpu", into: Path |
         if not (data / SET).exists():
             with watch("export"):
                 export(request.sources, data / SET, 0.25, request.validation, request.unlabelled, say)
-        config = _configuration(request, out)
         if not (out / "package").exists():
+            kept, learned = _rows(data / SET)
+            config = _configuration(request, out, kept)
             with watch("train"):
-                train_supervised(config, data, out / "run", device, str(request.base.folder), log=say)
+                _train(request, config, data, out / "run", device, say)
             with watch("package and verdict"):
-                _package(request, config, data, out, say)
+                _package(request, config, data, out, learned)
         verdict = read_json(out / "verdict.json")
         say(verdict["sentence"])
         installed = None
@@ -86,44 +92,56 @@ def improve(request: Request, out: str | Path, device: str = "cpu", into: Path |
     return Improvement(verdict, out / "package", installed)
 
 
-def configuration(request: Request, held: list[str], tiles: bool) -> str:
-    """The TOML of a fine-tuning: few steps at a small rate, from the model in use.
+def _rows(folder: Path) -> tuple[list[str], list[str]]:
+    """Stems of the set's images that are kept apart, and of those that are learned."""
+    with open(folder / "manifest.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return tuple([row["stem"] for row in rows if row["part"] == part] for part in ("validation", "train"))
 
-    Args:
-        held: patients kept apart.  tiles: there is unlabelled tissue.
-    """
+
+def _configuration(request: Request, out: Path, kept: list[str]) -> Config:
+    """Written into `out` for `hemalum train`, and read back: few steps at a small rate, from the model in use."""
     def table(head: str, values: dict) -> str:
         return f"\n[{head}]\n" + "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
 
     text = f"# {request.base.id} {request.base.card.version} fine-tuned on corrected nuclei; written by `hemalum improve`.\nlicences = [\"{OWN}\"]\n"
     text += table("network", network_of(request.base).as_dict()) + table("schedule", vars(request.schedule))
-    text += table(f"sets.{SET}", {"licence": OWN, "patient_column": "patient", "validation": held})
-    return text
-
-
-def _configuration(request: Request, out: Path) -> Config:
-    report = json.loads((out / "data" / SET / "report.json").read_text(encoding="utf-8"))
-    text = configuration(request, report["validation"], bool(report["counts"].get("unlabelled tiles"))).encode("utf-8")
+    text += table(f"sets.{SET}", {"licence": OWN, "exclude": kept})
+    if request.pseudo and any((out / "data" / SET / "unlabelled").iterdir()):
+        text += table(f"unlabelled.{SET}", {"licence": OWN}) + table("pseudo", {"pool": TILES, "keep": TILES})
     path = out / f"{request.name}.toml"
-    commit(path, lambda file: file.write(text))
+    commit(path, lambda file: file.write(text.encode("utf-8")))
     return load_config(path)
 
 
-def _package(request: Request, config: Config, data: Path, out: Path, say) -> None:
+def _train(request: Request, config: Config, data: Path, run: Path, device: str, say) -> None:
+    """Tiles, pseudo labels of the model in use, fine-tuning; the first two are left out where no tile can be trusted."""
+    init = str(request.base.folder)
+    if config.pseudo is not None:
+        try:
+            make_tiles(config, data, run, log=say)
+            make_pseudo_labels(config, run, init, device, log=say)
+        except UsageError as error:
+            say(f"no pseudo labels: {error}")
+            config = dataclasses.replace(config, pseudo=None)
+    train_supervised(config, data, run, device, init, log=say)
+
+
+def _package(request: Request, config: Config, data: Path, out: Path, learned: list[str]) -> None:
     """Export, choose thresholds on the training images, judge, commit verdict.json, then the package."""
     images, base = load_labelled(config, data), request.base
-    stored = stored_tile(base)
-    card = _card(request, len(images))
+    stored, card = stored_tile(base), _card(request, len(learned))
+    apart = load_set(data / SET, LabelledSet(OWN, exclude=learned), "train")
     with tempfile.TemporaryDirectory(dir=out, prefix=".package-") as scratch:
         fresh = Path(scratch) / "package"
         export_package(out / "run" / "weights.pt", fresh, card, calibration(images, config.seed), stored[0] if stored else check_tile(images))
         chosen, _ = choose_thresholds(maps_of(_model(fresh), images), instance_parameters(card["thresholds"]))
         card["thresholds"] |= chosen
         write_card(fresh, card)
-        found = judge(base, _model(fresh), load_labelled(config, data, "validation"))
-        verdict = dataclasses.asdict(found) | {"sentence": found.sentence, "kept_apart": config.sets[SET].validation, "against": base.id}
-        card["scores"] = {"protocol": "fields of 64 µm of regions that no step saw, against the model it began from; thresholds chosen on the "
-                                      "training regions", **verdict}
+        found = judge(base, _model(fresh), apart)
+        verdict = dataclasses.asdict(found) | {"sentence": found.sentence, "kept_apart": [image.name for image in apart], "against": base.id}
+        card["scores"] = {"protocol": "fields of 64 µm of images that no step saw, against the model it began from; thresholds chosen on the "
+                                      "training images", **verdict}
         write_card(fresh, card)
         commit_json(out / "verdict.json", verdict)
         fresh.rename(out / "package")

@@ -43,7 +43,6 @@ def improve(path, output, annotations, patient_key, patient_pattern, validation,
     if importlib.util.find_spec("torch") is None:
         raise UsageError("training needs PyTorch; install it with `pip install hemalum[training]`")
     say = (lambda text: click.echo(text, err=True)) if as_json else click.echo
-    sources = sources_of(path, annotations, patient_key, patient_pattern, say)
     folder = Path(path).resolve() if Path(path).is_dir() else Path(path).resolve().parent
     base = find(model_id, folders)
     name = name or re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "own"
@@ -54,16 +53,17 @@ def improve(path, output, annotations, patient_key, patient_pattern, validation,
     from .improve_plan import Request, fine_tuning, fix, make_plan
 
     torch.set_num_threads(threads or cores())
-    request = Request(sources, base, name, fine_tuning(steps), validation, unlabelled, not no_pseudo)
-    out = Path(output) if output else folder / "improve"
-    fix(request, out, write=False)
-    for line in make_plan(request, out, device).lines():
-        say(line)
-    if only_plan:
-        return
-    if not yes and sys.stdin.isatty():
-        click.confirm("begin?", default=True, abort=True)
-    done = run(request, out, device, None, no_install, say)
-    if as_json:
-        installed = str(done.installed.folder) if done.installed else None
-        click.echo(json.dumps({**done.verdict, "package": str(done.package), "installed": installed}, indent=1, ensure_ascii=False))
+    with sources_of(path, annotations, patient_key, patient_pattern, say) as sources:
+        request = Request(sources, base, name, fine_tuning(steps), validation, unlabelled, not no_pseudo)
+        out = Path(output) if output else folder / "improve"
+        fix(request, out, write=False)
+        for line in make_plan(request, out, device).lines():
+            say(line)
+        if only_plan:
+            return
+        if not yes and sys.stdin.isatty():
+            click.confirm("begin?", default=True, abort=True)
+        done = run(request, out, device, None, no_install, say)
+        if as_json:
+            installed = str(done.installed.folder) if done.installed else None
+            click.echo(json.dumps({**done.verdict, "package": str(done.package), "installed": installed}, indent=1, ensure_ascii=False))

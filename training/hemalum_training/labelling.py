@@ -23,10 +23,10 @@ from hemalum.stain import Stain, apply_table, colour_table
 
 from .agreement import TileScores, score_tile
 from .augment import stain_jitter
+from .evaluate import instance_parameters
 from .export import HALO, Deployed, load_generator
 from .method_config import Pseudo
 from .networks import Generator
-from .package import instance_parameters
 from .predict import INSTANCES, Prediction, predict
 
 FLIPS = (lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1])

@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from hemalum.errors import UsageError
-from hemalum.instances import Parameters as InstanceParameters
 from hemalum.models import Model
 from hemalum.models.card import Card
 
@@ -18,7 +17,7 @@ from . import evaluate as ev
 from .augment import sample_crop
 from .config import Config
 from .datasets import LabelledImage, load_labelled
-from .export import HALO, LARGEST_NUCLEUS_UM, WINDOW, export_package, write_card
+from .export import HALO, WINDOW, export_package, write_card
 from .pseudo_labels import load_pseudo
 
 CALIBRATION_TILES = 24
@@ -57,8 +56,9 @@ def _card(config: Config, counts: dict[str, int], pseudo: list[dict]) -> dict:
     licence = ({"weights": "CC-BY-NC-SA-4.0", "commercial": False,
                 "why": "learned also from images that allow no commercial use, so the weights are offered on the same terms"} if restricted else
                {"weights": "Apache-2.0", "commercial": True, "why": "learned only from images under CC0, CC BY 4.0 and Apache-2.0"})
+    labelled = [{"name": name, "licence": entry.licence, "images": counts[name], "use": "training"} for name, entry in config.sets.items()]
     return {"id": config.name, "description": "Nuclei in H&E, many tissues, about 20× and finer.", "licence": licence,
-            "data": [{"name": name, "licence": entry.licence, "images": counts[name], "use": "training"} for name, entry in config.sets.items()] + pseudo,
+            "data": labelled + pseudo,
             "version": config.version, "rebuild": config.rebuild or f"hemalum train all training/configs/{config.name}.toml --data DIR"}
 
 
@@ -89,12 +89,12 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     export_package(out / "weights.pt", folder, card, calibration(images, config.seed), check_tile(free))
     model = package_model(out)
     parts = {name: ev.maps_of(model, part) for name, part in ev.labelled_parts(config, data).items()}
-    base = instance_parameters(card["thresholds"])
+    base = ev.instance_parameters(card["thresholds"])
     chosen, rows = ev.choose_thresholds([s for name in config.sets if name in parts for s in parts[name]], base)
     card["thresholds"] |= chosen
     card["scores"] = {"protocol": "mean over images, whole images at 0.25 µm/px, default precision, thresholds chosen on the validation images of the"
                                   f" training sets ({_validation(config)}); zero-shot sets were used for nothing",
-                      "images": ev.table(parts, instance_parameters(card["thresholds"]))}
+                      "images": ev.table(parts, ev.instance_parameters(card["thresholds"]))}
     (out / "thresholds.json").write_text(json.dumps(sorted(rows, key=lambda r: -r["score"]), indent=1), encoding="utf-8")
     write_card(folder, card)
     for name, row in card["scores"]["images"].items():
@@ -102,16 +102,10 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     return folder
 
 
-def instance_parameters(thresholds: dict[str, float]) -> InstanceParameters:
-    """The instance step's parameters, in map pixels of 0.25 µm, from a card's thresholds."""
-    return InstanceParameters(thresholds["foreground"], thresholds["marker"], thresholds["sigma"],
-                              thresholds["min_area_um2"] / ev.LABEL_MPP**2, largest=LARGEST_NUCLEUS_UM / ev.LABEL_MPP)
-
-
 def report_scores(config: Config, data: Path, out: Path, overlays: bool = False, log=print) -> None:
     """Score the package in every precision it has; writes `out/scores.csv`, worst AJI first, and with `overlays` `out/overlays/SET_STEM.png`."""
     model = package_model(out)
-    parameters = instance_parameters(model.card.thresholds)
+    parameters = ev.instance_parameters(model.card.thresholds)
     parts, rows = ev.labelled_parts(config, data), []
     for precision in ("fp32", "int8"):
         try:

@@ -189,8 +189,8 @@ def _scores(config: Config, data: Path, out: Path) -> str:
 
 
 def _worst(config: Config, data: Path, out: Path, names: list[str]) -> str:
-    from .evaluate import labelled_parts, maps_of, score_maps
-    from .package import instance_parameters, package_model
+    from .evaluate import instance_parameters, labelled_parts, maps_of, score_maps
+    from .package import package_model
 
     model = package_model(out)
     parameters = instance_parameters(model.card.thresholds)

@@ -16,8 +16,7 @@ from hemalum.instances import instances
 from hemalum.models import Model
 
 from .datasets import LabelledImage
-from .evaluate import maps_of
-from .package import instance_parameters
+from .evaluate import instance_parameters, maps_of
 
 FIELD = 256         # px at 0.25 µm/px
 LEAST = 5           # fields; an interval of fewer says nothing

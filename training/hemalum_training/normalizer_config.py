@@ -1,0 +1,68 @@
+"""The table [normalizer] of a configuration: the generator that a learned stain normalization is distilled from, and the distillation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hemalum.errors import UsageError
+
+from .method_config import Cycle
+
+
+@dataclass(frozen=True)
+class ColourFit:
+    """Distillation of a generator into a function of colour, the table [normalizer.function].
+
+    Attributes:
+        hidden: width of the two hidden layers.
+        conditioned: the function knows the image's stain; without it one function serves all images (one scanner to another).
+        views: stains each source is shown in, the first its own; jitter: strength of the others.
+        pixels: taken of each tile and view.
+        steps, batch, learning_rate: of the fit.
+        monotone: weight of the demand that a darker colour becomes a darker one.
+    """
+
+    hidden: int = 32
+    conditioned: bool = True
+    views: int = 3
+    jitter: float = 1.0
+    pixels: int = 600
+    steps: int = 3000
+    batch: int = 8192
+    learning_rate: float = 4e-3
+    monotone: float = 3.0
+
+
+@dataclass(frozen=True)
+class ScannerPairs:
+    """Pairs of one tissue seen by two scanners, the table [normalizer.pairs].
+
+    Attributes:
+        folder: from the folder given with `--data`; see `scanner_pairs`.
+        folds: slides scored together by a generator that saw none of them; every slide lies in one fold.
+        apart: slides that no generator learns from and that are averaged apart, because their pairs do not lie on each other.
+    """
+
+    folder: str
+    folds: list[list[str]]
+    apart: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """`cycle`: of the generators, without segmentation, `epochs · steps_per_epoch` steps."""
+
+    cycle: Cycle
+    function: ColourFit
+    pairs: ScannerPairs | None
+
+    @classmethod
+    def from_table(cls, table: dict, build) -> Normalizer:
+        """`build(cls, table, where)` refuses unknown keys."""
+        if unknown := sorted(set(table) - {"cycle", "function", "pairs"}):
+            raise UsageError(f"unknown table [normalizer.{unknown[0]}]; known: cycle, function, pairs.")
+        cycle = build(Cycle, {"epochs": 1, "steps_per_epoch": 1000, **table.get("cycle", {})}, "normalizer.cycle")
+        if cycle.crop % 32 or cycle.steps_per_epoch < 1:
+            raise UsageError("[normalizer.cycle]: crop must be a multiple of 32 and steps_per_epoch at least 1.")
+        pairs = build(ScannerPairs, table["pairs"], "normalizer.pairs") if "pairs" in table else None
+        return cls(cycle, build(ColourFit, table.get("function", {}), "normalizer.function"), pairs)
