@@ -45,6 +45,7 @@ def segment(
     DIR/<name>.run.json.  Coordinates are full-resolution pixels.  For research use only.
     """
     import json
+    import os
     from contextlib import ExitStack
     from dataclasses import replace
 
@@ -78,6 +79,7 @@ def segment(
             def segmented(slide, *arguments):
                 return segment_slide(slide, model, pipeline, *arguments)
         else:
+            os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its own lines on stderr; what went wrong is said in a sentence of ours
             from hemalum.client import Client
 
             client = stack.enter_context(Client(server, token_file=token_file, ca=ca))

@@ -63,7 +63,7 @@ class Settings:
         missing = [what for what, there in (("TLS", self.certificate), ("a token", self.token)) if not there]
         if missing and not is_loopback(self.host) and not self.insecure:
             raise NotAllowed(
-                f"{self.host} can be reached from other machines and {' and '.join(missing)} is missing; make both with "
+                f"{self.host} can be reached from other machines and {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing; make both with "
                 "`hemalum serve --init-tls DIR`, or add --insecure if the network itself is trusted"
             )
 

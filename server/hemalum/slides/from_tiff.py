@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from hemalum.errors import UnreadableImage, UnsupportedImage, UsageError
 from hemalum.slides.from_openslide import composite
 from hemalum.slides.resolution import UNITS, from_density, plausible
 from hemalum.slides.slide import Level
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds damaged is said in a sentence of ours
 
 WHOLE = 4_000_000  # px: a strip larger than this is decoded once and its level kept, since every tile would need all of it
 KNOWN = {PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR}
