@@ -35,7 +35,7 @@ def said(*options, code=2) -> str:
 def test_what_cannot_be_served(tmp_path, toy_models):
     weak = tmp_path / "weak"
     weak.write_text("abc")
-    assert "TLS and a token is missing" in said("--host", "0.0.0.0")
+    assert "no TLS and no token" in said("--host", "0.0.0.0")
     assert "no usable token" in said("--token-file", weak)
     assert "cannot be read" in said("--token-file", tmp_path / "none")
     assert "--tls-cert and --tls-key" in said("--tls-cert", weak)
@@ -59,7 +59,7 @@ def test_init_tls(tmp_path):
     other = tmp_path / "other"
     said("--init-tls", other, code=0)
     assert "does not belong" in said("--tls-cert", files["server.crt"], "--tls-key", other / "server.key")
-    assert "a token is missing" in said("--host", "0.0.0.0", "--tls-cert", files["server.crt"], "--tls-key", files["server.key"])
+    assert "no token" in said("--host", "0.0.0.0", "--tls-cert", files["server.crt"], "--tls-key", files["server.key"])
 
 
 def test_insecure_says_so(toy_models):

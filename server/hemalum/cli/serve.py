@@ -15,7 +15,6 @@ import click
 from hemalum.errors import UsageError
 
 FOLDER = click.Path(path_type=Path)
-GRACE = 60  # s for runs under way when the server is told to end
 
 
 @click.command()
@@ -29,8 +28,11 @@ GRACE = 60  # s for runs under way when the server is told to end
 @click.option("--slides", type=FOLDER, multiple=True, help="Folder with slides that clients may name (repeatable).")
 @click.option("--models", type=FOLDER, multiple=True, help="Folder with models (repeatable); new ones are found while serving.")
 @click.option("--max-runs", type=click.IntRange(1, 256), default=8, show_default=True, help="Runs at a time.")
+@click.option(
+    "--drain", type=click.FloatRange(0), default=60, show_default=True, metavar="SECONDS", help="For runs under way when told to end."
+)
 @click.option("--local-child", is_flag=True, help="For programs: free port, one line of JSON on stdout, ends when stdin closes.")
-def serve(host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slides, models, max_runs, local_child):
+def serve(host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slides, models, max_runs, drain, local_child):
     """Serve models to QuPath and other clients.
 
     Listens on this machine only, unless --host says otherwise; then TLS and a token are required (see --init-tls), or --insecure.
@@ -60,8 +62,8 @@ def serve(host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slide
     else:
         _say_where(server, insecure)
     server.wait(ended)
-    click.echo(f"ending; runs under way have {GRACE} s, another signal ends at once", err=True)
-    server.stop(GRACE)
+    click.echo(f"ending; runs under way have {drain:g} s, another signal ends at once", err=True)
+    server.stop(drain)
     _leave(0)
 
 

@@ -60,10 +60,10 @@ class Settings:
         """Raises `UsageError` for half a TLS pair, `NotAllowed` for an open server that was not asked for by name."""
         if (self.certificate is None) != (self.key is None):
             raise UsageError("TLS needs certificate and key; give --tls-cert and --tls-key together")
-        missing = [what for what, there in (("TLS", self.certificate), ("a token", self.token)) if not there]
+        missing = [what for what, there in (("TLS", self.certificate), ("token", self.token)) if not there]
         if missing and not is_loopback(self.host) and not self.insecure:
             raise NotAllowed(
-                f"{self.host} can be reached from other machines and {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing; make both with "
+                f"{self.host} can be reached from other machines, but there is no {' and no '.join(missing)}; make both with "
                 "`hemalum serve --init-tls DIR`, or add --insecure if the network itself is trusted"
             )
 
