@@ -1,6 +1,9 @@
 """`python -m benchmarks`: every benchmark in turn, each in a process of its own; prints the figures and writes bench.json.
 
-    python -m benchmarks [--models DIR] [--model ID] [--only NAME,NAME] [-o bench.json]
+    python -m benchmarks [--models DIR] [--model ID] [--only NAME,NAME] [--peers FILE] [--picture FILE] [-o bench.json]
+
+With `--only`, what bench.json already holds of the others stays.  `--peers` takes the results of a side-by-side timing (see
+`benchmarks.report.peers`).
 
 Read ratios rather than seconds: other work on the machine slows both sides of a ratio.  `load` tells how busy it was.
 """
@@ -16,6 +19,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.report import peers, picture, table
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("postprocess", "replay", "seams", "server_overhead", "settle_million", "memory")
@@ -65,7 +70,7 @@ def whole_command(model_options: list[str], model: str) -> dict:
         "s_per_mm2": round(record["seconds"]["total"] / area, 3),
         "s_per_mm2_with_start": round(wall / area, 3),
         "nuclei": record["counts"]["nuclei"],
-        "seconds": record["seconds"],
+        "seconds": {"start": round(wall - record["seconds"]["total"], 3), **record["seconds"]},
         "device": record["device"],
     }
 
@@ -75,11 +80,14 @@ def main() -> None:
     parser.add_argument("--models", action="append", default=[])
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--only", default="")
+    parser.add_argument("--peers", type=Path, help="results of a side-by-side timing with StarDist")
+    parser.add_argument("--picture", type=Path, help="SVG of where the time of `hemalum segment` goes")
     parser.add_argument("-o", "--output", type=Path, default=Path("bench.json"))
     arguments = parser.parse_args()
     options = [part for folder in arguments.models for part in ("--models", folder)]
     wanted = arguments.only.split(",") if arguments.only else ["start_up", "segment", *SCRIPTS]
-    results, failed = [], []
+    found = earlier(arguments.output) if arguments.only else {}
+    failed = []
     for name in wanted:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         try:
@@ -98,14 +106,29 @@ def main() -> None:
             failed.append(name)
             print(f"{name}: failed ({error})", file=sys.stderr)
             continue
-        results.append({**result, "load": load})
-        print(json.dumps(results[-1]), flush=True)
-    from hemalum.runrecord import record
+        found[name] = {**result, "load": load}
+        print(json.dumps(found[name]), file=sys.stderr, flush=True)
+    from hemalum.models import find
+    from hemalum.runrecord import record, write_record
 
-    content = record("bench", model=arguments.model, results=results, failed=failed)
+    found["card"] = find(arguments.model, arguments.models).card.scores.get("images", {})
+    if arguments.peers:
+        found["peers"] = peers(arguments.peers)
+    content = record("bench", model=arguments.model, results=found, failed=failed)
     del content["peak_memory_mb"]  # of this process, which only starts others
-    arguments.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_record(arguments.output, content)
+    if arguments.picture and "segment" in found:
+        arguments.picture.write_text(picture(found["segment"]["seconds"]), encoding="utf-8")
+    print(table(found))
     sys.exit(1 if failed else 0)
+
+
+def earlier(path: Path) -> dict:
+    """Results by name of an earlier run, if there is one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["results"]
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 if __name__ == "__main__":
