@@ -38,10 +38,10 @@ def one(name: str, data: Path, out: Path, tiles: int) -> bool:
     from hemalum_training.tiles import make_tiles
 
     config = load_config(CONFIGS / f"{name}.toml")
-    sets = {key: config.sets[key] for key in ("tnbc",)}
-    cycle = replace(config.method.cycle, epochs=1, amp="none", learning_rate=1e-3)
+    sets = {key: config.sets[key] for key in ("tnbc", "nuinsseg")}       # each image is one tile at 0.5 µm/px
+    cycle = replace(config.method.cycle, epochs=1, batch=1, amp="none", learning_rate=1e-3)
     config = replace(config, sets=sets, unlabelled={k: config.unlabelled[k] for k in list(config.unlabelled)[:1]},
-                     method=replace(config.method, cycle=cycle))
+                     tiles=replace(config.tiles, clusters=3), method=replace(config.method, cycle=cycle))
     if not (out / "tiles" / "manifest.csv").is_file():
         make_tiles(config, data, out, print)
     whole = load_pools(config, data, out, pseudo=False)
@@ -58,7 +58,7 @@ def one(name: str, data: Path, out: Path, tiles: int) -> bool:
     worst = export_error(generator, out / f"{name}.onnx")
     memory = psutil.Process().memory_info()
     print(json.dumps({"network": name, "parameters": sum(p.numel() for p in generator.parameters()), "tiles": [len(pools.x), len(pools.y)],
-                      "steps": run.steps, "batch": cycle.batch, "seconds_per_step": round(seconds, 2), "threads": torch.get_num_threads(),
+                      "steps": run.steps, "learning_rate": cycle.learning_rate, "seconds_per_step": round(seconds, 2), "threads": torch.get_num_threads(),
                       "peak_memory_GiB": round(getattr(memory, "peak_wset", 0) / 2**30 or peak_gib(), 2),
                       "aji_untrained": round(untrained, 4), "aji_trained": round(trained, 4), "export_error": worst}), flush=True)
     return trained > untrained and worst <= LIMIT
