@@ -58,7 +58,8 @@ def one(name: str, data: Path, out: Path, tiles: int) -> bool:
     worst = export_error(generator, out / f"{name}.onnx")
     memory = psutil.Process().memory_info()
     print(json.dumps({"network": name, "parameters": sum(p.numel() for p in generator.parameters()), "tiles": [len(pools.x), len(pools.y)],
-                      "steps": run.steps, "learning_rate": cycle.learning_rate, "seconds_per_step": round(seconds, 2), "threads": torch.get_num_threads(),
+                      "steps": run.steps, "learning_rate": cycle.learning_rate,
+                      "seconds_per_step": round(seconds, 2), "threads": torch.get_num_threads(),
                       "peak_memory_GiB": round(getattr(memory, "peak_wset", 0) / 2**30 or peak_gib(), 2),
                       "aji_untrained": round(untrained, 4), "aji_trained": round(trained, 4), "export_error": worst}), flush=True)
     return trained > untrained and worst <= LIMIT
