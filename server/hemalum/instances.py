@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from hemalum.compiled import compiled
-from hemalum.watershed import flood
+from hemalum.runs import parts, runs_of_zeros
+from hemalum.watershed import watershed
 
 
 @dataclass(frozen=True)
@@ -57,45 +58,46 @@ def instances(foreground: np.ndarray, distance: np.ndarray, parameters: Paramete
     depend on which tile it is seen in.
     """
     smooth = cv2.GaussianBlur(distance, (0, 0), parameters.sigma) if parameters.sigma > 0 else np.ascontiguousarray(distance)
-    mask = foreground > parameters.foreground
-    count, labels = cv2.connectedComponents((mask & (smooth > parameters.marker)).view(np.uint8), connectivity=4)
-    if count == 1:
-        return np.zeros(mask.shape, np.int32)
-    clumps, clump = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
-    cut = flood(labels, clump, clumps, smooth, count, parameters.min_marker, (parameters.largest / 2) ** 2)
-    _, holes = cv2.connectedComponents((labels == 0).view(np.uint8), connectivity=4)  # 4: a hole open at a corner would pinch the outline
-    _fill(labels, holes, int(holes.max()) + 1)
-    _finish(labels, count, parameters.min_area, cut)
+    labels, cut = watershed(
+        foreground, parameters.foreground, smooth, parameters.marker, parameters.min_marker, parameters.largest / 2
+    )  # fmt: skip
+    if len(cut) > 1:
+        _fill(labels, *runs_of_zeros(labels))
+        _finish(labels, len(cut), parameters.min_area, cut)
     return labels
 
 
 @compiled
-def _fill(labels, holes, count):
-    """Give background that only one instance encloses to that instance, in place."""
+def _fill(labels, runs, rows):
+    """Give background that only one instance encloses to that instance, in place.
+
+    Background hangs together by edges: a hole open at a corner would pinch the outline.
+    """
     height, width = labels.shape
+    hole, count = parts(runs, rows)
     owner = np.zeros(count, np.int32)  # -1: not enclosed by one instance
-    owner[0] = -1
-    for y in range(height):
-        for x in range(width):
-            hole = holes[y, x]
-            if hole == 0 or owner[hole] < 0:
-                continue
-            if y == 0 or x == 0 or y == height - 1 or x == width - 1:
-                owner[hole] = -1
-                continue
-            for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
-                label = labels[y + dy, x + dx]
-                if label and owner[hole] != label:
-                    owner[hole] = label if owner[hole] == 0 else -1
-                    if owner[hole] < 0:
-                        break
-    if owner.max() <= 0:
-        return
-    for y in range(height):
-        for x in range(width):
-            hole = holes[y, x]
-            if hole and owner[hole] > 0:
-                labels[y, x] = owner[hole]
+    for i in range(len(runs)):
+        y, begin, end = runs[i, 0], runs[i, 1], runs[i, 2]
+        if y == 0 or begin == 0 or y == height - 1 or end == width:
+            owner[hole[i]] = -1
+    for i in range(len(runs)):
+        k, y, begin, end = hole[i], runs[i, 0], runs[i, 1], runs[i, 2]
+        if owner[k] < 0:
+            continue
+        _claim(owner, k, labels[y, begin - 1])
+        _claim(owner, k, labels[y, end])
+        for x in range(begin, end):
+            _claim(owner, k, labels[y - 1, x])
+            _claim(owner, k, labels[y + 1, x])
+    for i in range(len(runs)):
+        if owner[hole[i]] > 0:
+            labels[runs[i, 0], runs[i, 1] : runs[i, 2]] = owner[hole[i]]
+
+
+@compiled
+def _claim(owner, hole, label):
+    if label and owner[hole] != label:
+        owner[hole] = label if owner[hole] == 0 else -1
 
 
 @compiled

@@ -21,13 +21,13 @@ from multiprocessing.shared_memory import SharedMemory
 
 import cv2
 import numpy as np
-import shapely
 
 from hemalum import measure
 from hemalum.instances import Parameters as InstanceParameters
 from hemalum.instances import instances
 from hemalum.nuclei import UNIT, Nuclei
 from hemalum.outlines import outlines
+from hemalum.tidying import tidy
 from hemalum.tiling import Plan, Tile, plan_tiles
 
 
@@ -86,7 +86,7 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
     traced = outlines(labels)
     to_level0 = factor / scale * UNIT
     vertices = np.rint((traced.points + np.array(plan.window(tile)[:2]) * scale) * to_level0).astype(np.int32)
-    vertices, offsets, kept = _tidy(vertices, np.asarray(traced.offsets, np.int64), plan.image_size)
+    vertices, offsets, kept = tidy(vertices, np.asarray(traced.offsets, np.int64), plan.image_size)
     nuclei = Nuclei.of(vertices, offsets, measure.probability_means(labels, maps[0], count)[kept], tile.index)
     nuclei.edge = plan.edge_distance(tile, nuclei.centroids)
     if settings.measure:
@@ -97,57 +97,6 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
     left, top, right, bottom = plan.bounds(tile, plan.margin)
     x, y = nuclei.centroids.T
     return nuclei.take((x >= left) & (x < right) & (y >= top) & (y < bottom))
-
-
-def _tidy(vertices: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]):
-    """Outlines inside the image and without repeated vertices; the few that this or rounding has crossed are mended.
-
-    Returns vertices, offsets, and the indices of the outlines that are left.
-    """
-    limit = np.array(image_size) * UNIT
-    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    moved = ((vertices < 0) | (vertices > limit)).any(1)
-    if moved.any():
-        vertices = np.clip(vertices, 0, limit).astype(np.int32)
-    repeated = np.zeros(len(vertices), bool)
-    repeated[1:] = (vertices[1:] == vertices[:-1]).all(1) & (owner[1:] == owner[:-1])
-    first, last = offsets[:-1], offsets[1:] - 1
-    repeated[last] |= (vertices[last] == vertices[first]).all(1)
-    vertices, owner = vertices[~repeated], owner[~repeated]
-    counts = np.bincount(owner, minlength=len(offsets) - 1)
-    whole = counts >= 3
-    vertices, kept = vertices[whole[owner]], np.flatnonzero(whole)
-    counts = counts[whole]
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    if not len(kept):
-        return vertices, offsets, kept
-    polygons = shapely.polygons(shapely.linearrings(vertices / UNIT, indices=np.repeat(np.arange(len(kept)), counts)))
-    crossed = np.flatnonzero(~shapely.is_valid(polygons))
-    if not len(crossed):
-        return vertices, offsets, kept
-    rings = np.split(vertices, offsets[1:-1])
-    for index in crossed:
-        rings[index] = _mended(polygons[index])
-    left = [index for index, ring in enumerate(rings) if len(ring) >= 3]
-    rings = [rings[index] for index in left]
-    offsets = np.cumsum([0, *map(len, rings)])
-    return np.concatenate(rings) if rings else np.zeros((0, 2), np.int32), offsets, kept[left]
-
-
-def _mended(polygon) -> np.ndarray:
-    """The largest valid piece of a crossed outline on the 1/8 px grid, or nothing."""
-    for grown in (0.0, -0.125, -0.25):  # shrinking parts pinches that rounding would close again
-        fixed = shapely.make_valid(polygon).buffer(grown)
-        pieces = [part for part in shapely.get_parts(fixed) if part.geom_type == "Polygon" and not part.is_empty]
-        if not pieces:
-            break
-        ring = shapely.get_coordinates(shapely.Polygon(max(pieces, key=lambda part: part.area).exterior))[:-1]
-        ring = np.rint(ring * UNIT).astype(np.int32)
-        if len(ring) >= 3:
-            ring = ring[(ring != np.roll(ring, 1, axis=0)).any(1)]
-        if len(ring) >= 3 and shapely.is_valid(candidate := shapely.Polygon(ring / UNIT)):
-            return ring if candidate.exterior.is_ccw else ring[::-1]
-    return np.zeros((0, 2), np.int32)
 
 
 class Workers:

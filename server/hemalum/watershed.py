@@ -3,11 +3,10 @@
 Pixels are taken from the highest level down, first come first served within a level; neighbours are the four that share an edge.
 Clumps of foreground cannot touch each other's growth, so they are flooded one by one: the memory in use then fits a core's cache.
 
->>> labels = np.zeros((1, 7), np.int32)
->>> labels[0, 1], labels[0, 5] = 1, 2
 >>> smooth = np.array([[0.5, 1, 0.6, 0.2, 0.5, 1, 0.5]], np.float32)
->>> flood(labels, np.ones((1, 7), np.int32), 2, smooth, 3, 1.0, 100.0).any(), labels.tolist()
-(np.False_, [[1, 1, 1, 1, 2, 2, 2]])
+>>> labels, cut = watershed(np.ones((1, 7), np.float32), 0.5, smooth, 0.9, 1.0, 100.0)
+>>> labels.tolist(), cut.tolist()
+([[1, 1, 1, 1, 2, 2, 2]], [False, False, False])
 """
 
 from __future__ import annotations
@@ -15,51 +14,63 @@ from __future__ import annotations
 import numpy as np
 
 from hemalum.compiled import compiled
+from hemalum.runs import parts, runs_above
 
 LEVELS = 256
 
 
-@compiled
-def flood(labels, clump, clumps, smooth, count, min_marker, reach):
-    """Grow markers in place.
+def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, marker: float, min_marker: float, reach: float):
+    """Labels grown from markers.
 
     Args:
-        labels: H×W int32, 0 and markers 1…count−1.
-        clump, clumps: 4-connected parts of the foreground, H×W int32, 0 = background, and their number with it.
-        smooth: H×W float32, 0…1, C-contiguous; high inside nuclei.
-        count: largest label + 1.
+        foreground: H×W float32; what exceeds `threshold` can be grown into.
+        smooth: H×W float32, 0…1, C-contiguous; high inside nuclei.  What exceeds `marker`, too, is a marker's.
         min_marker: smaller markers are noise, px².
-        reach: squared distance from the marker's centre at which growth stops, px².
+        reach: distance from the marker's centre at which growth stops, px.
 
     Returns:
-        bool (count), which markers were cut by `reach` and may have fallen into parts.
+        labels: H×W int32, 0 and 1…N (not all of which need occur).
+        cut: bool (N + 1), which markers were cut by `reach` and may have fallen into parts.
     """
+    runs, rows, deep, deep_rows = runs_above(foreground, np.float32(threshold), smooth, np.float32(marker))
+    clump, clumps = parts(runs, rows)
+    of, markers = parts(deep, deep_rows)
+    labels = np.zeros(foreground.shape, np.int32)
+    cut = _flood(labels, smooth, runs, rows, clump, clumps, deep, of, markers, min_marker, reach**2)
+    return labels, cut
+
+
+@compiled
+def _flood(labels, smooth, runs, rows, clump, clumps, deep, of, markers, min_marker, reach):
     height, width = labels.shape
-    sums = np.zeros((count, 3))
-    for y in range(height):
-        for x in range(width):
-            k = labels[y, x]
-            if k:
-                sums[k, 0] += x
-                sums[k, 1] += y
-                sums[k, 2] += 1
-    centres, cut = np.zeros((count, 2)), np.zeros(count, np.bool_)
-    for k in range(1, count):
+    sums = np.zeros((markers + 1, 3))
+    for i in range(len(deep)):
+        y, begin, end, k = deep[i, 0], deep[i, 1], deep[i, 2], of[i] + 1
+        sums[k, 0] += (end - begin) * (begin + end - 1) / 2
+        sums[k, 1] += (end - begin) * y
+        sums[k, 2] += end - begin
+    centres, cut = np.zeros((markers + 1, 2)), np.zeros(markers + 1, np.bool_)
+    for k in range(1, markers + 1):
         centres[k, 0], centres[k, 1] = sums[k, 0] / sums[k, 2], sums[k, 1] / sums[k, 2]
-    for y in range(height):  # from here on: -1 can be grown into, 0 cannot
-        for x in range(width):
-            k = labels[y, x]
-            if k:
-                if sums[k, 2] < min_marker:
-                    labels[y, x] = -1
-                elif (x - centres[k, 0]) ** 2 + (y - centres[k, 1]) ** 2 > reach:
-                    labels[y, x] = -1
+    for i in range(len(runs)):
+        labels[runs[i, 0], runs[i, 1] : runs[i, 2]] = -1  # can be grown into
+    for i in range(len(deep)):
+        y, k = deep[i, 0], of[i] + 1
+        if sums[k, 2] >= min_marker:
+            for x in range(deep[i, 1], deep[i, 2]):
+                if (x - centres[k, 0]) ** 2 + (y - centres[k, 1]) ** 2 <= reach:
+                    labels[y, x] = k
+                else:
                     cut[k] = True
-            elif clump[y, x]:
-                labels[y, x] = -1
-    rim, rims, used = np.empty(height * width, np.int32), np.zeros(clumps + 1, np.int32), 0
-    for y in range(height):
-        for x in range(width):
+    rim, rim_clump, used = np.empty(np.int64(sums[:, 2].sum()), np.int32), np.empty(len(deep), np.int32), 0
+    amount, ends_at = np.zeros(clumps + 1, np.int64), np.empty(len(deep), np.int64)
+    for i in range(len(deep)):
+        y, inside = deep[i, 0], rows[deep[i, 0]]
+        while runs[inside, 2] <= deep[i, 1]:  # the run of the clump that holds this one
+            inside += 1
+        rim_clump[i] = clump[inside]
+        before = used
+        for x in range(deep[i, 1], deep[i, 2]):
             if labels[y, x] > 0 and (
                 (y > 0 and labels[y - 1, x] < 0)
                 or (x > 0 and labels[y, x - 1] < 0)
@@ -67,21 +78,23 @@ def flood(labels, clump, clumps, smooth, count, min_marker, reach):
                 or (y + 1 < height and labels[y + 1, x] < 0)
             ):
                 rim[used] = y * width + x
-                rims[clump[y, x] + 1] += 1
                 used += 1
-    rims = np.cumsum(rims).astype(np.int32)
-    seeds, place = np.empty(used, np.int32), rims.copy()
-    for i in range(used):  # in raster order within each clump
-        part = clump[rim[i] // width, rim[i] % width]
-        seeds[place[part]] = rim[i]
-        place[part] += 1
-    ends = np.empty(LEVELS, np.int32)
-    for part in range(clumps):
-        if rims[part] < rims[part + 1]:
-            _grow(labels.reshape(-1), smooth.reshape(-1), width, seeds[rims[part] : rims[part + 1]], centres, reach, rim, ends)
-    for y in range(height):
-        for x in range(width):
-            labels[y, x] = max(labels[y, x], 0)
+        amount[rim_clump[i] + 1] += used - before
+        ends_at[i] = used
+    amount = np.cumsum(amount)
+    seeds, place, at = np.empty(used, np.int32), amount.copy(), 0
+    for i in range(len(deep)):  # in raster order within each clump
+        while at < ends_at[i]:
+            seeds[place[rim_clump[i]]] = rim[at]
+            place[rim_clump[i]] += 1
+            at += 1
+    following, ends = np.empty(height * width, np.int32), np.empty(LEVELS, np.int32)
+    for k in range(clumps):
+        if amount[k] < amount[k + 1]:
+            _grow(labels.reshape(-1), smooth.reshape(-1), width, seeds[amount[k] : amount[k + 1]], centres, reach, following, ends)
+    for i in range(len(runs)):
+        for x in range(runs[i, 1], runs[i, 2]):
+            labels[runs[i, 0], x] = max(labels[runs[i, 0], x], 0)
     return cut
 
 
