@@ -3,7 +3,8 @@
     python tests/projects/corrected.py DATA OUT [STEPS]
 
 DATA holds the sets `tnbc` (CC BY 4.0) and `nucls_sample` (CC0).  About 200 corrected nuclei of one CC BY and one CC0 image are learned;
-the verdict falls on other fields, of which the model in use learned none of tnbc's.  A second run learns from labels made worse.
+the verdict falls on other fields, of which the model in use learned none of tnbc's; a CC0 slide gives unlabelled tissue.  A second run
+learns from labels made worse.
 """
 
 from __future__ import annotations
@@ -20,16 +21,23 @@ from PIL import Image
 
 from hemalum.outlines import cracks
 from hemalum.projects.export import split
+from hemalum.slides import open_slide
+
+UNLABELLED = Path(__file__).parents[2] / "server" / "hemalum" / "data" / "CMU-1-Small-Region.svs"
 
 
 @dataclass
 class Slide:
-    """A project's image under a name that begins with its patient; `worse`: its labels are moved, shrunk and thinned out."""
+    """A project's image under a name that begins with its patient; without `labels` nothing is annotated.
+
+    `worse`: its labels are moved, shrunk and thinned out.
+    """
 
     name: str
     image: Path
-    labels: Path
+    labels: Path | None
     worse: bool = False
+    mpp: float = 0.25
 
 
 def features(labels: np.ndarray, worse: bool = False) -> list[dict]:
@@ -52,18 +60,20 @@ def features(labels: np.ndarray, worse: bool = False) -> list[dict]:
     return found
 
 
-def write_project(folder: Path, slides: list[Slide], mpp: float = 0.25) -> tuple[Path, Path]:
+def write_project(folder: Path, slides: list[Slide]) -> tuple[Path, Path]:
     """The project's file and the folder of its GeoJSON."""
     annotations = folder / "annotations"
     annotations.mkdir(parents=True)
     images = []
     for number, slide in enumerate(slides, 1):
-        labels = np.asarray(Image.open(slide.labels)).astype(np.int32)
-        side = {"value": mpp, "unit": "µm"}
-        metadata = {"width": labels.shape[1], "height": labels.shape[0], "isRGB": True, "pixelCalibration": {"pixelWidth": side, "pixelHeight": side}}
+        with open_slide(slide.image, slide.mpp) as opened:
+            width, height = opened.size
+        side = {"value": slide.mpp, "unit": "µm"}
+        metadata = {"width": width, "height": height, "isRGB": True, "pixelCalibration": {"pixelWidth": side, "pixelHeight": side}}
         builder = {"builderType": "uri", "uri": slide.image.resolve().as_uri(), "args": [], "metadata": metadata}
         images.append({"serverBuilder": builder, "entryID": number, "imageName": slide.name, "metadata": {}})
-        collection = {"type": "FeatureCollection", "features": features(labels, slide.worse)}
+        objects = features(np.asarray(Image.open(slide.labels)).astype(np.int32), slide.worse) if slide.labels else []
+        collection = {"type": "FeatureCollection", "features": objects}
         (annotations / f"{slide.name}.geojson").write_text(json.dumps(collection), encoding="utf-8")
     path = folder / "project.qpproj"
     path.write_text(json.dumps({"version": "0.7.0", "uri": path.as_uri(), "images": images}), encoding="utf-8")
@@ -88,6 +98,7 @@ def main(data: Path, out: Path, steps: int) -> None:
         bad = run == "worse"
         slides = [slide(first, "tnbc_05_1", bad), slide(second, "nucls_train_5", bad)]
         slides += [slide(kept, name) for name in ("tnbc_05_2", "tnbc_05_3", "tnbc_05_4", "nucls_test_5")]
+        slides.append(Slide(f"{second}_{UNLABELLED.name}", UNLABELLED, None, mpp=0.499))
         path, annotations = write_project(out / run / "lab", slides)
         command = [sys.executable, "-m", "hemalum", "improve", path, "--annotations", annotations, "--patient-pattern", "^(P[0-9]+)_",
                    "--validation", "0.3", "--steps", steps, "--name", f"lab-{run}"]  # fmt: skip

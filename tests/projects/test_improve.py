@@ -1,5 +1,6 @@
 """The loop from corrected nuclei to a judged model: nothing of what is kept apart is learned, a kill costs nothing, worse labels are seen."""
 
+import csv
 import json
 import os
 import shutil
@@ -59,6 +60,7 @@ def lab(tmp_path_factory):
     owners = [first, first, second, kept, kept]
     slides = [corrected.Slide(f"{owner}_{name}", IMAGES / "images" / f"{name}.png", IMAGES / "labels" / f"{name}.png")
               for owner, name in zip(owners, NAMES, strict=False)]
+    slides.append(corrected.Slide(f"{second}_slide", corrected.UNLABELLED, None, mpp=0.499))
     return *corrected.write_project(tmp_path_factory.mktemp("lab") / "lab", slides), kept
 
 
@@ -87,12 +89,15 @@ def runs(pixels: np.ndarray, length: int = 12) -> set[int]:
 
 def test_no_pixel_of_what_is_kept_apart_is_learned(done, lab):
     _, out = done
-    config = load_config(out / "lab.toml")
-    kept = set().union(*(runs(image.pixels) for image in load_labelled(config, out / "data", "validation")))
+    config, folder = load_config(out / "lab.toml"), out / "data" / "project"
+    rows = list(csv.DictReader((folder / "manifest.csv").open(encoding="utf-8")))
+    apart = [row["stem"] for row in rows if row["patient"] == lab[2]]
+    assert len(apart) == 2 and config.sets["project"].exclude == apart
+    kept = set().union(*(runs(pixels_of(folder / "images" / f"{stem}.png")) for stem in apart))
     learned = [image.pixels for image in load_labelled(config, out / "data")]
-    learned += [pixels_of(path) for path in (out / "data" / "project" / "unlabelled").iterdir()]
+    learned += [pixels_of(path) for path in (folder / "unlabelled").iterdir()]
     learned += [pixels_of(path) for path in (out / "run").rglob("*.png")]
-    assert config.sets["project"].validation == [lab[2]] and len(kept) > 10_000 and len(learned) >= 3
+    assert len(kept) > 10_000 and len(learned) >= 3 + 2 + 2, "labelled images, unlabelled tissue, and the tiles made of it"
     assert runs(pixels_of(IMAGES / "images" / f"{NAMES[3]}.png")) & kept, "the hashes would find a shared pixel"
     assert not any(kept & runs(pixels) for pixels in learned)
 

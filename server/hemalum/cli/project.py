@@ -42,22 +42,29 @@ class ProjectGroup(click.Group):
 
 @click.group(cls=ProjectGroup)
 def project():
-    """Work on whole QuPath projects; QuPath itself is not needed.
+    """Work on whole QuPath projects, with QuPath and paquo where they are installed, otherwise without.
 
-    Nothing in a project is changed.  Annotations lie in QuPath's own binary files: to segment inside annotations use the extension.
+    Only `segment` changes a project, where QuPath puts the nuclei in; a copy of what it changes is kept.
     """
 
 
 @project.command()
 @click.argument("path", metavar="PROJECT.qpproj", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def info(path, as_json):
+@click.option("--qupath", is_flag=True, help="Count objects and classes in QuPath's own data, by QuPath (extra `projects`).")
+def info(path, as_json, qupath):
     """List a project's images: found, moved, missing or refused, and why."""
     import json
 
     from hemalum.projects.plain import read_project
 
     found = read_project(path)
+    if qupath:
+        from hemalum.projects.with_qupath import counts
+
+        counted = counts(found.path)
+        for entry in found.entries:
+            entry.objects = counted.get(entry.id, {})
     if as_json:
         content = {"project": str(found.path), "version": found.version, "notices": found.notices}
         click.echo(json.dumps({**content, "images": [entry.record() for entry in found.entries]}, indent=1, ensure_ascii=False))
@@ -68,7 +75,7 @@ def info(path, as_json):
     for entry in found.entries:
         size = "{}×{}".format(*entry.size) if entry.size else "size unknown"
         mpp = f"{entry.mpp:.4f} µm/px" if entry.mpp else "no resolution"
-        data = ", has annotations or other QuPath data" if entry.has_data else ""
+        data = "".join(f", {count} {kind}" for kind, count in entry.objects.items())
         click.echo(f"  {entry.name}: {entry.state}, {size}, {mpp}{data}" + (f": {entry.reason}" if entry.reason else ""))
         if entry.state == "moved":
             click.echo(f"    now {entry.path}")
@@ -78,16 +85,21 @@ def info(path, as_json):
 @click.argument("path", metavar="PROJECT.qpproj", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Folder of the job; `hemalum` beside the project by default.")
 @click.option("--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often an image that fails is tried.")
-def segment(path, output, tries, **options):
-    """Find the nuclei of every image, as a job that goes on where it was stopped, and write a script that brings them into QuPath."""
+@click.option("--insert/--no-insert", default=None, help="Put the nuclei into the project by QuPath; by default where QuPath and paquo are found.")
+def segment(path, output, tries, insert, **options):
+    """Find the nuclei of every image, as a job that goes on where it was stopped, and put them into the project.
+
+    Without QuPath a script is written that does so later.
+    """
     from pathlib import Path
 
     from hemalum.batch.job import begin
     from hemalum.batch.manifest import NAME, Manifest
     from hemalum.cli.job import manifest_of, work
     from hemalum.errors import PartlyFailed, UsageError
+    from hemalum.projects import with_qupath
     from hemalum.projects.plain import read_project
-    from hemalum.projects.segment import describe, write_script
+    from hemalum.projects.segment import describe, insert_new, write_script
 
     found = read_project(path)
     folder = Path(output) if output else found.path.parent / "hemalum"
@@ -109,10 +121,16 @@ def segment(path, output, tries, **options):
         describe(manifest, usable)
         begin(folder, manifest)
     script = write_script(folder, manifest)
+    insert = with_qupath.found() if insert is None else insert
     try:
         work(folder)
     finally:
-        click.echo(f"to bring the nuclei into QuPath: QuPath script -s -p {found.path} {script}")
+        if not insert:
+            click.echo(f"to bring the nuclei into QuPath: QuPath script -s -p {found.path} {script}")
+        else:
+            for sentence in insert_new(found.path, folder, manifest, click.echo):
+                left_out.append(sentence)
+                click.echo(sentence, err=True)
     if left_out:
         raise PartlyFailed(f"{len(left_out)} of {len(found.entries)} images were left out, the rest is done; the reasons are above")
 
@@ -137,8 +155,8 @@ def export(path, output, annotations, mpp, patient_key, patient_pattern, validat
     from hemalum.projects.export import export as write
     from hemalum.projects.sources import sources_of
 
-    sources = sources_of(path, annotations, patient_key, patient_pattern, lambda text: click.echo(text, err=True))
-    report = write(sources, output, mpp, validation, unlabelled, lambda text: None if as_json else click.echo(text))
+    with sources_of(path, annotations, patient_key, patient_pattern, lambda text: click.echo(text, err=True)) as sources:
+        report = write(sources, output, mpp, validation, unlabelled, lambda text: None if as_json else click.echo(text))
     if as_json:
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
         return

@@ -41,6 +41,7 @@ class Entry:
         reason: why it is refused or what is missing.
         mpp, size, series: what the project says, or None.
         metadata: the user's key–value pairs.  has_data: there is a .qpdata.
+        objects: number of "annotations" and "detections" when QuPath saved the data last; empty where it did not say.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Entry:
     series: int | None = None
     metadata: dict = field(default_factory=dict)
     has_data: bool = False
+    objects: dict[str, int] = field(default_factory=dict)
 
     def record(self) -> dict:
         """Plain values for `--json`."""
@@ -126,7 +128,9 @@ def _entry(image: dict, folder: Path, was: Path | None) -> Entry:
     name, number = str(image.get("imageName", "")), str(image.get("entryID", ""))
     data = folder / "data" / number
     entry = Entry(number, name, None, "refused", metadata=image.get("metadata") or {}, has_data=(data / "data.qpdata").is_file())
-    builder = image.get("serverBuilder") or _server(data / "server.json")
+    counts = (_json(data / "summary.json").get("hierarchy") or {}).get("objectTypeCounts") or {}
+    entry.objects = {kind.lower(): int(counts[kind]) for kind in ("Annotations", "Detections") if kind in counts}
+    builder = image.get("serverBuilder") or _json(data / "server.json")
     try:
         if not builder:
             raise UnsupportedImage("the project says nothing of its file; open the project in QuPath and save it")
@@ -149,7 +153,7 @@ def _entry(image: dict, folder: Path, was: Path | None) -> Entry:
     return entry
 
 
-def _server(path: Path) -> dict:
+def _json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

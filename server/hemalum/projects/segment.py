@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from hemalum.batch.files import commit
+from hemalum.batch.files import commit, commit_json, read_json
 from hemalum.batch.manifest import Manifest
 from hemalum.projects.plain import Entry
 
-SCRIPT = "import_nuclei.groovy"
+SCRIPT, INSERTED = "import_nuclei.groovy", "inserted.json"
 
 
 def unique(names: list[str]) -> list[str]:
@@ -63,13 +66,29 @@ if (file == null || !file.exists()) {{
 def nuclei = PathIO.readObjects(file.toPath())
 def ids = nuclei.collect {{ it.getID() }} as Set
 removeObjects(getDetectionObjects().findAll {{ it.getID() in ids }}, true)
-addObjects(nuclei)
-resolveHierarchy()
+getCurrentHierarchy().insertPathObjects(nuclei)
 println getProjectEntry().getImageName() + ": " + nuclei.size() + " nuclei"
 """
     path = folder / SCRIPT
     commit(path, lambda file: file.write(text.encode("utf-8")), waits=())
     return path
+
+
+def insert_new(project: Path, folder: Path, manifest: Manifest, say: Callable[[str], Any] = print) -> list[str]:
+    """Put the nuclei of a job's finished images into the project by QuPath, unless the same were put in before; returns failures, a sentence each.
+
+    Raises:
+        UsageError: paquo or QuPath is not there.
+    """
+    from hemalum.projects.with_qupath import insert
+
+    record = read_json(folder / INSERTED) or {}
+    files = {known["entry"]: folder / f"{known['stem']}.geojson" for known in manifest.inputs}
+    sums = {entry: hashlib.sha256(file.read_bytes()).hexdigest() for entry, file in files.items() if file.is_file()}
+    fresh = {entry: files[entry] for entry, digest in sums.items() if record.get(entry) != digest}
+    failed = insert(project, fresh, say) if fresh else {}
+    commit_json(folder / INSERTED, record | {entry: sums[entry] for entry in fresh if entry not in failed})
+    return list(failed.values())
 
 
 def _groovy(text: str) -> str:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hemalum.errors import UsageError
+from hemalum.projects import with_qupath
 from hemalum.projects.plain import Entry, Project, read_project
 from hemalum.projects.segment import unique
 
 HOW = (
-    "annotations lie in QuPath's own .qpdata files, which only QuPath reads; in QuPath run for the project "
+    f"annotations lie in QuPath's own .qpdata files, which only QuPath reads: {with_qupath.NEEDS}; or in QuPath run for the project "
     "`exportAllObjectsToGeoJson('DIR/' + getProjectEntry().getImageName() + '.geojson', 'FEATURE_COLLECTION')` and give --annotations DIR"
 )
 
@@ -82,12 +85,23 @@ def patient_of(name: str, metadata: dict, key: str | None, pattern: str | None) 
     return found.group(1) if found.groups() else found.group(0)
 
 
+@contextmanager
 def sources_of(path: str | Path, folder: str | None, key: str | None = None, pattern: str | None = None,
-               say: Callable[[str], Any] = lambda text: None) -> list[Source]:  # fmt: skip
-    """Sources of LIST.csv or of a project; see `read_list` and `from_project`."""
+               say: Callable[[str], Any] = lambda text: None) -> Iterator[list[Source]]:  # fmt: skip
+    """Sources of LIST.csv or of a project; see `read_list` and `from_project`.  A context manager.
+
+    Without a folder the annotations are read by QuPath, where there is one, into files that last as long as the context.
+    """
     if str(path).lower().endswith(".csv"):
-        return read_list(path)
-    return from_project(read_project(path), folder, key, pattern, say)
+        yield read_list(path)
+        return
+    project = read_project(path)
+    if folder is not None or not with_qupath.found():
+        yield from_project(project, folder, key, pattern, say)
+        return
+    with tempfile.TemporaryDirectory(prefix="hemalum-") as scratch:
+        with_qupath.write_annotations(project.path, Path(scratch))
+        yield from_project(project, scratch, key, pattern, say)
 
 
 def from_project(
@@ -113,5 +127,5 @@ def from_project(
 
 
 def _annotations(folder: Path, entry: Entry, clean: str) -> Path | None:
-    names = (f"{entry.name}.geojson", f"{clean}.geojson")
+    names = (f"{entry.name}.geojson", f"{clean}.geojson", f"{entry.id}.geojson")
     return next((folder / name for name in names if (folder / name).is_file()), None)

@@ -11,8 +11,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,10 @@ def found() -> bool:
     return True
 
 
-@contextmanager
-def opened(path: Path, write: bool = False) -> Iterator[Any]:
-    """The project as paquo has it; the first call starts Java, once a process.
+def opened(path: Path, write: bool = False) -> Any:
+    """The project as paquo has it, never to be used in a `with`: paquo would save every image on leaving, whoever changed it meanwhile.
+
+    The first call starts Java, once a process.
 
     Raises:
         UsageError: paquo or QuPath is not there, or QuPath cannot read the project.
@@ -52,20 +52,19 @@ def opened(path: Path, write: bool = False) -> Iterator[Any]:
         project = QuPathProject(path, mode="r+" if write else "r")
     except Exception as error:                                  # Java's exceptions are of many kinds
         raise UsageError(f"QuPath cannot open {path} ({_first_line(error)}); open it in QuPath itself") from error
-    with project:
-        yield project
+    return project
 
 
 def counts(path: Path) -> dict[str, dict[str, int]]:
     """Of each image with data, by entry id: how many objects of each kind, and of each class of annotation."""
     result = {}
-    with opened(path) as project:
-        for image in project.images:
-            if not image.java_object.hasImageData():
-                continue
-            hierarchy = image.java_object.readHierarchy()
-            names = Counter(str(a.getPathClass()) if a.getPathClass() is not None else "no class" for a in hierarchy.getAnnotationObjects())
-            result[image.entry_id] = {"annotations": sum(names.values()), "detections": int(hierarchy.getDetectionObjects().size()), **names}
+    project = opened(path)
+    for image in project.images:
+        if not image.java_object.hasImageData():
+            continue
+        hierarchy = image.java_object.readHierarchy()
+        names = Counter(str(a.getPathClass()) if a.getPathClass() is not None else "no class" for a in hierarchy.getAnnotationObjects())
+        result[image.entry_id] = {"annotations": sum(names.values()), "detections": int(hierarchy.getDetectionObjects().size()), **names}
     return result
 
 
@@ -75,24 +74,24 @@ def write_annotations(path: Path, folder: Path) -> dict[str, Path]:
     Objects are sorted by id, so that the same project gives the same files.
     """
     written = {}
-    with opened(path) as project:
-        from paquo.java import ArrayList, File, JClass, PathIO
+    project = opened(path)
+    from paquo.java import ArrayList, File, JClass, PathIO
 
-        options = JClass("qupath.lib.io.PathIO$GeoJsonExportOptions")
-        for image in project.images:
-            if not image.java_object.hasImageData():
-                continue
-            hierarchy, objects = image.java_object.readHierarchy(), ArrayList()
-            for found_objects in (hierarchy.getAnnotationObjects(), hierarchy.getDetectionObjects()):
-                objects.addAll(found_objects)
-            if objects.isEmpty():
-                continue
-            file = folder / f"{image.entry_id}.geojson"
-            PathIO.exportObjectsAsGeoJSON(File(str(file)), objects, options.EXCLUDE_MEASUREMENTS, options.FEATURE_COLLECTION)
-            content = json.loads(file.read_text(encoding="utf-8"))
-            content["features"].sort(key=lambda feature: feature["id"])
-            file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-            written[image.entry_id] = file
+    options = JClass("qupath.lib.io.PathIO$GeoJsonExportOptions")
+    for image in project.images:
+        if not image.java_object.hasImageData():
+            continue
+        hierarchy, objects = image.java_object.readHierarchy(), ArrayList()
+        for found_objects in (hierarchy.getAnnotationObjects(), hierarchy.getDetectionObjects()):
+            objects.addAll(found_objects)
+        if objects.isEmpty():
+            continue
+        file = folder / f"{image.entry_id}.geojson"
+        PathIO.exportObjectsAsGeoJSON(File(str(file)), objects, options.EXCLUDE_MEASUREMENTS, options.FEATURE_COLLECTION)
+        content = json.loads(file.read_text(encoding="utf-8"))
+        content["features"].sort(key=lambda feature: feature["id"])
+        file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        written[image.entry_id] = file
     return written
 
 
@@ -103,20 +102,20 @@ def insert(path: Path, files: dict[str, Path], say: Callable[[str], Any] = print
     Detections of the same ids are replaced; nothing else is touched.  One update and one save an image.
 
     Returns:
-        the images that were left as they are, by name, with the reason.
+        by entry id, why an image was left as it is, beginning with its name.
     """
     failed = {}
-    with opened(path, write=True) as project:
-        for image in project.images:
-            if image.entry_id not in files:
-                continue
-            try:
-                count = _insert(image, files[image.entry_id], before_save)
-                say(f"{image.image_name}: {count} nuclei in the project")
-            except HemalumError as error:
-                failed[image.image_name] = str(error)
-            except Exception as error:                          # Java's
-                failed[image.image_name] = f"QuPath could not take the nuclei in ({_first_line(error)}); use the script instead"
+    project = opened(path, write=True)
+    for image in project.images:
+        if image.entry_id not in files:
+            continue
+        try:
+            count = _insert(image, files[image.entry_id], before_save)
+            say(f"{image.image_name}: {count} nuclei in the project")
+        except HemalumError as error:
+            failed[image.entry_id] = f"{image.image_name}: {error}"
+        except Exception as error:                          # Java's
+            failed[image.entry_id] = f"{image.image_name}: QuPath could not take the nuclei in ({_first_line(error)}); use the script instead"
     return failed
 
 
