@@ -79,6 +79,7 @@ class OnnxEngine:
         options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
+        options.enable_mem_pattern = False  # a plan of the memory for each size of tile: a third more of it, and no faster
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
