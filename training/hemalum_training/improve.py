@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hemalum.batch.files import commit, commit_json, read_json
+from hemalum.batch.files import commit_json, read_json
 from hemalum.batch.lock import JobLock
 from hemalum.engine.base import stored_tile
 from hemalum.errors import UsageError
@@ -30,20 +29,19 @@ from hemalum.models.card import Card
 from hemalum.projects.export import export
 from hemalum.runrecord import Stopwatch, record, write_record
 
-from .config import Config, LabelledSet, load_config
+from .config import Config, LabelledSet
 from .datasets import load_labelled, load_set
 from .evaluate import choose_thresholds, instance_parameters, maps_of
 from .export import export_package, write_card
-from .improve_plan import Request, fix, network_of
+from .improve_config import OWN, SET, configuration
+from .improve_config import card as card_of
+from .improve_plan import Request, fix
 from .package import calibration, check_tile
 from .pseudo_labels import make_pseudo_labels
+from .stages import stages_of
 from .supervised import train_supervised
 from .tiles import make_tiles
 from .verdict import judge
-
-SET = "project"     # name of the training set in data/ and in the configuration
-OWN = "own"         # licence of the user's own images
-TILES = 200         # unlabelled tiles that the model in use is asked to label, and that are kept
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def improve(request: Request, out: str | Path, device: str = "cpu", into: Path |
                 export(request.sources, data / SET, 0.25, request.validation, request.unlabelled, say)
         if not (out / "package").exists():
             kept, learned = _rows(data / SET)
-            config = _configuration(request, out, kept)
+            config = configuration(request, out, kept)
             with watch("train"):
                 _train(request, config, data, out / "run", device, say)
             with watch("package and verdict"):
@@ -99,23 +97,14 @@ def _rows(folder: Path) -> tuple[list[str], list[str]]:
     return tuple([row["stem"] for row in rows if row["part"] == part] for part in ("validation", "train"))
 
 
-def _configuration(request: Request, out: Path, kept: list[str]) -> Config:
-    """Written into `out` for `hemalum train`, and read back: few steps at a small rate, from the model in use."""
-    def table(head: str, values: dict) -> str:
-        return f"\n[{head}]\n" + "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
-
-    text = f"# {request.base.id} {request.base.card.version} fine-tuned on corrected nuclei; written by `hemalum improve`.\nlicences = [\"{OWN}\"]\n"
-    text += table("network", network_of(request.base).as_dict()) + table("schedule", vars(request.schedule))
-    text += table(f"sets.{SET}", {"licence": OWN, "exclude": kept})
-    if request.pseudo and any((out / "data" / SET / "unlabelled").iterdir()):
-        text += table(f"unlabelled.{SET}", {"licence": OWN}) + table("pseudo", {"pool": TILES, "keep": TILES})
-    path = out / f"{request.name}.toml"
-    commit(path, lambda file: file.write(text.encode("utf-8")))
-    return load_config(path)
-
-
 def _train(request: Request, config: Config, data: Path, run: Path, device: str, say) -> None:
-    """Tiles, pseudo labels of the model in use, fine-tuning; the first two are left out where no tile can be trusted."""
+    """Tiles, pseudo labels of the model in use, fine-tuning; the first two are left out where no tile can be trusted.  Or the whole method."""
+    if request.full:
+        stages = stages_of(config, data, run, device, None, say)
+        for name in [name for name in ("tiles", "teacher", "pseudo-label", "student") if name in stages]:
+            say(name)
+            stages[name]()
+        return
     init = str(request.base.folder)
     if config.pseudo is not None:
         try:
@@ -130,18 +119,19 @@ def _train(request: Request, config: Config, data: Path, run: Path, device: str,
 def _package(request: Request, config: Config, data: Path, out: Path, learned: list[str]) -> None:
     """Export, choose thresholds on the training images, judge, commit verdict.json, then the package."""
     images, base = load_labelled(config, data), request.base
-    stored, card = stored_tile(base), _card(request, len(learned))
+    stored, card = stored_tile(base), card_of(request, config, images, out / "run")
     apart = load_set(data / SET, LabelledSet(OWN, exclude=learned), "train")
     with tempfile.TemporaryDirectory(dir=out, prefix=".package-") as scratch:
         fresh = Path(scratch) / "package"
         export_package(out / "run" / "weights.pt", fresh, card, calibration(images, config.seed), stored[0] if stored else check_tile(images))
-        chosen, _ = choose_thresholds(maps_of(_model(fresh), images), instance_parameters(card["thresholds"]))
+        # never on what is kept apart: a whole configuration has validation images of its own, fine-tuning has none
+        judged = load_labelled(config, data, "validation") or images
+        chosen, _ = choose_thresholds(maps_of(_model(fresh), judged), instance_parameters(card["thresholds"]))
         card["thresholds"] |= chosen
         write_card(fresh, card)
         found = judge(base, _model(fresh), apart)
         verdict = dataclasses.asdict(found) | {"sentence": found.sentence, "kept_apart": [image.name for image in apart], "against": base.id}
-        card["scores"] = {"protocol": "fields of 64 µm of images that no step saw, against the model it began from; thresholds chosen on the "
-                                      "training images", **verdict}
+        card["scores"] = {"protocol": "fields of 64 µm that no step saw, against the model in use; thresholds chosen on other images", **verdict}
         write_card(fresh, card)
         commit_json(out / "verdict.json", verdict)
         fresh.rename(out / "package")
@@ -149,16 +139,3 @@ def _package(request: Request, config: Config, data: Path, out: Path, learned: l
 
 def _model(folder: Path) -> Model:
     return Model(Card.read(folder), folder)
-
-
-def _card(request: Request, images: int) -> dict:
-    base = request.base
-    return {
-        "id": request.name, "description": f"{base.id} {base.card.version}, fine-tuned on the user's corrected nuclei.",
-        "licence": {**base.card.licence, "why": f"begun from {base.id} ({base.card.licence['why']}); learned from the user's own images, too"},
-        "data": [*base.card.data, {"name": "the user's corrected nuclei", "licence": OWN, "images": images, "use": "fine-tuning"}],
-        "thresholds": dict(base.card.thresholds),
-        "rebuild": f"hemalum train student {request.name}.toml --data data --init {base.id}",
-    }
-
-

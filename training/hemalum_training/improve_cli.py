@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from hemalum.cli.project import annotated
@@ -16,6 +18,10 @@ from hemalum.cli.project import annotated
 @click.option("--name", metavar="ID", help="Id of the new model; the name of the project's folder by default.")
 @click.option("--steps", default=400, show_default=True, type=click.IntRange(4, 1_000_000), help="Training steps.")
 @click.option("--no-pseudo", is_flag=True, help="Learn from the corrected nuclei alone.")
+@click.option("--full", metavar="CONFIG", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Train all of a configuration of `hemalum train`, with the project as a further set; hours.")
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True,
+              help="Folder that holds the sets of --full.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show the plan and stop.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-install", is_flag=True, help="Leave a better model in the folder.")
@@ -23,7 +29,7 @@ from hemalum.cli.project import annotated
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON, nothing else.")
 def improve(path, output, annotations, patient_key, patient_pattern, validation, unlabelled, model_id, folders, name, steps, no_pseudo,
-            only_plan, yes, no_install, device, threads, as_json):
+            full, data, only_plan, yes, no_install, device, threads, as_json):
     """Make a better model from corrected nuclei, and say whether it is better.
 
     Exports the Complete regions, fine-tunes the model, judges it on regions kept apart, and installs it if it is better.  Killed or
@@ -33,7 +39,6 @@ def improve(path, output, annotations, patient_key, patient_pattern, validation,
     import json
     import re
     import sys
-    from pathlib import Path
 
     from hemalum.engine import cores
     from hemalum.errors import UsageError
@@ -47,14 +52,19 @@ def improve(path, output, annotations, patient_key, patient_pattern, validation,
     base = find(model_id, folders)
     name = name or re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "own"
 
+    import warnings
+
+    import onnxruntime
     import torch
 
+    warnings.simplefilter("ignore")                             # what the exporters say is for their developers
+    onnxruntime.set_default_logger_severity(3)
     from .improve import improve as run
     from .improve_plan import Request, fine_tuning, fix, make_plan
 
     torch.set_num_threads(threads or cores())
     with sources_of(path, annotations, patient_key, patient_pattern, say) as sources:
-        request = Request(sources, base, name, fine_tuning(steps), validation, unlabelled, not no_pseudo)
+        request = Request(sources, base, name, fine_tuning(steps), validation, unlabelled, not no_pseudo, full, data)
         out = Path(output) if output else folder / "improve"
         fix(request, out, write=False)
         for line in make_plan(request, out, device).lines():

@@ -37,6 +37,8 @@ class Request:
         validation: share of patients (or slides) kept apart for the verdict.
         unlabelled: tissue tiles without labels a training slide.
         pseudo: learn also from pseudo labels that the model in use gives the user's own unlabelled tissue.
+        full: a configuration of `hemalum train all`; the whole of it is trained, with the slides as a further set, instead of
+            fine-tuning.  data: the folder that holds its sets.
     """
 
     sources: list[Source]
@@ -46,12 +48,15 @@ class Request:
     validation: float = 0.2
     unlabelled: int = 20
     pseudo: bool = True
+    full: Path | None = None
+    data: Path | None = None
 
     def record(self) -> dict:
         """Everything the result depends on, as plain values."""
         return {
             "hemalum": __version__, "model": self.base.id, "model_sha256": self.base.digest, "name": self.name,
             "schedule": vars(self.schedule), "validation": self.validation, "unlabelled": self.unlabelled, "pseudo": self.pseudo,
+            "full": hashlib.sha256(self.full.read_bytes()).hexdigest() if self.full else None,
             "slides": [{"image": source.image.name, "bytes": source.image.stat().st_size, "patient": source.patient, "mpp": source.mpp,
                         "annotations": hashlib.sha256(source.annotations.read_bytes()).hexdigest()} for source in self.sources],
         }
@@ -89,21 +94,24 @@ class Plan:
     nuclei: int
     kept: list[str]
     kept_nuclei: int
-    seconds: float
+    seconds: float | None
     megabytes: float
 
     def lines(self) -> list[str]:
         """Sentences for the user."""
         request = self.request
         card = request.base.card
-        return [
-            f"begin from: {request.base.id} {card.version} ({card.licence['weights']}); the new model will be called {request.name}",
-            f"learn from: {self.nuclei} nuclei in {self.regions} images with Complete regions" +
-            (f", and pseudo labels on up to {request.unlabelled} tiles of unlabelled tissue a slide" if request.pseudo else ""),
-            f"keep apart for the verdict: {', '.join(self.kept)} ({self.kept_nuclei} nuclei)",
-            f"time: about {max(1, self.seconds / 60):.0f} min for {request.schedule.steps} steps as measured here, some minutes to export and judge",
-            f"disk: about {self.megabytes:.0f} MB",
-        ]
+        pseudo = f", and pseudo labels on up to {request.unlabelled} tiles of unlabelled tissue a slide" if request.pseudo else ""
+        learn = f"{self.nuclei} nuclei in {self.regions} images with Complete regions"
+        if request.full:
+            how = [f"train: the whole of {request.full.name}, with {learn}; the new model will be called {request.name}",
+                   f"compare with: {request.base.id} {card.version}", "time: as long as `hemalum train all` takes, hours at least"]
+        else:
+            how = [f"begin from: {request.base.id} {card.version} ({card.licence['weights']}); the new model will be called {request.name}",
+                   f"learn from: {learn}{pseudo}",
+                   f"time: about {max(1, self.seconds / 60):.0f} min for {request.schedule.steps} steps as measured here, "
+                   "some minutes to export and judge"]
+        return [*how, f"keep apart for the verdict: {', '.join(self.kept)} ({self.kept_nuclei} nuclei)", f"disk: about {self.megabytes:.0f} MB"]
 
 
 def make_plan(request: Request, out: Path, device: str = "cpu") -> Plan:
@@ -137,7 +145,7 @@ def make_plan(request: Request, out: Path, device: str = "cpu") -> Plan:
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     if (free := shutil.disk_usage(there).free / 1e6) < megabytes:
         raise UsageError(f"{out} needs about {megabytes:.0f} MB and {free:.0f} MB are free; free some or choose another folder with -o")
-    seconds = request.schedule.steps * step_seconds(network_of(base), request.schedule, device)
+    seconds = None if request.full else request.schedule.steps * step_seconds(network_of(base), request.schedule, device)
     return Plan(request, sum(images.values()) - images["validation"], nuclei["train"], kept, nuclei["validation"], seconds, megabytes)
 
 

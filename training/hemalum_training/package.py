@@ -40,7 +40,7 @@ def check_tile(images: list[LabelledImage]) -> np.ndarray:
     return half[rows][:, columns].round().astype(np.uint8)
 
 
-def _pseudo_data(config: Config, out: Path) -> list[dict]:
+def pseudo_data(config: Config, out: Path) -> list[dict]:
     """The unlabelled sets whose kept tiles were learned from, as a card names them."""
     if config.pseudo is None:
         return []
@@ -51,7 +51,7 @@ def _pseudo_data(config: Config, out: Path) -> list[dict]:
             for name, entry in config.unlabelled.items() if counts[name]]
 
 
-def _card(config: Config, counts: dict[str, int], pseudo: list[dict]) -> dict:
+def card_of(config: Config, counts: dict[str, int], pseudo: list[dict]) -> dict:
     restricted = any("NC" in entry.licence for entry in [*config.sets.values(), *config.unlabelled.values()])
     licence = ({"weights": "CC-BY-NC-SA-4.0", "commercial": False,
                 "why": "learned also from images that allow no commercial use, so the weights are offered on the same terms"} if restricted else
@@ -84,7 +84,7 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     if not free:
         raise UsageError("the configuration has no set under CC0, from which the stored check tile is taken; add one.")
     counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
-    card = _card(config, counts, _pseudo_data(config, out)) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0}}
+    card = card_of(config, counts, pseudo_data(config, out)) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0}}
     folder = out / "package"
     export_package(out / "weights.pt", folder, card, calibration(images, config.seed), check_tile(free))
     model = package_model(out)
