@@ -75,7 +75,7 @@ def test_both_domains_draw_each_density_equally_often(tiles, bins):
     assert np.isclose(x, 1) and np.isclose(y, 1)
     for count in range(bins, 0, -1):       # as many strata as both domains have tiles for
         edges = np.unique(np.quantile(density, np.linspace(0, 1, count + 1)[1:-1]))
-        stratum = np.searchsorted(edges, density, side="right")
+        stratum = np.searchsorted(edges, density)
         if set(stratum[domain == "X"]) & set(stratum[domain == "Y"]):
             break
     x, y = (np.bincount(stratum[domain == n], weights[domain == n], bins) for n in "XY")

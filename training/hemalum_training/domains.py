@@ -125,14 +125,14 @@ def match_density(density: np.ndarray, domain: np.ndarray, bins: int) -> np.ndar
         float64 (n,), each domain's sum is 1 (0 for a domain without tiles, then the other one is drawn evenly).
 
     >>> match_density(np.array([0.1, 0.9, 0.1, 0.1, 0.9]), np.array(list("XXYYY")), 2).round(3).tolist()
-    [0.667, 0.333, 0.333, 0.333, 0.333]
+    [0.5, 0.5, 0.25, 0.25, 0.5]
     """
     density, domain = np.asarray(density, float), np.asarray(domain)
     if len(set(domain)) < 2:
         return np.full(len(density), 1 / max(1, len(density)))
     while True:
         edges = np.unique(np.quantile(density, np.linspace(0, 1, bins + 1)[1:-1]))
-        stratum = np.searchsorted(edges, density, side="right")
+        stratum = np.searchsorted(edges, density)
         counts = {name: np.bincount(stratum[domain == name], minlength=bins) for name in "XY"}
         smaller = min("XY", key=lambda name: counts[name].sum())
         share = np.where((counts["X"] > 0) & (counts["Y"] > 0), counts[smaller], 0.0)

@@ -23,9 +23,9 @@ def regions(mask: np.ndarray, size: tuple[int, int], least: int, most: int, coun
     Returns:
         x, y, width, height, those with most tissue first.
 
-    >>> mask = np.zeros((100, 200), bool); mask[20:60, 150:190] = True
-    >>> regions(mask, (20000, 10000), 2000, 8000, 4)
-    [(15000, 2000, 4000, 4000)]
+    >>> mask = np.zeros((50, 100), bool); mask[10:40, 60:90] = True
+    >>> regions(mask, (10000, 5000), 2000, 8000, 4)
+    [(6000, 1000, 3000, 3000)]
     """
     width, height = size
     fx, fy = width / mask.shape[1], height / mask.shape[0]
@@ -33,11 +33,12 @@ def regions(mask: np.ndarray, size: tuple[int, int], least: int, most: int, coun
     found = []
     for top, bottom in zip(ys, ys[1:], strict=False):
         for left, right in zip(xs, xs[1:], strict=False):
-            rows, columns = np.nonzero(mask[int(top / fy):int(np.ceil(bottom / fy)), int(left / fx):int(np.ceil(right / fx))])
+            row, column = int(top / fy), int(left / fx)
+            rows, columns = np.nonzero(mask[row:int(np.ceil(bottom / fy)), column:int(np.ceil(right / fx))])
             if not len(rows):
                 continue
-            x, w = _fit(left + columns.min() * fx, left + (columns.max() + 1) * fx, least, width)
-            y, h = _fit(top + rows.min() * fy, top + (rows.max() + 1) * fy, least, height)
+            x, w = _fit(max(left, (column + columns.min()) * fx), min(right, (column + columns.max() + 1) * fx), least, width)
+            y, h = _fit(max(top, (row + rows.min()) * fy), min(bottom, (row + rows.max() + 1) * fy), least, height)
             tissue = len(rows) * fx * fy
             if tissue >= LEAST_TISSUE * w * h:
                 found.append((tissue, (x, y, w, h)))
