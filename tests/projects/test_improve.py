@@ -18,6 +18,7 @@ from PIL import Image
 pytest.importorskip("torch", reason="the extra `training` is not installed")
 
 import torch
+from safetensors.torch import load as load_tensors
 
 sys.path.insert(0, str(Path(__file__).parent))
 import corrected
@@ -35,7 +36,7 @@ from hemalum_training.networks import Generator, GeneratorConfig
 from hemalum_training.verdict import judge
 
 IMAGES = Path(__file__).parents[1] / "data" / "nucls_sample"
-SHORT = Schedule(steps=4, warmup=1, cooldown=2, batch=2, crop=64, learning_rate=1e-3)
+SHORT = Schedule(steps=4, warmup=1, cooldown=2, batch=2, crop=64, learning_rate=1e-3, frozen_statistics=True)
 NAMES = sorted(path.stem for path in (IMAGES / "images").iterdir())
 
 
@@ -109,6 +110,10 @@ def test_the_verdict_decides_what_is_installed(done, base):
     assert verdict["fields"] == 2 and not verdict["better"] and result.installed is None and "annotate more regions" in verdict["sentence"]
     model = Model(Card.read(result.package), result.package)
     assert model.id == "lab" and model.card.scores["sentence"] == verdict["sentence"] and model.card.licence["weights"] == "CC0-1.0"
+    before, after = (load_tensors(m.verified("weights.safetensors")) for m in (Model(Card.read(base), base), model))
+    statistics = [name for name in before if "running_" in name]
+    assert statistics and all(torch.equal(before[name], after[name]) for name in statistics), "a few images do not change BatchNorm"
+    assert not all(torch.equal(before[name], after[name]) for name in before)
     assert "export" in json.loads((out / "run.json").read_text(encoding="utf-8"))["seconds"]
 
 

@@ -50,7 +50,10 @@ class LabelledSet:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Warm-up, constant rate, then a cosine cool-down over the last `cooldown` steps: more steps can be put in before the cool-down."""
+    """Warm-up, constant rate, then a cosine cool-down over the last `cooldown` steps: more steps can be put in before the cool-down.
+
+    `frozen_statistics`: BatchNorm uses and keeps the statistics of the weights begun from, which a few images could only spoil.
+    """
 
     steps: int = 6000
     warmup: int = 200
@@ -62,6 +65,7 @@ class Schedule:
     batch: int = 8
     crop: int = 192
     clip: float = 5.0
+    frozen_statistics: bool = False
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,10 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
                                      "ema": ema.state, "step": step})
 
     network.train()
+    if schedule.frozen_statistics:
+        for norm in network.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.eval()
     saved, began, losses = time.monotonic(), time.monotonic(), []
     while step < schedule.steps:
         rng = np.random.default_rng([config.seed, step])
