@@ -45,7 +45,7 @@ final class HemalumExtension implements QuPathExtension {
                 item('menu.install', null) { new InstallDialog(qupath).show() })
         def button = new Button(Strings.get('button'))
         button.tooltip = new Tooltip(Strings.get('button.tip'))
-        button.onAction = { segment.again() }
+        button.onAction = { segment.click() }
         qupath.toolBar?.items?.add(button)
         Preferences.install(qupath.preferencePane)
         Runtime.runtime.addShutdownHook(new Thread({ Connections.stopLocal() }, 'hemalum-shutdown'))

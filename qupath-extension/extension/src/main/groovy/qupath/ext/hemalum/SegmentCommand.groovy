@@ -37,11 +37,17 @@ final class SegmentCommand {
             new SegmentDialog(qupath).show { Settings settings, Where where -> start(settings, where) }
     }
 
-    /** Runs with the last settings; asks the first time. */
-    void again() {
+    /** What the toolbar's button does: asks, or runs at once where the user wants that. */
+    void click() {
         if (Preferences.askAgain.get())
             ask()
-        else if (ready())
+        else
+            again()
+    }
+
+    /** Runs with the last settings. */
+    void again() {
+        if (ready())
             start(Preferences.settings(), Preferences.lastWhere())
     }
 

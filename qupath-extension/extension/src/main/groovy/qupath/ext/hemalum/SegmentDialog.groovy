@@ -88,7 +88,7 @@ final class SegmentDialog {
         card.wrapText = true
         // room from the start: the text comes when the dialog is already shown
         card.prefWidth = 420
-        card.minHeight = 120
+        card.minHeight = 160
         askAgain.minWidth = Region.USE_PREF_SIZE
         model.maxWidth = Double.MAX_VALUE
         def grid = new GridPane()
