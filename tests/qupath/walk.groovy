@@ -30,14 +30,15 @@ Drive.go { drive ->
     Thread.sleep(8000)
     drive.shot('dialog')
     drive.deaf()
-    // first nuclei: from the click to the first that the overlay has
+    // first nuclei: from the click to the first that are drawn
     long click = System.nanoTime()
     drive.press(pane) { it.buttonData.defaultButton }
     def shown
     while ((shown = overlay()) == null) Thread.sleep(5)
-    while (shown.batches.isEmpty() && hierarchy().detectionObjects.isEmpty()) Thread.sleep(5)
+    def drawn = { shown.picture != null && shown.picture.drawn > 0 || qupath.viewer.customOverlayLayers.isEmpty() }
+    while (!drawn()) Thread.sleep(5)
     out.firstNuclei = (System.nanoTime() - click) / 1e9
-    Thread.sleep(400)
+    Thread.sleep(1000)
     drive.shot('first')
     drive.until('the end of the run') { qupath.viewer.customOverlayLayers.isEmpty() && !hierarchy().detectionObjects.isEmpty() }
     out.run = (System.nanoTime() - click) / 1e9
@@ -53,7 +54,7 @@ Drive.go { drive ->
     click = System.nanoTime()
     drive.menu('Segment nuclei with the last settings')
     while ((shown = overlay()) == null) Thread.sleep(5)
-    while (shown.batches.isEmpty() && !qupath.viewer.customOverlayLayers.isEmpty()) Thread.sleep(5)
+    while (!drawn()) Thread.sleep(5)
     out.firstNucleiWarm = (System.nanoTime() - click) / 1e9
     drive.until('the end of the second run') { qupath.viewer.customOverlayLayers.isEmpty() }
     out.again = describe() == once

@@ -35,7 +35,7 @@ final class RunWindow implements Monitor {
     private final RunControl control
     private final Stage stage = new Stage()
     private final ProgressBar bar = new ProgressBar(ProgressBar.INDETERMINATE_PROGRESS)
-    private final Label what = new Label(), numbers = new Label(' '), notice = new Label()
+    private final Label what = new Label(), numbers = new Label(' \n '), notice = new Label()
     private final AtomicBoolean repaint = new AtomicBoolean()
     private volatile long started = System.nanoTime()
 
