@@ -7,7 +7,7 @@ import qupath.lib.roi.ROIs
 def imageData = getCurrentImageData()
 def out = [image: imageData.server.metadata.name]
 def builder = { Hemalum.builder().server(System.getenv('HEMALUM_TEST_SERVER')).token(System.getenv('HEMALUM_TEST_TOKEN')).model(System.getenv('HEMALUM_TEST_MODEL')).pixelSize(0.5) }
-def describe = { getDetectionObjects().collect { "${it.ID} ${it.ROI.centroidX} ${it.ROI.centroidY} ${it.ROI.area}".toString() }.sort() }
+def describe = { getDetectionObjects().collect { "${it.ID} ${it.ROI.centroidX} ${it.ROI.centroidY} ${it.ROI.getArea()}".toString() }.sort() }
 
 setImageType('BRIGHTFIELD_H_E')
 clearAllObjects()

@@ -6,7 +6,7 @@ def extension = { name -> Class.forName('qupath.ext.hemalum.' + name, true, this
 Drive.go { drive ->
     def qupath = drive.qupath, out = drive.out
     def hierarchy = { qupath.imageData.hierarchy }
-    def describe = { hierarchy().detectionObjects.collect { "${it.ID} ${it.ROI.area}".toString() }.sort() }
+    def describe = { hierarchy().detectionObjects.collect { "${it.ID} ${it.ROI.getArea()}".toString() }.sort() }
     def overlay = { drive.fx { qupath.viewer.customOverlayLayers.find { it.class.simpleName == 'RunOverlay' } } }
     def server = { extension('Connections').startLocal() }
     def preferences = extension('Preferences')

@@ -12,7 +12,7 @@ def Drive = loader.parseClass(new File(System.getenv('HEMALUM_TEST_DIR'), 'Drive
 Drive.go { drive ->
     def qupath = drive.qupath, out = drive.out
     def hierarchy = { qupath.imageData.hierarchy }
-    def describe = { hierarchy().detectionObjects.collect { "${it.ID} ${it.ROI.centroidX} ${it.ROI.centroidY} ${it.ROI.area}".toString() }.sort() }
+    def describe = { hierarchy().detectionObjects.collect { "${it.ID} ${it.ROI.centroidX} ${it.ROI.centroidY} ${it.ROI.getArea()}".toString() }.sort() }
     def overlay = { drive.fx { qupath.viewer.customOverlayLayers.find { it.class.simpleName == 'RunOverlay' } } }
 
     // the dialog starts the local server; its card is filled when that answers
@@ -61,32 +61,32 @@ Drive.go { drive ->
     out.deafInSecondRun = drive.deaf()
 
     // correct: one nucleus grows under the brush, one is deleted, one is drawn
-    def region = PathObjects.createAnnotationObject(ROIs.createRectangleROI(700, 900, 260, 220, ImagePlane.defaultPlane))
+    def region = PathObjects.createAnnotationObject(ROIs.createRectangleROI(1060, 960, 260, 220, ImagePlane.defaultPlane))
     drive.fx { hierarchy().addObject(region); hierarchy().selectionModel.setSelectedObject(region) }
-    drive.look(830, 1010, 0.4)
+    drive.look(1190, 1070, 0.4)
     drive.menu('Correct nuclei here')
     drive.until('editable nuclei') { region.nChildObjects() > 2 && region.childObjects.every { it.isAnnotation() } }
     def editable = region.childObjects.toList()
-    def middle = { it.ROI.centroidX > 740 && it.ROI.centroidX < 920 && it.ROI.centroidY > 940 && it.ROI.centroidY < 1080 }
+    def middle = { it.ROI.centroidX > 1100 && it.ROI.centroidX < 1280 && it.ROI.centroidY > 1000 && it.ROI.centroidY < 1140 }
     def brushed = editable.find(middle), deleted = editable.findAll(middle)[1]
-    double area = brushed.ROI.area
+    double area = brushed.ROI.getArea()
     def x = brushed.ROI.centroidX, y = brushed.ROI.centroidY
     drive.fx { qupath.toolManager.setSelectedTool(PathTools.BRUSH); hierarchy().selectionModel.setSelectedObject(brushed) }
     drive.drag((0..8).collect { [x + 2.5 * it, y] })
-    out.brushed = brushed.ROI.area > area * 1.1
+    out.brushed = brushed.ROI.getArea() > area * 1.1
     drive.shot('brush')
     drive.fx { hierarchy().selectionModel.setSelectedObject(deleted); hierarchy().removeObject(deleted, true) }
     drive.fx { hierarchy().selectionModel.clearSelection() }
-    drive.drag((0..6).collect { [712 + 2 * it, 910] })
+    drive.drag((0..6).collect { [1064 + 2 * it, 966] })
     drive.fx { qupath.toolManager.setSelectedTool(PathTools.MOVE) }
-    out.drawn = hierarchy().annotationObjects.count { it.ROI.centroidX < 735 && it.ROI.centroidY < 925 && !it.is(region) }
+    out.drawn = hierarchy().annotationObjects.count { it.ROI.centroidX < 1090 && it.ROI.centroidY < 980 && it.ROI.centroidX > 1050 && !it.is(region) }
 
     // saved in the middle of it and opened again
     def entry = qupath.project.getEntry(qupath.imageData)
     drive.fx { entry.saveImageData(qupath.imageData); qupath.project.syncChanges(); qupath.viewer.resetImageData() }
     drive.fx { qupath.openImageEntry(entry) }
     drive.until('the saved image') { qupath.imageData != null }
-    drive.look(830, 1010, 0.4)
+    drive.look(1190, 1070, 0.4)
     drive.shot('reopened')
     def open = hierarchy().annotationObjects.find { it.pathClass?.toString() == 'Complete' }
     out.reopened = open.ID == region.ID && hierarchy().annotationObjects.count { it.pathClass?.toString() == 'Nucleus' } >= editable.size() - 1

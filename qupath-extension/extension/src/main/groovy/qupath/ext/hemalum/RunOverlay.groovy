@@ -157,7 +157,12 @@ final class RunOverlay implements PathOverlay {
         View view = wanted
         Picture known = picture
         int count = batches.size()
-        if (view == null || view.width < 1 || view.height < 1)
+        if (view == null) {
+            // not painted since it was added: that tells the view
+            repaint.run()
+            return
+        }
+        if (view.width < 1 || view.height < 1)
             return
         boolean anew = known == null || !view.same(known.view)
         if (!anew && known.drawn == count)
@@ -169,7 +174,7 @@ final class RunOverlay implements PathOverlay {
         g.clipRect(0, 0, view.width, view.height)
         g.setRenderingHint(RenderingHints.KEY_ANTIALIASING, RenderingHints.VALUE_ANTIALIAS_ON)
         g.transform(view.transform)
-        paint(g, batches.subList(anew ? 0 : known.drawn, count), view.downsample)
+        paint(g, batches.toList().subList(anew ? 0 : known.drawn, count), view.downsample)
         g.dispose()
         picture = new Picture(view: view, image: image, drawn: count)
         repaint.run()
