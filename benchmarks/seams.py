@@ -18,7 +18,7 @@ import numpy as np
 import shapely
 
 import hemalum
-import hemalum.run
+import hemalum.planning
 from hemalum.events import NucleiFound, Parameters
 from hemalum.models import find
 from hemalum.nuclei import UNIT, Nuclei
@@ -33,11 +33,11 @@ SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 
 def nuclei_of(pipeline, model, slide, core: int, offset=(0, 0)) -> Nuclei:
     """The nuclei with a given tile core and grid offset, model px."""
-    hemalum.run.plan_tiles = functools.partial(plan_tiles, offset=offset)  # users cannot shift the grid; this benchmark can
+    hemalum.planning.plan_tiles = functools.partial(plan_tiles, offset=offset)  # users cannot shift the grid; this benchmark can
     try:
         run = pipeline.run(model, image_info(slide), slide.overview(), Parameters(core=core, skip_glass=False, measure=False))
     finally:
-        hemalum.run.plan_tiles = plan_tiles
+        hemalum.planning.plan_tiles = plan_tiles
     return Nuclei.concat([event.nuclei for event in drive(run, slide.read) if isinstance(event, NucleiFound)])
 
 

@@ -124,9 +124,9 @@ class Client:
         stem: str | None = None,
     ):
         """As `hemalum.pipeline.segment_slide`, computed by the server; returns its `Outcome`."""
-        from hemalum.pipeline import write_run
         from hemalum.sinks import Target
         from hemalum.sinks.overlay import picture_of
+        from hemalum.writing import write_run
 
         run = self.run(slide, model, parameters)
         image, info, plan = run.image, run.model, run.plan

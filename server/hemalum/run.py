@@ -16,11 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import shapely
 
 from hemalum import stain as stains
 from hemalum.engine import Engine, TileQueue
-from hemalum.errors import Cancelled, ProtocolError, RegionOutside, UsageError
+from hemalum.errors import Cancelled, ProtocolError, UsageError
 from hemalum.events import (
     Finished,
     ImageInfo,
@@ -35,40 +34,12 @@ from hemalum.events import (
 )
 from hemalum.models import Model
 from hemalum.nuclei import Nuclei
+from hemalum.planning import Membership, plan_run
 from hemalum.postprocess import Settings, Workers
 from hemalum.resample import model_tile
 from hemalum.runrecord import Stopwatch
 from hemalum.settle import Settler
-from hemalum.tiling import CORE, Plan, plan_tiles
 from hemalum.tissue import tissue_mask
-
-REGION = "region"  # column: index of the deepest region a nucleus belongs to, where several were given
-
-
-def plan_run(model: Model, image: ImageInfo, parameters: Parameters, mask: np.ndarray | None = None) -> Plan:
-    """The tiles of a run.
-
-    Args:
-        mask: tissue of the overview (bool h×w), or None to compute every tile.
-
-    Raises:
-        RegionOutside: no region touches the image.
-        UsageError: a core that does not fit the network.
-    """
-    card = model.card
-    if parameters.core is not None and (parameters.core < 256 or parameters.core % 256):
-        raise UsageError(f"a tile core of {parameters.core} px is not possible; give a multiple of 256")
-    regions = None
-    if parameters.regions:
-        whole = shapely.box(0, 0, image.width, image.height)
-        regions = [part for part in (shapely.make_valid(region).intersection(whole) for region in parameters.regions) if part.area > 0]
-        if not regions:
-            raise RegionOutside(f"the region lies outside the image of {image.width}×{image.height} px; give one inside it")
-    tissue = None
-    if mask is not None and parameters.skip_glass and regions is None:
-        tissue = mask, max(image.width / mask.shape[1], image.height / mask.shape[0])
-    size = image.width, image.height
-    return plan_tiles(size, image.mpp, card.mpp, core=parameters.core or CORE, halo=card.halo, regions=regions, tissue=tissue)
 
 
 class Run:
@@ -123,7 +94,7 @@ class Run:
         self.notices = [*self.engine.notices, *([self.stain.note] if self.stain.note else [])]
         self._workers = workers() if callable(workers) else workers
         self._settler = Settler(self.plan)
-        self._membership = _Membership(self.parameters.regions) if self.parameters.regions else None
+        self._membership = Membership(self.parameters.regions) if self.parameters.regions else None
         self._events, self._changed = deque(), threading.Condition()
         self._settling = threading.Lock()
         self._open = set(range(len(self.plan.tiles)))  # tiles that were neither submitted nor failed
@@ -313,26 +284,3 @@ class Run:
 
 
 _RELEASE = object()
-
-
-class _Membership:
-    """Keeps nuclei whose centroid lies in a region, and says which: the deepest (smallest) of those that contain it."""
-
-    def __init__(self, regions):
-        self._regions = [shapely.make_valid(region) for region in regions]
-        self._by_depth = sorted(range(len(regions)), key=lambda i: (-self._regions[i].area, i))
-        for region in self._regions:
-            shapely.prepare(region)
-
-    def __call__(self, nuclei: Nuclei) -> Nuclei:
-        owner = np.full(len(nuclei), -1)
-        x, y = nuclei.centroids.T
-        for index in self._by_depth:
-            owner[shapely.intersects_xy(self._regions[index], x, y)] = index
-        nuclei = nuclei.take(owner >= 0)
-        if len(self._regions) > 1:
-            nuclei.columns = {**nuclei.columns, REGION: owner[owner >= 0].astype(np.float32)}
-        return nuclei
-
-
-__all__ = ["REGION", "Run", "plan_run"]

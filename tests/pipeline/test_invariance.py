@@ -86,7 +86,7 @@ def test_region_keeps_nuclei_by_centroid_and_agrees_with_the_whole(reference, to
 
 def test_united_regions_name_the_deepest(toy_slide, toy_model, tmp_path):
     from hemalum.pipeline import drive, image_info
-    from hemalum.run import REGION
+    from hemalum.planning import REGION
 
     outer, inner = shapely.box(0, 0, 300, 300), shapely.box(100, 100, 200, 200)
     with Pipeline("cpu", threads=1) as shared, open_slide(toy_slide, 0.5) as slide:

@@ -22,12 +22,13 @@ from hemalum.errors import UnreadableImage, UnsupportedImage
 from hemalum.events import Progress
 from hemalum.models import Model
 from hemalum.nuclei import Nuclei
-from hemalum.pipeline import Outcome, Pipeline, drive, image_info, model_record, run_record, write_run
+from hemalum.pipeline import Pipeline, drive, image_info
 from hemalum.run import Run
 from hemalum.runrecord import Stopwatch
 from hemalum.sinks import Target
 from hemalum.sinks.overlay import picture_of
 from hemalum.slides import open_slide
+from hemalum.writing import Outcome, model_record, run_record, write_run
 
 WAITS = (0.5, 2.0, 8.0)  # s before a tile that cannot be read is tried again: what a network folder may need to return
 

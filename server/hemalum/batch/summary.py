@@ -11,9 +11,9 @@ import numpy as np
 from hemalum.events import NucleiFound
 from hemalum.measure import AREA, HAEMATOXYLIN
 from hemalum.nuclei import Nuclei
-from hemalum.pipeline import Outcome
 from hemalum.run import Run
 from hemalum.sinks.overlay import COLOUR
+from hemalum.writing import Outcome
 
 PICTURE = 420  # px, the longest side of a picture in the report
 EDGES = {AREA: np.linspace(0, 200, 41), HAEMATOXYLIN: np.linspace(0, 1.6, 41)}
