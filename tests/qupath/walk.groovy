@@ -77,9 +77,9 @@ Drive.go { drive ->
     drive.shot('brush')
     drive.fx { hierarchy().selectionModel.setSelectedObject(deleted); hierarchy().removeObject(deleted, true) }
     drive.fx { hierarchy().selectionModel.clearSelection() }
-    drive.drag((0..6).collect { [1064 + 2 * it, 966] })
+    drive.drag((0..6).collect { [1276 + 2 * it, 1055] })
     drive.fx { qupath.toolManager.setSelectedTool(PathTools.MOVE) }
-    out.drawn = hierarchy().annotationObjects.count { it.ROI.centroidX < 1090 && it.ROI.centroidY < 980 && it.ROI.centroidX > 1050 && !it.is(region) }
+    out.drawn = hierarchy().annotationObjects.count { it.pathClass == null && it.ROI.centroidX > 1270 && it.ROI.centroidX < 1295 && it.ROI.centroidY > 1045 && it.ROI.centroidY < 1065 }
 
     // saved in the middle of it and opened again
     def entry = qupath.project.getEntry(qupath.imageData)
