@@ -25,6 +25,7 @@ def found() -> bool:
     """Whether paquo and a QuPath are here; starts nothing."""
     if importlib.util.find_spec("paquo") is None:
         return False
+    os.environ.setdefault("PAQUO_JAVA_OPTS", '["-XX:MaxRAMPercentage=50", "--enable-native-access=ALL-UNNAMED"]')
     from paquo._config import settings, to_kwargs
     from paquo.jpype_backend import find_qupath
 
@@ -45,10 +46,12 @@ def opened(path: Path, write: bool = False) -> Any:
     """
     if not found():
         raise UsageError(f"this needs QuPath: {NEEDS}")
-    os.environ.setdefault("PAQUO_JAVA_OPTS", '["-XX:MaxRAMPercentage=50", "--enable-native-access=ALL-UNNAMED"]')
     try:
+        from paquo.java import JClass
         from paquo.projects import QuPathProject
 
+        # QuPath's log goes to standard output, which may be somebody's JSON; what matters arrives as an exception
+        JClass("org.slf4j.LoggerFactory").getLogger("ROOT").setLevel(JClass("ch.qos.logback.classic.Level").OFF)
         project = QuPathProject(path, mode="r+" if write else "r")
     except Exception as error:                                  # Java's exceptions are of many kinds
         raise UsageError(f"QuPath cannot open {path} ({_first_line(error)}); open it in QuPath itself") from error
