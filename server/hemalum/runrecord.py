@@ -16,6 +16,7 @@ import platform
 import threading
 import time
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -59,6 +60,7 @@ class Stopwatch:
         return {**stages, "total": round(time.perf_counter() - self._start, 3)}
 
 
+@lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of Hemalum, Python, the system and the libraries that touch pixels."""
     found = {"hemalum": __version__, "python": platform.python_version(), "system": platform.platform()}

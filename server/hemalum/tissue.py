@@ -40,7 +40,7 @@ def tissue_mask(overview: np.ndarray, unread: np.ndarray | None = None) -> np.nd
     glass = glass_colour(smooth)
     channels = cv2.split(smooth)
     brightest, darkest = _largest(channels), _least(channels)
-    if np.mean(brightest - darkest > 8) <= 0.001:
+    if np.count_nonzero(brightest - darkest > 8) <= 0.001 * brightest.size:
         lightest = max(1.0, float(np.quantile(darkest, 0.99)))  # glass, or in a picture full of tissue its lightest part
         mask = (np.log10(lightest / np.maximum(darkest, 1)) > GREY_DENSITY) & (brightest > 20)
     else:
@@ -62,9 +62,10 @@ def glass_colour(overview: np.ndarray) -> np.ndarray:
     """
     channels = cv2.split(overview)
     brightest = _largest(channels)
-    neutral = (brightest - _least(channels) <= TINT * brightest) & (brightest - channels[1] <= GREEN_LOSS * brightest)
-    neutral &= brightest >= DIMMEST
-    if neutral.sum() < max(1, 0.005 * neutral.size):
+    levels = np.arange(256)
+    tint, loss = (cv2.LUT(brightest, (share * levels).astype(np.uint8)) for share in (TINT, GREEN_LOSS))
+    neutral = (brightest - _least(channels) <= tint) & (brightest - channels[1] <= loss) & (brightest >= DIMMEST)
+    if np.count_nonzero(neutral) < max(1, 0.005 * neutral.size):
         return np.full(3, 255, np.float32)
     pixels = overview.reshape(-1, 3)[some(neutral, 100_000)]
     grey = pixels[:, 1].astype(int)
@@ -156,8 +157,8 @@ def _tidy(mask: np.ndarray) -> np.ndarray:
         return mask
     small = mask.astype(np.uint8)
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)), borderType=cv2.BORDER_REPLICATE)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    keep = stats[:, cv2.CC_STAT_AREA] >= max(4, mask.size // 500_000)
+    count, labels = cv2.connectedComponents(closed, connectivity=8)
+    keep = np.bincount(labels.ravel(), minlength=count) >= max(4, mask.size // 500_000)
     if keep.all():
         return closed.astype(bool)
     keep[0] = False

@@ -78,7 +78,8 @@ class PillowSource:
     def _decode(self) -> np.ndarray:
         with self._image() as image:
             try:
-                pixels = np.array(image.convert("RGBA" if self._alpha else "RGB"))
+                wanted = "RGBA" if self._alpha else "RGB"
+                pixels = np.array(image if image.mode == wanted else image.convert(wanted))
             except (OSError, SyntaxError, ValueError, EOFError) as error:
                 raise UnreadableImage(f"{self._path.name} is truncated or damaged ({error}); copy or export it again") from None
         return composite(pixels, self.background) if self._alpha else pixels
