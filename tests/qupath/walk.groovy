@@ -118,9 +118,9 @@ Drive.go { drive ->
     // QuPath stores thumbnails as JPEG: what is put back differs a little, what is normalized a lot
     def difference = { BufferedImage one, BufferedImage other ->
         long sum = 0
-        for (int y = 0; y < one.height; y++)
-            for (int x = 0; x < one.width; x++)
-                [0, 8, 16].each { sum += Math.abs((one.getRGB(x, y) >> it & 255) - (other.getRGB(x, y) >> it & 255)) }
+        for (int row = 0; row < one.height; row++)
+            for (int column = 0; column < one.width; column++)
+                [0, 8, 16].each { sum += Math.abs((one.getRGB(column, row) >> it & 255) - (other.getRGB(column, row) >> it & 255)) }
         sum / (3.0 * one.width * one.height)
     }
     entry = qupath.project.getEntry(qupath.imageData)
