@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hemalum.nuclei import Nuclei
 
-STAINS = ("macenko", "vahadane", "reinhard", "none")
+STAINS = ("macenko", "vahadane", "reinhard", "learned", "none")
 SETTABLE = ("foreground", "marker", "sigma", "min_area_um2")
 
 

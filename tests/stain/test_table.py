@@ -15,6 +15,7 @@ STAINS = [
         ("macenko", ((0.65, 0.70, 0.29), (0.11, 0.94, 0.33)), (0.7, 0.35)),
         ("vahadane", ((0.56, 0.74, 0.37), (0.20, 0.84, 0.50)), (1.4, 0.8)),
         ("reinhard", ((0.65, 0.70, 0.29), (0.11, 0.94, 0.33)), (0.7, 0.35)),
+        ("learned", ((0.65, 0.70, 0.29), (0.11, 0.94, 0.33)), (0.7, 0.35)),
         ("none", ((0.65, 0.70, 0.29), (0.11, 0.94, 0.33)), (0.7, 0.35)),
     ]
 ]
@@ -37,7 +38,7 @@ def test_interpolation_error(stain, size, mean, most):
     assert error.mean() < mean and np.quantile(error, 0.99) < most
 
 
-@pytest.mark.parametrize("stain", STAINS[:3], ids=METHODS[:3])
+@pytest.mark.parametrize("stain", STAINS[:4], ids=METHODS[:4])
 def test_glass_ink_and_pigment_stay_as_they_are(stain):
     table = colour_table(stain, REFERENCE)
     alone = {
@@ -55,7 +56,7 @@ def test_glass_ink_and_pigment_stay_as_they_are(stain):
     assert np.abs(changed.astype(int) - [[150, 100, 170], [200, 120, 170]]).max(1).min() > 8
 
 
-@pytest.mark.parametrize("stain", STAINS[:3], ids=METHODS[:3])
+@pytest.mark.parametrize("stain", STAINS[:4], ids=METHODS[:4])
 def test_neighbouring_colours_stay_neighbours(stain):
     """No step in the function of colour: it would draw contours into smooth tissue."""
     colours = np.random.default_rng(0).integers(0, 255, (20000, 3))

@@ -14,6 +14,8 @@ class ColourFit:
     """Distillation of a generator into a function of colour, the table [normalizer.function].
 
     Attributes:
+        teacher: "generator" (GAN and cycle losses), or "transport": each source's colours carried to those of the Y tiles with as many
+            nuclei, without a network (`transport`).
         hidden: width of the two hidden layers.
         conditioned: the function knows the image's stain; without it one function serves all images (one scanner to another).
         views: stains each source is shown in, the first its own; jitter: strength of the others.
@@ -22,6 +24,7 @@ class ColourFit:
         monotone: weight of the demand that a darker colour becomes a darker one.
     """
 
+    teacher: str = "generator"
     hidden: int = 32
     conditioned: bool = True
     views: int = 3
@@ -64,5 +67,8 @@ class Normalizer:
         cycle = build(Cycle, {"epochs": 1, "steps_per_epoch": 1000, **table.get("cycle", {})}, "normalizer.cycle")
         if cycle.crop % 32 or cycle.steps_per_epoch < 1:
             raise UsageError("[normalizer.cycle]: crop must be a multiple of 32 and steps_per_epoch at least 1.")
+        function = build(ColourFit, table.get("function", {}), "normalizer.function")
+        if function.teacher not in ("generator", "transport"):
+            raise UsageError("[normalizer.function]: teacher must be “generator” or “transport”.")
         pairs = build(ScannerPairs, table["pairs"], "normalizer.pairs") if "pairs" in table else None
-        return cls(cycle, build(ColourFit, table.get("function", {}), "normalizer.function"), pairs)
+        return cls(cycle, function, pairs)

@@ -14,7 +14,7 @@ import click
     default="macenko",
     show_default=True,
     type=click.Choice(["macenko", "vahadane", "reinhard", "learned", "none"]),
-    help="How the stain is found and matched; none copies the pixels.",
+    help="How the stain is found and matched; learned was taught by many stains, none copies the pixels.",
 )
 @click.option("--reference", metavar="IMAGE", type=click.Path(), help="Image whose stain is the target; else a built-in one.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
@@ -34,8 +34,6 @@ def normalize(inputs, output, method, reference, as_json):
     from hemalum.slides import images_in, open_slide
     from hemalum.stain import REFERENCE
 
-    if method == "learned":
-        raise UsageError("no installed model offers a learned stain; choose --stain macenko, vahadane or reinhard")
     paths = images_in(inputs)
     target = REFERENCE
     if reference is not None:

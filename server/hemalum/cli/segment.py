@@ -22,7 +22,7 @@ MOST_SAID = 20  # notices on the terminal
     default="macenko",
     show_default=True,
     metavar="NAME",
-    help="How stains are told apart for the measurements: macenko, vahadane, none.",
+    help="How stains are told apart and normalized: macenko, vahadane, reinhard, learned, none.",
 )
 @click.option("--foreground", type=float, help="Probability from which a pixel is nucleus; the model's own by default.")
 @click.option("--marker", type=float, help="Height of the distance map from which a nucleus grows; the model's own by default.")

@@ -13,9 +13,9 @@ import numpy as np
 
 from hemalum.errors import UsageError
 from hemalum.stain.methods import macenko, vahadane
-from hemalum.tissue import densities, glass_colour, ink
+from hemalum.tissue import densities, glass_colour, ink, some
 
-METHODS = ("macenko", "vahadane", "reinhard", "none")
+METHODS = ("macenko", "vahadane", "reinhard", "learned", "none")
 DEFAULT_MATRIX = ((0.651, 0.701, 0.29), (0.216, 0.801, 0.558))  # Ruifrok & Johnston 2001, as QuPath's "H&E default"
 SAMPLE = 60_000  # px: more change no third digit
 FEWEST = 300  # px of tissue below which nothing is estimated
@@ -87,7 +87,7 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
     Args:
         overview: uint8 h×w×3.
         mask: bool h×w, tissue (`hemalum.tissue.tissue_mask`); ink inside it is left out.
-        method: one of `METHODS`; "none" takes the default matrix, "reinhard" uses Macenko's matrix to tell H&E from other colours.
+        method: one of `METHODS`; "none" takes the default matrix, "reinhard" and "learned" take Macenko's.
         mpp: µm per *overview* px, if known.  A coarse overview averages nuclei with their surroundings; amounts and deviations
             are corrected for that (see `_contrast`), so that one reference serves slides and single tiles.
 
@@ -95,15 +95,12 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
         The stain; with a `note` and the default matrix where tissue is too little or not H&E.
 
     Raises:
-        UsageError: an unknown method, or "learned", which no classical estimate can give.
+        UsageError: an unknown method.
     """
-    if method == "learned":
-        raise UsageError("no installed model offers a learned stain; choose macenko, vahadane or reinhard")
     if method not in METHODS:
         raise UsageError(f"stain {method!r} is not known; choose one of {', '.join(METHODS)}")
     background = tuple(int(v) for v in glass_colour(overview))
-    pixels = overview[mask]
-    pixels = pixels[:: 1 + len(pixels) // SAMPLE]
+    pixels = overview.reshape(-1, 3)[some(mask, SAMPLE)]
     note, matrix, maxima = "", np.array(DEFAULT_MATRIX), np.array(REFERENCE.maxima)
     mean, deviation = np.array(REFERENCE.lab_mean), np.array(REFERENCE.lab_std)
     clear = np.empty((0, 3))

@@ -20,6 +20,7 @@ import numpy as np
 
 from hemalum.compiled import compiled
 from hemalum.stain.estimation import Stain, with_residual
+from hemalum.stain.learned import ColourFunction, bundled
 
 NEAR, FAR = 0.15, 0.35  # distance from the H&E cone ÷ optical density: treated as H&E below, left alone above
 OFFSET = 0.04  # optical density added before that division: near glass a direction means nothing
@@ -28,18 +29,21 @@ BITS = 12
 MINIMUM_STRIP = 65536  # px a thread takes at least
 
 
-def colour_table(stain: Stain, reference: Stain, size: int = 33) -> np.ndarray:
+def colour_table(stain: Stain, reference: Stain, size: int = 33, learned: ColourFunction | None = None) -> np.ndarray:
     """The function of colour that shows `stain` as `reference`.
 
     Optical densities (against the image's own glass, which therefore stays as it is) are split into haematoxylin, eosin and a
     residual; the amounts are scaled to the reference's 99th percentiles and put together with the reference's matrix.  For method
     "reinhard" means and deviations in CIELAB are matched instead (Reinhard et al., IEEE CG&A 2001), fading out towards glass.
+    For method "learned" a function that was distilled from a generator first shows the colours in the stain it was taught, and that
+    stain's amounts are scaled.
     Colours far from the image's H&E cone, such as ink and pigment, stay as they are; between there is a smooth passage.
     Method "none" gives the identity, and so does a stain that could not be estimated (`note`).
 
     Args:
         stain: of the image.  reference: what it shall look like.
         size: S, 2…129; 33 is accurate to about one grey level.
+        learned: the function for method "learned"; the bundled one by default.
 
     Returns:
         uint8 S×S×S×3.
@@ -51,10 +55,10 @@ def colour_table(stain: Stain, reference: Stain, size: int = 33) -> np.ndarray:
         raise ValueError(f"a colour table of size {size} is not possible; 2…129 are")
     axis = np.linspace(0, 255, size)
     colours = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    return np.rint(normalized(colours, stain, reference)).astype(np.uint8).reshape(size, size, size, 3)
+    return np.rint(normalized(colours, stain, reference, learned)).astype(np.uint8).reshape(size, size, size, 3)
 
 
-def normalized(colours: np.ndarray, stain: Stain, reference: Stain) -> np.ndarray:
+def normalized(colours: np.ndarray, stain: Stain, reference: Stain, learned: ColourFunction | None = None) -> np.ndarray:
     """The function behind the table, exactly: float64 n×3 in 0–255 → float64 n×3 in 0–255."""
     if stain.method == "none" or stain.note:
         return colours
@@ -65,9 +69,13 @@ def normalized(colours: np.ndarray, stain: Stain, reference: Stain) -> np.ndarra
     amounts = density @ np.linalg.inv(rows)
     if stain.method == "reinhard":
         result = _reinhard(colours, density, stain, reference)
+    elif stain.method == "learned":
+        learned = learned or bundled()
+        weight = tissue_weight(density)
+        taught = weight * learned.density(density, stain) + (1 - weight) * density
+        result = _linear(taught @ np.linalg.inv(with_residual(np.array(learned.target.matrix))), learned.target, reference, glass)
     else:
-        scale = np.append(np.clip(np.divide(reference.maxima, stain.maxima), *STRETCH), 1)
-        result = (glass + 1) * 10 ** -((amounts * scale) @ with_residual(np.array(reference.matrix))) - 1
+        result = _linear(amounts, stain, reference, glass)
     # the nearest density that two non-negative amounts can give
     inside = np.maximum(amounts[:, :2], 0)
     for row in range(2):
@@ -78,14 +86,24 @@ def normalized(colours: np.ndarray, stain: Stain, reference: Stain) -> np.ndarra
     return np.clip(weight * result + (1 - weight) * colours, 0, 255)
 
 
+def _linear(amounts, stain, reference, glass):
+    scale = np.append(np.clip(np.divide(reference.maxima, stain.maxima), *STRETCH), 1)
+    return (glass + 1) * 10 ** -((amounts * scale) @ with_residual(np.array(reference.matrix))) - 1
+
+
 def _reinhard(colours, density, stain, reference):
     lab = cv2.cvtColor((colours[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
     stretch = np.clip(np.divide(reference.lab_std, stain.lab_std), *STRETCH)
     lab = (lab - np.array(stain.lab_mean)) * stretch + np.array(reference.lab_mean)
     lab[:, 0] = np.clip(lab[:, 0], 0, 100)
     result = cv2.cvtColor(lab[None].astype(np.float32), cv2.COLOR_LAB2RGB)[0] * 255.0
-    tissue = _smooth(density.mean(1, keepdims=True) / 0.1)
+    tissue = tissue_weight(density)
     return tissue * result + (1 - tissue) * colours
+
+
+def tissue_weight(density: np.ndarray) -> np.ndarray:
+    """n×1 for densities n×3: 0 for glass, 1 for tissue, a smooth passage between them."""
+    return _smooth(density.mean(1, keepdims=True) / 0.1)
 
 
 def _smooth(x):
