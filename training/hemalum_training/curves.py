@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 
-COUNTED = {"step", "epoch", "seconds", "lr", "best"}  # of a line, what is no loss
+COUNTED = {"step", "epoch", "seconds", "seconds_per_step", "lr", "best"}  # of a line, what is no loss
 
 
 def curves(lines: list[dict], title: str) -> str:

@@ -38,7 +38,7 @@ GALLERY = 12     # tiles of each reason
 WORST = 8
 STYLE = """body{font:15px sans-serif;margin:2em;max-width:1400px}table{border-collapse:collapse}td,th{padding:2px 10px;text-align:right}
 th:first-child{text-align:left}figure{display:inline-block;margin:4px;vertical-align:top}figcaption{font-size:12px;max-width:22em}
-svg{max-width:680px;height:auto}details{margin:.5em 0}"""
+svg{width:660px;height:auto;vertical-align:top}details{margin:.5em 0}"""
 
 
 def write_report(config: Config, data: Path, out: Path, log=print) -> Path:
@@ -126,15 +126,11 @@ def _samples(config: Config, data: Path, out: Path) -> str:
                 column = [whole, np.array(draw(image.labels[:SIDE, :SIDE], labels, whole, max(whole.shape[:2])))]
                 if found.normalized is not None:
                     column.append(np.array(Image.fromarray(found.normalized).resize(whole.shape[1::-1], Image.Resampling.BICUBIC)))
-                pages.append(_figure(np.vstack([_padded(c) for c in column]), image.name))
+                height, width = whole.shape[:2]
+                pages.append(_figure(np.vstack([c[:height, :width] for c in column]), image.name))
             parts.append(f"<h3>{name}</h3><p>Validation images; reference nuclei green, found ones yellow; at the bottom the normalized tile.</p>"
                          + "".join(pages))
     return "".join(parts)
-
-
-def _padded(picture: np.ndarray) -> np.ndarray:
-    picture = picture[:SIDE, :SIDE]
-    return np.pad(picture, ((0, SIDE - picture.shape[0]), (0, SIDE - picture.shape[1]), (0, 0)), constant_values=255)
 
 
 def _validation(config: Config, data: Path) -> list[LabelledImage]:
@@ -149,7 +145,8 @@ def _tiles(out: Path) -> str:
     if not (out / "tiles" / "domains.json").is_file():
         return ""
     rule = json.loads((out / "tiles" / "domains.json").read_text(encoding="utf-8"))["rule"]
-    pages = [_figure(Image.open(out / "tiles" / f"{name}.png"), f"domain {name}") for name in "XY" if (out / "tiles" / f"{name}.png").is_file()]
+    domains = Counter(row["domain"] for row in _rows(out / "tiles" / "manifest.csv"))
+    pages = [_figure(Image.open(out / "tiles" / f"{name}.png"), f"domain {name}, {domains[name]} tiles") for name in sorted(domains)]
     return f"<p>Domain Y is {html.escape(rule)}.</p>" + "".join(pages)
 
 
