@@ -117,6 +117,13 @@ class TestStep:
         first = t.step(0, 8, None, pools.batch(t.cycle, rng), rng)
         assert np.isfinite(first["total"]) and {"gan", "cycle", "identity", "segmentation_y", "discriminator"} <= set(first)
 
+    def test_half_precision_gives_nearly_the_same_losses(self, pools, trainer):
+        batch, found = pools.batch(SMALL, np.random.default_rng(2)), []
+        for amp in ("none", "bf16"):
+            found.append(trainer(amp=amp, gradient_checkpointing=True).step(0, 8, None, batch, np.random.default_rng(0)))
+        assert found[0].keys() == found[1].keys()
+        assert found[1]["total"] == pytest.approx(found[0]["total"], rel=0.05) and found[0]["total"] != found[1]["total"]
+
     def test_the_rate_falls_linearly_to_nothing(self):
         assert [rate(s, 10, 0.5) for s in (0, 5, 6, 9)] == pytest.approx([1, 1, 0.8, 0.2])
 

@@ -1,0 +1,88 @@
+"""The whole method as a user runs it: `hemalum train all` on CC0 images, then `hemalum segment` with the model that it made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hemalum_training.config import load_config
+from hemalum_training.datasets import load_labelled
+from hemalum_training.experiment import comparisons, difference, few
+from hemalum_training.networks import Generator
+from hemalum_training.predict import scores
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
+CONFIG = ROOT / "training" / "configs" / "smoke.toml"
+
+
+def hemalum(*arguments) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "hemalum", *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run that is killed in the student's training and goes on."""
+    out = tmp_path_factory.mktemp("smoke")
+    command = [sys.executable, "-u", "-m", "hemalum", "train", "all", str(CONFIG), "--data", str(DATA), "-o", str(out), "--threads", "1"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in first.stdout:
+        if line.startswith("[4/6]"):
+            first.kill()
+    first.wait()
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 0, second.stderr
+    return out, second.stdout
+
+
+def test_what_was_done_before_the_kill_is_not_done_again(run):
+    said = run[1]
+    assert "[1/6] tiles: done already" in said and "[2/6] teacher: done already" in said and "[3/6] pseudo-label: done already" in said
+    assert "[4/6] student\n" in said and "kept: epoch" in said
+
+
+def test_the_model_beats_an_untrained_one_on_tiles_kept_apart(run):
+    config = load_config(CONFIG)
+    images = load_labelled(config, DATA, "validation")
+    torch.manual_seed(config.seed)
+    untrained = np.mean([s.aji for s in scores(Generator(config.network), images)])
+    card = json.loads((run[0] / "package" / "card.json").read_text())
+    assert card["scores"]["images"]["nucls_sample"]["aji"] > untrained + 0.2
+    assert not {i.name for i in images} & {i.name for i in load_labelled(config, DATA)}
+
+
+def test_the_server_segments_with_it(run, tmp_path):
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "smoke").symlink_to(run[0] / "package", target_is_directory=True)
+    image = DATA / "nucls_sample" / "images" / "nucls_train_3.png"
+    done = hemalum("segment", image, "--mpp", "0.25", "--models", models, "--model", "smoke", "-o", tmp_path / "found")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((tmp_path / "found" / "nucls_train_3.geojson").read_text())["features"]) > 5
+
+
+def test_the_sources_table_names_its_definitions_and_the_published_values(run):
+    table = (run[0] / "table.md").read_text()
+    for part in ("| teacher |", "| student with pseudo labels |", "published: AttCycle", "0.6915", "Kumar et al. 2017", "against its own input"):
+        assert part in table
+
+
+def test_arms_are_compared_image_by_image_and_seed_by_seed():
+    assert ("student+agreement", "student+mean_softmax") in comparisons(["teacher", "student", "student+agreement", "student+mean_softmax"])
+    first, second = {1: {"AJI": [0.5, 0.7]}, 2: {"AJI": [0.3, 0.7]}}, {1: {"AJI": [0.4, 0.7]}, 2: {"AJI": [0.4, 0.6]}}
+    by_image, by_seed = difference(first, second, "AJI")
+    assert by_image == pytest.approx([0.0, 0.05]) and by_seed == pytest.approx([0.05, 0.0])
+
+
+def test_few_labelled_images_are_the_same_ones_in_any_order():
+    images = load_labelled(load_config(CONFIG), DATA)
+    assert [i.name for i in few(images, 3)] == [i.name for i in few(images[::-1], 3)]
+    assert len(few(images, 0)) == len(images)
+    assert [i.name for i in few([replace(i, weight=9.0) for i in images], 3)] == [i.name for i in few(images, 3)]
