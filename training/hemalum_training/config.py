@@ -73,7 +73,8 @@ class Config:
     """A whole experiment. `fingerprint` changes when anything that a checkpoint depends on changes.
 
     Without `pseudo` no student learns from pseudo labels; without `method` there is no cycle training; with
-    `normalizer` labelled sets may be missing.  `version` and `rebuild` are told on the model's card.
+    `normalizer` labelled sets may be missing.  `version`, `rebuild` and the model whose
+    weights it began from (`initial`, "ID VERSION") are told on the model's card.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Config:
     normalizer: Normalizer | None = None
     version: str = "1"
     rebuild: str = ""
+    initial: str = ""
 
     def fingerprint(self) -> str:
         kept = {"network": self.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in self.sets.items()}, "seed": self.seed}

@@ -57,8 +57,9 @@ def card_of(config: Config, counts: dict[str, int], pseudo: list[dict]) -> dict:
                 "why": "learned also from images that allow no commercial use, so the weights are offered on the same terms"} if restricted else
                {"weights": "Apache-2.0", "commercial": True, "why": "learned only from images under CC0, CC BY 4.0 and Apache-2.0"})
     labelled = [{"name": name, "licence": entry.licence, "images": counts[name], "use": "training"} for name, entry in config.sets.items()]
+    initial = [{"name": f"model {config.initial}", "use": "initial weights"}] if config.initial else []
     return {"id": config.name, "description": "Nuclei in H&E, many tissues, about 20× and finer.", "licence": licence,
-            "data": labelled + pseudo,
+            "data": initial + labelled + pseudo,
             "version": config.version, "rebuild": config.rebuild or f"hemalum train all training/configs/{config.name}.toml --data DIR"}
 
 
