@@ -57,7 +57,7 @@ def fields(labels: np.ndarray, side: int = FIELD) -> list[tuple[slice, slice]]:
     >>> [(f[0].stop - f[0].start, f[1].stop - f[1].start) for f in fields(np.zeros((260, 500)))]
     [(260, 250), (260, 250)]
     """
-    rows, columns = (np.linspace(0, n, max(1, round(n / side)) + 1).round().astype(int) for n in labels.shape)
+    rows, columns = (np.linspace(0, n, max(1, round(n / side)) + 1).round().astype(int).tolist() for n in labels.shape)
     return [(slice(t, b), slice(x, r)) for t, b in zip(rows, rows[1:], strict=False) for x, r in zip(columns, columns[1:], strict=False)]
 
 

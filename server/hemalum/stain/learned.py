@@ -1,11 +1,11 @@
 """The learned normalization: a small function of colour, conditioned on the stain of the whole image.
 
-It was distilled from a generator that translates many stains into one (METHOD; `hemalum_training.distil`) and needs NumPy alone:
+It was fitted to a teacher that brings many stains to one (`hemalum_training.distil`; the card in the file says which) and needs NumPy alone:
 a perceptron that reads a pixel's optical density and the image's stain and says by how much that density changes.
 
 >>> function = bundled()
 >>> function.target.method, function.density(np.array([[0.2, 0.5, 0.3]]), function.target).shape
-('learned', (1, 3))
+('macenko', (1, 3))
 """
 
 from __future__ import annotations
