@@ -67,8 +67,8 @@ def lab(tmp_path_factory):
 
 def request_of(lab, base, **changes) -> Request:
     path, annotations, _ = lab
-    sources = sources_of(path, annotations, None, "^(P[0-9]+)_")
-    return replace(Request(sources, Model(Card.read(base), base), "lab", SHORT, validation=0.3, unlabelled=2), **changes)
+    with sources_of(path, annotations, None, "^(P[0-9]+)_") as sources:
+        return replace(Request(sources, Model(Card.read(base), base), "lab", SHORT, validation=0.3, unlabelled=2), **changes)
 
 
 @pytest.fixture(scope="module")

@@ -372,8 +372,8 @@ def test_a_client_that_vanishes(client, server, toy_slide, until):
 
 @pytest.fixture(scope="module")
 def strict(toy_models):
-    """A server that waits 2 s for its client and takes two runs."""
-    child = odd_server(toy_models, limits={"idle_seconds": 2, "runs": 2})
+    """A server that waits 2 s for its client and takes two runs; one more waits 1 s for its turn."""
+    child = odd_server(toy_models, limits={"idle_seconds": 2, "runs": 2, "slot_seconds": 1})
     yield child
     child.end()
 
@@ -416,8 +416,8 @@ def test_more_runs_than_the_server_takes(strict, slide, until):
         for run in runs:
             run.cancel()
         hold.set()
+        assert isinstance(list(client.run(slide, "toy", SMALL).events())[-1], Finished)  # it waits until those have ended
         assert until(lambda: client.refresh().runs == 0)
-        assert isinstance(list(client.run(slide, "toy", SMALL).events())[-1], Finished)
 
 
 def test_a_server_that_is_killed_in_mid_run(toy_models, slide):
