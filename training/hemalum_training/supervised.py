@@ -71,12 +71,10 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
               {"params": [p for p in network.parameters() if id(p) not in encoder], "part": 1.0}]
     optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     ema = checkpoint.Ema(network, schedule.ema)
-    step, identity = 0, {"network": config.network.as_dict(), "fingerprint": config.fingerprint()}
-    state = checkpoint.load(out / "checkpoint.pt", identity)
-    if state and state["step"] > schedule.steps - schedule.cooldown and (out / "stable.pt").is_file():
-        stable = checkpoint.load(out / "stable.pt", identity)
-        if stable["step"] < schedule.steps - schedule.cooldown:
-            state = stable
+    step, turn, identity = 0, schedule.steps - schedule.cooldown, {"network": config.network.as_dict(), "fingerprint": config.fingerprint()}
+    state, stable = (checkpoint.load(out / name, identity) for name in ("checkpoint.pt", "stable.pt"))
+    if stable and (stable["step"] <= turn if state is None else stable["step"] < turn < state["step"]):
+        state = stable
     if state:
         network.load_state_dict(state["weights"])
         optimizer.load_state_dict(state["optimizer"])
@@ -118,7 +116,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
             log(f"step {step}/{schedule.steps}  loss {np.mean(losses):.4f}  {(time.monotonic() - began) / len(losses):.2f} s in {len(losses)} steps")
             losses = []
             began = time.monotonic()
-        if step == schedule.steps - schedule.cooldown:
+        if step == turn:
             keep("stable.pt")
         if time.monotonic() - saved > save_seconds or step == schedule.steps:
             keep("checkpoint.pt")
