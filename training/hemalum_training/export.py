@@ -71,7 +71,10 @@ def export_program(generator: Generator, path: Path) -> None:
     pixels = torch.zeros(2, WINDOW + 96, WINDOW + 160, 3, dtype=torch.uint8)  # unequal sides: equal ones would be taken for one
     shape = {"pixels": {0: batch, 1: 32 * rows, 2: 32 * columns}}
     with torch.no_grad():
-        torch.export.save(torch.export.export(module, (pixels,), dynamic_shapes=shape, strict=False), path)
+        program = torch.export.export(module, (pixels,), dynamic_shapes=shape, strict=False)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names folders of the machine that exported it
+    torch.export.save(program, path)
 
 
 def halve_weights(source: Path, path: Path) -> None:
