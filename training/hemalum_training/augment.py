@@ -7,6 +7,8 @@ stain vectors of Ruifrok and Johnston 2001.
 
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 
@@ -25,8 +27,8 @@ def stain_jitter(pixels: np.ndarray, rng: np.random.Generator, strength: float =
     return (np.exp(-np.clip(od, 0, 6)) * 255 + 0.5).astype(np.uint8)
 
 
-def photometric(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Stain, brightness, contrast, gamma, focus, sharpening, noise or JPEG; uint8 H×W×3 RGB."""
+def photometric(pixels: np.ndarray, rng: np.random.Generator, fold: int = 1) -> np.ndarray:
+    """Stain, brightness, contrast, gamma, focus, sharpening, noise or JPEG; uint8 H×W×3 RGB at 0.5 ÷ fold µm/px."""
     if rng.random() < 0.85:
         pixels = stain_jitter(pixels, rng)
     if rng.random() < 0.5:
@@ -36,9 +38,9 @@ def photometric(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         pixels = cv2.LUT(pixels, np.clip(table, 0, 255).astype(np.uint8).T[None])
     choice = rng.random()
     if choice < 0.15:
-        return cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.1))
+        return cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.1) * fold)
     if choice < 0.25:
-        return cv2.addWeighted(pixels, 1 + (a := rng.uniform(0.2, 0.8)), cv2.GaussianBlur(pixels, (0, 0), 1.0), -a, 0)
+        return cv2.addWeighted(pixels, 1 + (a := rng.uniform(0.2, 0.8)), cv2.GaussianBlur(pixels, (0, 0), 1.0 * fold), -a, 0)
     if choice < 0.33:
         return np.clip(pixels + rng.normal(0, rng.uniform(2, 10), pixels.shape), 0, 255).astype(np.uint8)
     if choice < 0.43:
@@ -46,10 +48,17 @@ def photometric(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pixels
 
 
-def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colour=photometric) -> tuple[np.ndarray, np.ndarray]:
-    """One augmented crop: uint8 crop×crop×3 at 0.5 µm/px and float32 2×2crop×2crop (foreground, distance) at 0.25 µm/px.
+def enlarged(pixels: np.ndarray, fold: int) -> np.ndarray:
+    """uint8 H×W×3 at 0.5 µm/px → fold·H×fold·W×3, for a network that reads finer pixels."""
+    return cv2.resize(pixels, None, fx=fold, fy=fold, interpolation=cv2.INTER_CUBIC) if fold > 1 else pixels
 
-    `colour` is applied last, so two images of one tile get one geometry from generators of one seed.
+
+def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colour=photometric,
+                fold: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """One augmented crop of 0.5 · `crop` µm: uint8 at 0.5 ÷ fold µm/px and float32 2×2crop×2crop (foreground, distance) at 0.25 µm/px.
+
+    `colour` is applied last, so two images of one tile get one geometry from generators of one seed.  With fold 2 every fourth crop
+    is a 20× slide's: enlarged from 0.5 µm/px.
     """
     height, width = image.labels.shape
     scale, flip = np.exp(rng.uniform(-0.25, 0.25)), rng.choice([-1, 1])
@@ -64,12 +73,17 @@ def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colou
         return cv2.warpAffine(x, matrix, (2 * crop, 2 * crop), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                               borderMode=cv2.BORDER_REFLECT_101)
 
-    pixels = cv2.resize(warp(image.pixels), (crop, crop), interpolation=cv2.INTER_AREA)
+    pixels = warp(image.pixels)
+    if fold == 1 or (coarse := rng.random() < 0.25):
+        pixels = cv2.resize(pixels, (crop, crop), interpolation=cv2.INTER_AREA)
+    if fold == 2 and coarse:
+        pixels = enlarged(pixels, fold)
     targets = np.stack([warp((image.labels > 0).astype(np.float32)) > 0.5, warp(image.distance.astype(np.float32))])
     return colour(pixels, rng), targets.astype(np.float32)
 
 
-def sample_batch(images, weights, crop: int, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`batch` crops drawn by weight: uint8 B×crop×crop×3, float32 B×2×2crop×2crop."""
-    pairs = [sample_crop(images[i].own(), crop, rng) for i in rng.choice(len(images), batch, p=weights)]
+def sample_batch(images, weights, crop: int, batch: int, rng: np.random.Generator, fold: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """`batch` crops drawn by weight: uint8 B×fold·crop×fold·crop×3, float32 B×2×2crop×2crop."""
+    colour = partial(photometric, fold=fold)
+    pairs = [sample_crop(images[i].own(), crop, rng, colour, fold) for i in rng.choice(len(images), batch, p=weights)]
     return np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs])

@@ -18,18 +18,18 @@ from hemalum.models.card import Card
 
 from .networks import Generator, GeneratorConfig
 
-HALO = 64           # model px; a multiple of the stride
-WINDOW = 256        # model px
+HALO = 64           # a multiple of the stride
+WINDOW = 256        # px at 0.5 µm/px, as is HALO
 LARGEST_NUCLEUS_UM = 30.0
 QUANTIZED = ["Conv", "Relu", "Clip", "Concat", "Resize", "Add"]
 KEPT_FLOAT = ("/transformer/", "/segmentation/head/", "/encoder/conv_stem", "/encoder/blocks.0/", "/trunk/stem/")
 
 
 class Deployed(nn.Module):
-    """uint8 1×H×W×3 RGB → float32 1×2×sH×sW: foreground probability, distance 0…1.
+    """uint8 1×H×W×3 RGB → float32 1×2×sH×sW at 0.25 µm/px: foreground probability, distance 0…1.
 
-    The input is a tile with its halo, which begins at a multiple of 256 px, so that its first window begins with it.  Maps of a decoder
-    at the tile's own resolution are enlarged; a decoder of one channel gives its foreground in place of the distance, so that nuclei
+    The input is a tile with its halo, which begins at a multiple of 128 µm, so that its first window begins with it.  Maps of a decoder
+    at 0.5 µm/px are enlarged; a decoder of one channel gives its foreground in place of the distance, so that nuclei
     are its connected components.
     """
 
@@ -54,8 +54,8 @@ def load_generator(weights: Path) -> Generator:
 
 
 def export_onnx(generator: Generator, path: Path, core: int = WINDOW) -> None:
-    """Write the fp32 graph with symbolic H and W (batch 1), traced at one core of 256 px."""
-    module, side = Deployed(generator).eval(), core + 2 * HALO
+    """Write the fp32 graph with symbolic H and W (batch 1), traced at one core of `core` px at 0.5 µm/px."""
+    module, side = Deployed(generator).eval(), (core + 2 * HALO) * generator.config.fold
     pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
     with torch.no_grad():
         torch.onnx.export(module, (pixels,), str(path), input_names=["pixels"], output_names=["maps"], opset_version=18, dynamo=False,
@@ -63,13 +63,14 @@ def export_onnx(generator: Generator, path: Path, core: int = WINDOW) -> None:
 
 
 def export_program(generator: Generator, path: Path) -> None:
-    """Write `model.pt2` for the CUDA engine: half-precision weights and arithmetic, any batch, H and W any multiples of 32 from 64 on."""
+    """Write `model.pt2` for the CUDA engine: half-precision weights and arithmetic, any batch, H and W any multiples of the stride from two on."""
     from copy import deepcopy
 
     batch, rows, columns = torch.export.Dim("batch", min=1, max=64), *(torch.export.Dim(name, min=2, max=64) for name in "hw")
     module = Deployed(deepcopy(generator).half()).eval()
-    pixels = torch.zeros(2, WINDOW + 96, WINDOW + 160, 3, dtype=torch.uint8)  # unequal sides: equal ones would be taken for one
-    shape = {"pixels": {0: batch, 1: 32 * rows, 2: 32 * columns}}
+    stride = generator.config.stride
+    pixels = torch.zeros(2, 11 * stride, 13 * stride, 3, dtype=torch.uint8)  # unequal sides: equal ones would be taken for one
+    shape = {"pixels": {0: batch, 1: stride * rows, 2: stride * columns}}
     with torch.no_grad():
         program = torch.export.export(module, (pixels,), dynamic_shapes=shape, strict=False)
     for node in program.graph.nodes:
@@ -142,10 +143,11 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_card(folder: Path, card: dict) -> None:
+def write_card(folder: Path, card: dict, network: GeneratorConfig) -> None:
     """Write `card.json` with the fields every package of ours shares and the sha256 of its files; it is checked as a reader would."""
-    full = {"version": "1", "mpp": 0.5, "output_scale": 2, "halo": HALO, "largest_nucleus_um": LARGEST_NUCLEUS_UM,
-            "input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": 32},
+    full = {"version": "1", "mpp": network.mpp, "output_scale": 2 // network.fold, "halo": HALO * network.fold,
+            "largest_nucleus_um": LARGEST_NUCLEUS_UM,
+            "input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": network.stride},
             "outputs": {"name": "maps", "channels": ["foreground", "distance"]},
             "precision": {"model.onnx": "fp16", "model.int8.onnx": "int8", "model.pt2": "fp16"}, **card,
             "files": {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != "card.json"}}
@@ -159,7 +161,7 @@ def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray]
     Args:
         weights: `weights.pt` of a training run.
         card: the card's fields that are this model's own.
-        tiles: calibration tiles, uint8 T×T×3 with T = 384.
+        tiles: calibration tiles, uint8 T×T×3 with T = 384 · fold.
         check_tile: uint8 T×T×3 stored with its maps, compared at every load.
     """
     import onnxruntime as ort
@@ -182,5 +184,5 @@ def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray]
     if worst > 0.02:
         raise ValueError(f"the exported graph differs from torch by {worst:.4f}")
     np.savez_compressed(out / "check.npz", pixels=check_tile, maps=maps.astype(np.float16))
-    write_card(out, card)
+    write_card(out, card, generator.config)
     return out

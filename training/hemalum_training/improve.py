@@ -119,20 +119,21 @@ def _train(request: Request, config: Config, data: Path, run: Path, device: str,
 def _package(request: Request, config: Config, data: Path, out: Path, learned: list[str]) -> None:
     """Export, choose thresholds on the training images, judge, commit verdict.json, then the package."""
     images, base = load_labelled(config, data), request.base
-    stored, card = stored_tile(base), card_of(request, config, images, out / "run")
+    stored, card, fold = stored_tile(base), card_of(request, config, images, out / "run"), config.network.fold
     apart = load_set(data / SET, LabelledSet(OWN, exclude=learned), "train")
     with tempfile.TemporaryDirectory(dir=out, prefix=".package-") as scratch:
         fresh = Path(scratch) / "package"
-        export_package(out / "run" / "weights.pt", fresh, card, calibration(images, config.seed), stored[0] if stored else check_tile(images))
+        export_package(out / "run" / "weights.pt", fresh, card, calibration(images, config.seed, fold),
+                       stored[0] if stored else check_tile(images, fold))
         # never on what is kept apart: a whole configuration has validation images of its own, fine-tuning has none
         judged = load_labelled(config, data, "validation") or images
         chosen, _ = choose_thresholds(maps_of(_model(fresh), judged), instance_parameters(card["thresholds"]))
         card["thresholds"] |= chosen
-        write_card(fresh, card)
+        write_card(fresh, card, config.network)
         found = judge(base, _model(fresh), apart)
         verdict = dataclasses.asdict(found) | {"sentence": found.sentence, "kept_apart": [image.name for image in apart], "against": base.id}
         card["scores"] = {"protocol": "fields of 64 µm that no step saw, against the model in use; thresholds chosen on other images", **verdict}
-        write_card(fresh, card)
+        write_card(fresh, card, config.network)
         commit_json(out / "verdict.json", verdict)
         fresh.rename(out / "package")
 

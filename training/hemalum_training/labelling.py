@@ -22,12 +22,12 @@ from hemalum.models.card import Card
 from hemalum.stain import Stain, apply_table, colour_table
 
 from .agreement import TileScores, score_tile
-from .augment import stain_jitter
+from .augment import enlarged, stain_jitter
 from .evaluate import instance_parameters
 from .export import HALO, Deployed, load_generator
 from .method_config import Pseudo
 from .networks import Generator
-from .predict import INSTANCES, Prediction, predict
+from .predict import INSTANCES, MPP, Prediction, predict
 
 FLIPS = (lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1])
 MULTIPLE = 32
@@ -43,6 +43,7 @@ class Teacher:
         parameters: of the instance step.
         generator: where there is a normalization decoder, else None.
         device: of the generator.
+        fold: the maps' input is `fold` times finer than 0.5 µm/px.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Teacher:
     parameters: Parameters
     generator: Generator | None = None
     device: str = "cpu"
+    fold: int = 1
 
 
 def load_teacher(out: Path, init: str | None = None, device: str = "cpu") -> Teacher:
@@ -66,7 +68,8 @@ def load_teacher(out: Path, init: str | None = None, device: str = "cpu") -> Tea
     model = Model(Card.read(Path(init)), Path(init)) if (Path(init) / "card.json").is_file() else find(init)
     engine = open_engine(model, "cuda" if device.startswith("cuda") else "cpu")
     return Teacher(f"model {model.id} {model.card.version}, {engine.precision}",
-                   lambda pixels: np.concatenate([engine.maps(tile[None]) for tile in pixels]), instance_parameters(model.card.thresholds))
+                   lambda pixels: np.concatenate([engine.maps(tile[None]) for tile in pixels]), instance_parameters(model.card.thresholds),
+                   fold=round(MPP / model.card.mpp))
 
 
 def from_weights(path: Path, device: str = "cpu", parameters: Parameters = INSTANCES) -> Teacher:
@@ -79,7 +82,8 @@ def from_weights(path: Path, device: str = "cpu", parameters: Parameters = INSTA
         return module(torch.from_numpy(pixels).to(device)).cpu().numpy()
 
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return Teacher(f"{path.parent.name}/{path.name} {digest}", maps, parameters, generator if generator.normalization is not None else None, device)
+    return Teacher(f"{path.parent.name}/{path.name} {digest}", maps, parameters, generator if generator.normalization is not None else None, device,
+                   generator.config.fold)
 
 
 def view_maps(teacher: Teacher, pixels: np.ndarray, jitters: int, strength: float, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -97,7 +101,7 @@ def view_maps(teacher: Teacher, pixels: np.ndarray, jitters: int, strength: floa
     turns = [*range(4), *(int(t) for t in rng.integers(0, 4, jitters))]
     padded = cv2.copyMakeBorder(pixels, HALO, HALO + -height % MULTIPLE, HALO, HALO + -width % MULTIPLE, cv2.BORDER_REFLECT_101)
     stained = [padded] * 4 + [stain_jitter(padded, rng, strength) for _ in range(jitters)]
-    maps = teacher.maps(np.stack([np.ascontiguousarray(FLIPS[t](p)) for t, p in zip(turns, stained, strict=True)]))
+    maps = teacher.maps(np.stack([np.ascontiguousarray(FLIPS[t](enlarged(p, teacher.fold))) for t, p in zip(turns, stained, strict=True)]))
     maps = [FLIPS[t](m) for t, m in zip(turns, maps.transpose(0, 2, 3, 1), strict=True)]
     size = (2 * padded.shape[1], 2 * padded.shape[0])
     if maps[0].shape[1] != size[0]:

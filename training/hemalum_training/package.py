@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from PIL import Image
 from hemalum.errors import UsageError
 from hemalum.models import Model
 from hemalum.models.card import Card
+from hemalum.resample import box_mean
 
 from . import evaluate as ev
-from .augment import sample_crop
+from .augment import photometric, sample_crop
 from .config import Config
 from .datasets import LabelledImage, load_labelled
 from .export import HALO, WINDOW, export_package, write_card
@@ -24,20 +26,18 @@ CALIBRATION_TILES = 24
 MEASURES = {"aji": "AJI", "pq": "PQ", "dq": "DQ", "sq": "SQ", "dice": "Dice"}
 
 
-def calibration(images: list[LabelledImage], seed: int) -> list[np.ndarray]:
-    """Augmented training crops of the exported shape, uint8 384×384×3, drawn by the sets' weights."""
-    rng, side = np.random.default_rng(seed), WINDOW + 2 * HALO
+def calibration(images: list[LabelledImage], seed: int, fold: int) -> list[np.ndarray]:
+    """Augmented training crops of the exported shape, uint8 384 · fold squared × 3, drawn by the sets' weights."""
+    rng, side, colour = np.random.default_rng(seed), WINDOW + 2 * HALO, partial(photometric, fold=fold)
     weights = np.array([image.weight for image in images])
-    return [sample_crop(images[i], side, rng)[0] for i in rng.choice(len(images), CALIBRATION_TILES, p=weights / weights.sum())]
+    return [sample_crop(images[i], side, rng, colour, fold)[0] for i in rng.choice(len(images), CALIBRATION_TILES, p=weights / weights.sum())]
 
 
-def check_tile(images: list[LabelledImage]) -> np.ndarray:
+def check_tile(images: list[LabelledImage], fold: int) -> np.ndarray:
     """A tile of the first image under CC0 (it lies in the package), mirrored to the exported shape."""
-    pixels = images[0].pixels
-    half = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2].reshape(pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 2, 3).mean((1, 3))
-    side = WINDOW + 2 * HALO
-    rows, columns = (np.minimum(np.abs((np.arange(side) + n) % (2 * n) - n), n - 1) for n in half.shape[:2])
-    return half[rows][:, columns].round().astype(np.uint8)
+    pixels, side = box_mean(images[0].pixels, 2 // fold), (WINDOW + 2 * HALO) * fold
+    rows, columns = (np.minimum(np.abs((np.arange(side) + n) % (2 * n) - n), n - 1) for n in pixels.shape[:2])
+    return pixels[rows][:, columns]
 
 
 def pseudo_data(config: Config, out: Path) -> list[dict]:
@@ -87,7 +87,8 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
     card = card_of(config, counts, pseudo_data(config, out)) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0}}
     folder = out / "package"
-    export_package(out / "weights.pt", folder, card, calibration(images, config.seed), check_tile(free))
+    fold = config.network.fold
+    export_package(out / "weights.pt", folder, card, calibration(images, config.seed, fold), check_tile(free, fold))
     model = package_model(out)
     parts = {name: ev.maps_of(model, part) for name, part in ev.labelled_parts(config, data).items()}
     base = ev.instance_parameters(card["thresholds"])
@@ -97,7 +98,7 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
                                   f" training sets ({_validation(config)}); zero-shot sets were used for nothing",
                       "images": ev.table(parts, ev.instance_parameters(card["thresholds"]))}
     (out / "thresholds.json").write_text(json.dumps(sorted(rows, key=lambda r: -r["score"]), indent=1), encoding="utf-8")
-    write_card(folder, card)
+    write_card(folder, card, config.network)
     for name, row in card["scores"]["images"].items():
         log(f"{name:16} AJI {row['aji']:.4f}  PQ {row['pq']:.4f}  Dice {row['dice']:.4f}  ({row['images']} images)")
     return folder

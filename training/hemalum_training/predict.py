@@ -15,6 +15,7 @@ from hemalum import metrics
 from hemalum.instances import Parameters, instances
 from hemalum.resample import box_mean
 
+from .augment import enlarged
 from .datasets import LABEL_MPP, LabelledImage
 from .networks import Generator
 from .replay import to_bytes
@@ -55,7 +56,7 @@ def predict(generator: Generator, pixels: np.ndarray, normalized: bool = False, 
     """One pass of a generator in evaluation mode over a whole image, uint8 H×W×3 at 0.5 µm/px, mirrored to whole strides."""
     height, width = pixels.shape[:2]
     border = cv2.BORDER_REFLECT_101 if min(height, width) > STRIDE else cv2.BORDER_REPLICATE
-    padded = cv2.copyMakeBorder(pixels, 0, -height % STRIDE, 0, -width % STRIDE, border)
+    padded = enlarged(cv2.copyMakeBorder(pixels, 0, -height % STRIDE, 0, -width % STRIDE, border), generator.config.fold)
     out = generator(to_input(padded[None], device).contiguous(memory_format=torch.channels_last), normalized=normalized)
     logits = out["segmentation"][0].float()
     maps = [m.cpu().numpy() for m in (logits[0].sigmoid(), *(m.clamp(0, 1) for m in logits[1:2]))]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -43,6 +45,28 @@ def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
     return [StoredTile(tile.name, tile.image, tile.normalized, tile.labels, each) for tile in kept]
 
 
+def batches(config: Config, images: list, step: int) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
+    """Pixels, targets and window offset of each step from `step` on, the next one drawn while this one is learned from.
+
+    A step's batch depends on the seed and its number alone.
+    """
+    schedule, weights = config.schedule, np.array([image.weight for image in images])
+    weights /= weights.sum()
+
+    def draw(step: int):
+        rng = np.random.default_rng([config.seed, step])
+        drawn = sample_batch(images, weights, schedule.crop, schedule.batch, rng, config.network.fold)
+        return *drawn, tuple(int(v) for v in rng.integers(0, 8, 2))
+
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(draw, step)
+        for number in range(step, schedule.steps):
+            batch = following.result()
+            if number + 1 < schedule.steps:
+                following = pool.submit(draw, number + 1)
+            yield batch
+
+
 def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu", init: str | None = None, save_seconds: float = 120,
                      log=print) -> Path:
     """Train until `schedule.steps`, resuming from `out/checkpoint.pt`; returns the path of the EMA weights `out/weights.pt`.
@@ -61,11 +85,9 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     if config.pseudo is not None:
         images += _pseudo_tiles(config, out, images)
         log(f"{len(images)} images, {config.pseudo.weight:.0%} of the crops from pseudo-labelled tiles")
-    weights = np.array([image.weight for image in images])
-    weights /= weights.sum()
     network = Generator(config.network).to(device, memory_format=torch.channels_last)
     if init is not None:
-        network.load_state_dict(checkpoint.initial_weights(init))
+        network.begin_from(checkpoint.initial_weights(init))
     encoder = {id(p) for p in network.encoder.parameters()}
     groups = [{"params": list(network.encoder.parameters()), "part": schedule.encoder_rate},
               {"params": [p for p in network.parameters() if id(p) not in encoder], "part": 1.0}]
@@ -91,13 +113,10 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
             if isinstance(norm, torch.nn.BatchNorm2d):
                 norm.eval()
     saved, began, losses = time.monotonic(), time.monotonic(), []
-    while step < schedule.steps:
-        rng = np.random.default_rng([config.seed, step])
+    for pixels, targets, offset in batches(config, images, step):
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * group["part"] * rate(step, schedule)
-        pixels, targets = sample_batch(images, weights, schedule.crop, schedule.batch, rng)
         x = to_input(pixels, device).contiguous(memory_format=torch.channels_last)
-        offset = tuple(int(v) for v in rng.integers(0, 8, 2))
         loss = segmentation_loss(network(x, offset)["segmentation"], torch.from_numpy(targets).to(device))
         if not torch.isfinite(loss):
             raise RunLost(f"the loss is not a number at step {step}; the last good checkpoint is {out / 'checkpoint.pt'}, "

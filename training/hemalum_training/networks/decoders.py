@@ -25,11 +25,12 @@ class Decoder(nn.Module):
         widths: channels after each of the four steps up.
         gates: attention gates on the skips.
         fine: channels of the full-resolution stage.
+        inputs: channels of the image: 3, or those of its folded pixels.
 
-    Forward: bottleneck N×C×h×w, skips as above, image N×3×32h×32w in [-1, 1] → N×fine×32h×32w.
+    Forward: bottleneck N×C×h×w, skips as above, image N×inputs×32h×32w in [-1, 1] → N×fine×32h×32w.
     """
 
-    def __init__(self, bottleneck: int, skips: list[int], widths: list[int], gates: bool, fine: int):
+    def __init__(self, bottleneck: int, skips: list[int], widths: list[int], gates: bool, fine: int, inputs: int = 3):
         super().__init__()
         self.gates, self.up = nn.ModuleList(), nn.ModuleList()
         width = bottleneck
@@ -39,7 +40,7 @@ class Decoder(nn.Module):
             width = out
         self.gated = gates
         self.expand = nn.Conv2d(width, 4 * (fine // 2), 3, padding=1)
-        self.stem = ConvBlock(3, fine // 2)
+        self.stem = ConvBlock(inputs, fine // 2)
         self.finish = ConvBlock(2 * (fine // 2), fine)
 
     def forward(self, y: torch.Tensor, skips: list[torch.Tensor], image: torch.Tensor) -> torch.Tensor:
@@ -51,16 +52,16 @@ class Decoder(nn.Module):
 
 
 class SegmentationDecoder(nn.Module):
-    """Logits of `channels` maps at `output_scale` times the input's resolution.
+    """Logits of `channels` maps at `output_scale` times the image's resolution.
 
     `channels=1` is the source's decoder (foreground); 2 adds the distance to the nucleus border, divided by its largest value in
     the nucleus, from which instances are told apart.
     """
 
-    def __init__(self, bottleneck, skips, widths, gates=True, fine=32, channels=2, output_scale=2):
+    def __init__(self, bottleneck, skips, widths, gates=True, fine=32, channels=2, output_scale=2, inputs=3):
         super().__init__()
         self.scale = output_scale
-        self.trunk = Decoder(bottleneck, skips, widths, gates, fine)
+        self.trunk = Decoder(bottleneck, skips, widths, gates, fine, inputs)
         self.head = nn.Conv2d(fine, channels * output_scale**2, 3, padding=1)
 
     def forward(self, y, skips, image):

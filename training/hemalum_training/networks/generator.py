@@ -10,7 +10,7 @@ from torch import nn
 from hemalum.errors import UsageError
 
 from .decoders import NormalizationDecoder, SegmentationDecoder
-from .encoders import create_encoder
+from .encoders import create_encoder, fold_pixels, unfold_first_layers
 from .window_transformer import WindowTransformer
 
 
@@ -19,6 +19,7 @@ class GeneratorConfig:
     """Everything that fixes a generator's shape.
 
     AttCycle is `transformer_depth=0, gates=True`; TransCycle of the source is `encoder="resnet50", transformer_depth=4`.
+    `fold = 2` reads 0.25 µm/px and still works at 0.5 (`fold_pixels`); `output_scale` counts from the 0.5.
     """
 
     encoder: str = "tf_efficientnet_lite1"
@@ -31,6 +32,21 @@ class GeneratorConfig:
     segmentation_channels: int = 2
     output_scale: int = 2
     normalization: bool = False
+    fold: int = 1
+
+    def __post_init__(self):
+        if self.fold not in (1, 2) or self.fold > 1 and (self.normalization or self.output_scale < self.fold):
+            raise UsageError("`fold` is 1, or 2 for a network without a normalization decoder whose `output_scale` is 2.")
+
+    @property
+    def mpp(self) -> float:
+        """µm per input px."""
+        return 0.5 / self.fold
+
+    @property
+    def stride(self) -> int:
+        """Input px: sides are multiples of it."""
+        return 32 * self.fold
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -39,8 +55,9 @@ class GeneratorConfig:
 class Generator(nn.Module):
     """`G_X2Y` or `G_Y2X`.
 
-    Forward: RGB N×3×H×W in [-1, 1] at 0.5 µm/px, H and W multiples of 32 → dict with `segmentation` (logits N×c×sH×sW) and, when
-    asked for, `normalized` (N×3×H×W in [-1, 1]).  `offset`: cells at stride 32 by which the tile begins inside its first window.
+    Forward: RGB N×3×H×W in [-1, 1] at 0.5 ÷ fold µm/px, H and W multiples of 32 · fold → dict with `segmentation` (logits N×c×sH×sW,
+    s = output_scale ÷ fold) and, when asked for, `normalized` (N×3×H×W in [-1, 1]).  `offset`: cells of 32 px at 0.5 µm/px by which
+    the tile begins inside its first window.
 
     Example:
         >>> g = Generator(GeneratorConfig(encoder="tf_efficientnet_lite0"), imagenet=False).eval()
@@ -51,14 +68,15 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig, imagenet: bool = True):
         super().__init__()
         self.config = config
-        self.encoder = create_encoder(config.encoder, imagenet)
+        self.encoder = create_encoder(config.encoder, imagenet, config.fold)
         *skips, last = self.encoder.feature_info.channels()
         skips = skips[::-1]
         self.reduce = nn.Sequential(nn.Conv2d(last, config.bottleneck, 1, bias=False), nn.BatchNorm2d(config.bottleneck), nn.ReLU())
         self.transformer = (WindowTransformer(config.bottleneck, config.transformer_depth, config.transformer_heads)
                             if config.transformer_depth else None)
         shape = (config.bottleneck, skips, config.widths, config.gates)
-        self.segmentation = SegmentationDecoder(*shape, config.fine, config.segmentation_channels, config.output_scale)
+        self.segmentation = SegmentationDecoder(*shape, config.fine, config.segmentation_channels, config.output_scale,
+                                                3 * config.fold**2)
         self.normalization = NormalizationDecoder(*shape, max(config.fine // 2, 8)) if config.normalization else None
 
     def begin_from(self, weights: dict[str, torch.Tensor]) -> None:
@@ -68,6 +86,7 @@ class Generator(nn.Module):
             UsageError: another key is missing, left over or of another shape; names the first.
         """
         own = self.state_dict()
+        weights = unfold_first_layers(weights, own)
         for key in [*own, *weights]:
             if key not in weights and not key.startswith("normalization.") or key not in own:
                 raise UsageError(f"the weights to begin from {'lack' if key in own else 'have an unknown'} {key}; "
@@ -85,6 +104,7 @@ class Generator(nn.Module):
         return y, skips[::-1]
 
     def forward(self, image, offset=(0, 0), segmentation=True, normalized=False) -> dict[str, torch.Tensor]:
+        image = fold_pixels(image, self.config.fold)
         y, skips = self.encode(image, offset)
         out = {}
         if segmentation:
