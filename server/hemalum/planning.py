@@ -9,7 +9,7 @@ from hemalum.errors import RegionOutside, UsageError
 from hemalum.events import ImageInfo, Parameters
 from hemalum.models import Model
 from hemalum.nuclei import Nuclei
-from hemalum.tiling import CORE, Plan, plan_tiles
+from hemalum.tiling import Plan, plan_tiles
 
 REGION = "region"  # column: index of the deepest region a nucleus belongs to, where several were given
 
@@ -37,7 +37,7 @@ def plan_run(model: Model, image: ImageInfo, parameters: Parameters, mask: np.nd
     if mask is not None and parameters.skip_glass and regions is None:
         tissue = mask, max(image.width / mask.shape[1], image.height / mask.shape[0])
     size = image.width, image.height
-    return plan_tiles(size, image.mpp, card.mpp, core=parameters.core or CORE, halo=card.halo, regions=regions, tissue=tissue)
+    return plan_tiles(size, image.mpp, card.mpp, core=parameters.core or card.core, halo=card.halo, regions=regions, tissue=tissue)
 
 
 class Membership:

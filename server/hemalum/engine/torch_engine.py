@@ -23,7 +23,6 @@ import numpy as np
 from hemalum.engine.base import agreement, fitted, stored_tile
 from hemalum.errors import DamagedModel, UsageError
 from hemalum.models import Model
-from hemalum.tiling import CORE
 
 
 def cuda_problem() -> str | None:
@@ -111,7 +110,7 @@ class TorchEngine:
     def _measured_batch(self, largest: int) -> int:
         if self._device.type != "cuda":
             return 1
-        best, cost, batch, side = 1, float("inf"), 1, CORE + 2 * self._card.halo
+        best, cost, batch, side = 1, float("inf"), 1, self._card.core + 2 * self._card.halo
         while batch <= largest:
             tiles = np.zeros((batch, side, side, 3), np.uint8)
             try:

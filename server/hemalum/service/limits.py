@@ -20,7 +20,7 @@ class Limits:
     """Limits of a server.
 
     Attributes:
-        message_bytes: largest message; a 1024² tile read at up to twice the model's resolution takes 16 MiB raw.
+        message_bytes: largest message; the raw pixels of a tile of 512 µm at 0.125 µm/px, with halo.
         image_pixels: width × height, level-0 px.  tiles: of a run's grid.
         overview_side: longest side, px.
         runs: at a time.  slot_seconds: how long one more waits for another to end before it is refused.
@@ -28,7 +28,7 @@ class Limits:
         idle_seconds: a client that neither sends what is due nor reads what is sent for so long loses its run.
     """
 
-    message_bytes: int = 32 << 20
+    message_bytes: int = 64 << 20
     image_pixels: int = 400_000_000_000
     overview_side: int = 2048
     runs: int = 8
@@ -49,9 +49,9 @@ class Limits:
                 f"an image of {width}×{height} px is too large for this server (at most {self.image_pixels:,} px); segment a smaller export"
             )
 
-    def check_tiles(self, width: int, height: int, image_mpp: float, model_mpp: float, core: int | None) -> None:
+    def check_tiles(self, width: int, height: int, image_mpp: float, model_mpp: float, core: int) -> None:
         """Raises `TooMuch` where the whole grid would have too many tiles, before any of them is made."""
-        step = (core or 1024) * model_mpp / image_mpp
+        step = core * model_mpp / image_mpp
         tiles = max(1, width / step) * max(1, height / step)
         if tiles > self.tiles:
             raise TooMuch(

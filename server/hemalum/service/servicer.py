@@ -111,7 +111,7 @@ class NucleiServicer(Base):
             with open_slide(path, request.mpp if request.HasField("mpp") else None) as slide:
                 image = self._same(request, slide)
                 work.limits.check_image(*slide.size)
-                work.limits.check_tiles(*slide.size, image.mpp, model.card.mpp, parameters.core)
+                work.limits.check_tiles(*slide.size, image.mpp, model.card.mpp, parameters.core or model.card.core)
                 run = work.open_run(model, image, slide.overview(), parameters, slide.unread)
                 if not context.add_callback(run.cancel):
                     raise Cancelled("the client has gone")

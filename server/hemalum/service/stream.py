@@ -145,7 +145,7 @@ class Stream:
         self._parameters = parameters_of(opening.parameters).resolved(self._model.card.thresholds)
         limits = self._work.limits
         limits.check_image(image.width, image.height)
-        limits.check_tiles(image.width, image.height, image.mpp, self._model.card.mpp, self._parameters.core)
+        limits.check_tiles(image.width, image.height, image.mpp, self._model.card.mpp, self._parameters.core or self._model.card.core)
         return pb.SegmentReply(overview_request=pb.OverviewRequest(max_side=limits.overview_side))
 
     def _open(self):

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hemalum.service")
 HEARTBEAT = 0.2  # s between looks whether a waiting client is still there
-SLIDE_CORE = 1024  # model px: the tiles of every slide, so the engine to have ready
 
 
 class Work:
@@ -183,10 +182,10 @@ class Work:
             return
         model = models.get(DEFAULT) or next(iter(models.values()))
         stored = stored_tile(model)
-        pixels = np.full((256, 256, 3), 240, np.uint8) if stored is None else np.ascontiguousarray(stored[0][:SLIDE_CORE, :SLIDE_CORE])
+        pixels = np.full((256, 256, 3), 240, np.uint8) if stored is None else stored[0]
         height, width = pixels.shape[:2]
         image = ImageInfo(width, height, model.card.mpp, "rehearsal", "rehearsal")
-        run = pipeline.run(model, image, pixels, Parameters(core=SLIDE_CORE, skip_glass=False))
+        run = pipeline.run(model, image, pixels, Parameters(skip_glass=False))
         run.submit(0, pixels)
         for event in run.events():
             if isinstance(event, Finished):

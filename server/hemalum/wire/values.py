@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hemalum.models import Model
     from hemalum.stain import Stain
 
-LARGEST_CORE = 2048  # model px
+LARGEST_CORE = 4096  # model px
 
 
 def parameters_message(parameters: Parameters) -> pb.Parameters:
