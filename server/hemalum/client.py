@@ -124,24 +124,11 @@ class Client:
         stem: str | None = None,
     ):
         """As `hemalum.pipeline.segment_slide`, computed by the server; returns its `Outcome`."""
-        from hemalum.sinks import Target
-        from hemalum.sinks.overlay import picture_of
         from hemalum.writing import write_run
 
         run = self.run(slide, model, parameters)
-        image, info, plan = run.image, run.model, run.plan
-        parts = {
-            "image": slide.record(),
-            "model": {"id": info.id, "version": info.version, "sha256": info.sha256, "mpp": info.mpp, "licence": info.licence},
-            "server": {"address": self.endpoint.authority, "version": self.info.server_version, "api_version": self.info.api_version},
-            "run_id": run.run_id, "parameters": run.parameters.record(), "device": run.device, "stain": run.stain.record(),
-            "plan": {"box": plan.scale.n, "fraction": plan.scale.fraction, "core": plan.core, "halo": plan.halo, "tiles": len(plan.tiles)},
-        }  # fmt: skip
-        return write_run(
-            run.events(), len(plan.tiles), formats, folder, stem or slide.name,
-            Target(image.width, image.height, image.mpp, info.sha256, image.identity, run.columns, region, lambda: picture_of(slide)),
-            run.ids, progress, parts, [*slide.notices, *run.notices], run.watch,
-        )  # fmt: skip
+        server = {"address": self.endpoint.authority, "version": self.info.server_version, "api_version": self.info.api_version}
+        return write_run(run, run.events(), slide, formats, folder, stem, region, progress, server=server)
 
     def normalize(self, overview: np.ndarray, stain: str = "macenko", size: int = 33, thumbnail: bool = True, mpp: float = 0) -> Normalized:
         """Stain, colour table and normalized picture of an overview (uint8 h×w×3); `mpp` per overview px, 0: unknown."""

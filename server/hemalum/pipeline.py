@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,7 @@ from hemalum.models import Model
 from hemalum.postprocess import Workers
 from hemalum.run import Run
 from hemalum.runrecord import Stopwatch
-from hemalum.sinks import Target
-from hemalum.sinks.overlay import picture_of
-from hemalum.writing import Outcome, model_record, run_record, write_run
+from hemalum.writing import Outcome, write_run
 
 KEPT_ENGINES = 3  # one model each; an engine holds several hundred MB of buffers
 
@@ -94,51 +93,63 @@ def image_info(slide) -> ImageInfo:
     return ImageInfo(*slide.size, slide.require_mpp(), slide.mpp_source, slide.identity, slide.name)
 
 
-def drive(run: Run, read: Callable[[Any, int], np.ndarray], order: Iterable[int] | None = None, watch: Stopwatch | None = None) -> Iterator:
+def drive(run: Run, read: Callable[[Any, int], np.ndarray], order: Iterable[int] | None = None) -> Iterator:
     """Read and submit tiles in a thread while yielding the run's events.
 
     Args:
         read: gives the box-meaned pixels of (level-0 rectangle, n); a `HemalumError` fails the tile only.
         order: tile indices; plan order by default.
-        watch: where seconds of reading are added.
 
     Raises:
         Whatever else `read` raises; `Cancelled`.
     """
-    watch = watch or run.watch
     credits = threading.Semaphore(run.credits)
+
+    def feed(stop: threading.Event) -> None:
+        for index in range(len(run.plan.tiles)) if order is None else order:
+            while not credits.acquire(timeout=0.5):
+                if stop.is_set():
+                    return
+            if stop.is_set():
+                return
+            try:
+                with run.watch("read"):
+                    pixels = read(run.plan.tiles[index].read, run.plan.scale.n)
+            except HemalumError as error:
+                credits.release()
+                run.fail(index, str(error))
+                continue
+            run.submit(index, pixels)
+        run.end()
+
+    with closing(alongside(run, feed)) as events:
+        for event in events:
+            if isinstance(event, TileConsumed):
+                credits.release()
+            yield event
+
+
+def alongside(run: Run, feed: Callable[[threading.Event], Any]) -> Iterator:
+    """A run's events while `feed(stop)` gives it tiles in a thread, which ends soon after `stop` is set.
+
+    Raises:
+        Whatever `feed` raises; `Cancelled`.
+    """
     stop = threading.Event()
     broken: list[BaseException] = []
 
-    def feed() -> None:
+    def work() -> None:
         try:
-            for index in range(len(run.plan.tiles)) if order is None else order:
-                while not credits.acquire(timeout=0.5):
-                    if stop.is_set():
-                        return
-                if stop.is_set():
-                    return
-                try:
-                    with watch("read"):
-                        pixels = read(run.plan.tiles[index].read, run.plan.scale.n)
-                except HemalumError as error:
-                    credits.release()
-                    run.fail(index, str(error))
-                    continue
-                run.submit(index, pixels)
-            run.end()
+            feed(stop)
         except BaseException as error:  # said by the reader of the events
             if not stop.is_set():
                 broken.append(error)
                 run.cancel()
 
-    reader = threading.Thread(target=feed, name="hemalum-read", daemon=True)
-    reader.start()
+    thread = threading.Thread(target=work, name="hemalum-feed", daemon=True)
+    thread.start()
     try:
-        for event in run.events():
-            if isinstance(event, TileConsumed):
-                credits.release()
-            yield event
+        yield from run.events()
     except BaseException:
         if broken:
             raise broken[0] from None
@@ -146,7 +157,7 @@ def drive(run: Run, read: Callable[[Any, int], np.ndarray], order: Iterable[int]
     finally:
         stop.set()
         run.cancel()
-        reader.join()
+        thread.join()
 
 
 def segment_slide(
@@ -169,14 +180,8 @@ def segment_slide(
     Raises:
         HemalumError: nothing is left behind but what earlier inputs wrote.
     """
-    watch = Stopwatch()
-    with watch("overview"):
+    with (watch := Stopwatch())("overview"):
         overview, image = slide.overview(), image_info(slide)
     run = pipeline.run(model, image, overview, parameters, slide.unread)
-    stem = stem or slide.name
-    return write_run(
-        drive(run, slide.read, order), len(run.plan.tiles), formats, folder, stem,
-        Target(image.width, image.height, image.mpp, model.digest, image.identity, run.columns, region, lambda: picture_of(slide)),
-        run.ids, progress,
-        {"image": slide.record(), "model": model_record(model), **run_record(run)}, [*slide.notices, *run.notices], run.watch,
-    )  # fmt: skip
+    run.watch.add("overview", watch.seconds["overview"])
+    return write_run(run, drive(run, slide.read, order), slide, formats, folder, stem, region, progress)

@@ -64,7 +64,8 @@ class RemoteRun:
         explain: turns a failed opening into the error to raise.
 
     Attributes:
-        run_id, image, parameters, plan, stain, table, columns, credits, notices, device: as of `Run`; `model`: a `ModelInfo` message.
+        run_id, image, parameters, plan, stain, table, columns, credits, notices, device, digest: as of `Run`; `precision`: None, the
+            server's choice; `model`: a `ModelInfo` message.
 
     Raises:
         HemalumError: what the server refused; nothing was computed.
@@ -97,7 +98,8 @@ class RemoteRun:
         except BaseException:
             self.cancel()
             raise
-        self.run_id, self.model, self.device = opened.run_id, opened.model, opened.device
+        self.run_id, self.model, self.device, self.precision = opened.run_id, opened.model, opened.device, None
+        self.digest = opened.model.sha256
         self.image, self.parameters, self.plan = image_of(opened.image), parameters_of(opened.parameters), plan_of(opened)
         self.stain, self.table = stain_of(opened.stain), table_of(opened.colour_table)
         self.columns, self.notices, self.credits = tuple(opened.measurements), list(opened.notices), opened.credits
@@ -139,7 +141,7 @@ class RemoteRun:
 
     def ids(self, nuclei: Nuclei) -> list[str]:
         """The stable ids of nuclei of this run."""
-        return nuclei.ids(self.model.sha256, self.image.identity)
+        return nuclei.ids(self.digest, self.image.identity)
 
     def _handshake(self) -> pb.Opened:
         for reply in self._call:

@@ -58,6 +58,7 @@ class Run:
         mask: tissue of the overview.  stain: a `hemalum.stain.Stain`.  table: uint8 S×S×S×3, image → reference stain.
         credits: tiles that may be submitted before the first `TileConsumed`.
         columns: names of the measurements.  notices: sentences for the user.
+        device, precision: what the engine computes with.  digest: sha256 of the weights.
 
     Raises:
         RegionOutside, UsageError, UnknownResolution: before any work.
@@ -91,6 +92,7 @@ class Run:
         )  # fmt: skip
         self.columns = self.settings.columns
         self.engine: Engine = engine() if callable(engine) else engine
+        self.device, self.precision, self.digest = self.engine.device, self.engine.precision, model.digest
         self.notices = [*self.engine.notices, *([self.stain.note] if self.stain.note else [])]
         self._workers = workers() if callable(workers) else workers
         self._settler = Settler(self.plan)
@@ -175,7 +177,7 @@ class Run:
 
     def ids(self, nuclei: Nuclei) -> list[str]:
         """The stable ids of nuclei of this run."""
-        return nuclei.ids(self.model.digest, self.image.identity)
+        return nuclei.ids(self.digest, self.image.identity)
 
     def _stain(self, overview: np.ndarray) -> stains.Stain:
         mpp = self.image.mpp * self.image.width / overview.shape[1]

@@ -14,12 +14,11 @@ import numpy as np
 
 from hemalum.errors import RunLost
 from hemalum.events import Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
-from hemalum.models import Model
 from hemalum.nuclei import Nuclei
-from hemalum.run import Run
-from hemalum.runrecord import Stopwatch, record, write_record
+from hemalum.runrecord import record, write_record
 from hemalum.sinks import Sink, Target, open_sinks
 from hemalum.sinks.base import lost
+from hemalum.sinks.overlay import picture_of
 
 
 @dataclass
@@ -69,27 +68,31 @@ class PlanOrder:
 
 
 def write_run(
+    run,
     events: Iterator,
-    tiles: int,
+    slide,
     formats: Iterable[str],
     folder: Path,
-    stem: str,
-    target: Target,
-    ids: Callable[[Nuclei], list[str]],
-    progress: Callable[[Progress], Any],
-    parts: dict[str, Any],
-    notices: list[str],
-    watch: Stopwatch | None = None,
+    stem: str | None = None,
+    region: tuple[int, int, int, int] | None = None,
+    progress: Callable[[Progress], Any] = lambda event: None,
+    **more,
 ) -> Outcome:
-    """Write the events of a run, wherever it runs, to sinks; the Python client uses it too.
+    """Write the events of a run to sinks, and its record.
 
     Args:
-        events: as of `Run.events`.  tiles: of the plan.  ids: UUIDs of nuclei.  parts: what the record says besides counts.
+        run: a `Run` or a `RemoteRun`.  events: its own, or those of who drives it.
+        slide: what it runs on.  stem: of the files; the slide's name by default.
+        region: what label images cover.  more: what the record says besides.
 
     Raises:
         HemalumError: the sinks' unfinished files are removed.
     """
-    watch = watch or Stopwatch()
+    stem, image, described = stem or slide.name, run.image, run_record(run)
+    target = Target(
+        image.width, image.height, image.mpp, described["model"]["sha256"], image.identity, run.columns, region, lambda: picture_of(slide)
+    )
+    parts, notices, watch = {"image": slide.record(), **described, **more}, [*slide.notices, *run.notices], run.watch
     sinks: list[Sink] = open_sinks(formats, folder, stem, target)
     written = 0
 
@@ -97,11 +100,11 @@ def write_run(
         nonlocal written
         written += len(nuclei)
         with watch("write"):
-            names = ids(nuclei)
+            names = run.ids(nuclei)
             for sink in sinks:
                 sink.write(nuclei, names)
 
-    order = PlanOrder(tiles, write)
+    order = PlanOrder(len(run.plan.tiles), write)
     summary, closed = None, 0
     try:
         for event in events:
@@ -143,19 +146,16 @@ def write_run(
     return Outcome(summary, [*(path for sink in sinks for path in sink.paths), path], content, notices)
 
 
-def model_record(model: Model) -> dict[str, Any]:
-    """What a run record says of the model."""
-    return {"id": model.id, "version": model.card.version, "sha256": model.digest, "mpp": model.card.mpp, "licence": model.card.licence}
-
-
-def run_record(run: Run) -> dict[str, Any]:
-    """What a run record says of a run: parameters, device, stain and plan."""
-    plan = run.plan
+def run_record(run) -> dict[str, Any]:
+    """What a run record says of a `Run` or `RemoteRun`: model, parameters, device, stain and plan."""
+    model, plan = run.model, run.plan
+    card = getattr(model, "card", model)                        # a server says of its model what our card says
     return {
+        "model": {"id": model.id, "version": card.version, "sha256": run.digest, "mpp": card.mpp, "licence": card.licence},
         "run_id": run.run_id,
         "parameters": run.parameters.record(),
-        "device": run.engine.device,
-        "precision": run.engine.precision,
+        "device": run.device,
+        **({"precision": run.precision} if run.precision else {}),
         "stain": run.stain.record(),
         "plan": {"box": plan.scale.n, "fraction": plan.scale.fraction, "core": plan.core, "halo": plan.halo, "tiles": len(plan.tiles)},
     }
