@@ -1,5 +1,6 @@
 """Every unusable input is refused with one sentence that says what to do."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,19 @@ def test_refused(tmp_path, kind, error, words):
 def test_impossible_resolutions(mpp):
     with pytest.raises(UsageError, match="give 0.05 to 4"):
         open_slide(CMU, mpp=mpp)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UnreadableImage, match="is a pipe or a device; name a file"):
+        open_slide(tmp_path / "pipe.png")
+
+
+def test_a_name_that_no_system_takes(tmp_path):
+    with pytest.raises(UnreadableImage, match="; check"):
+        open_slide(tmp_path / ("a" * 300 + ".png"))
+    assert images_in(["a" * 300]) == [Path("a" * 300)]  # said when it is opened
 
 
 def test_series_that_is_not_there(tmp_path):

@@ -16,6 +16,7 @@ making.  Untested for want of a file: Hamamatsu NDPI, MIRAX MRXS, Leica SCN, Ven
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hemalum.errors import UnreadableImage, UsageError
@@ -47,9 +48,11 @@ def open_slide(path: str | Path, mpp: float | None = None, series: int | None = 
     path = Path(path)
     if mpp is not None:
         check_mpp(mpp)
-    if path.is_dir():
-        raise UnreadableImage(f"{path} is a folder; name an image in it")
     try:
+        if path.is_dir():
+            raise UnreadableImage(f"{path} is a folder; name an image in it")
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise UnreadableImage(f"{path} is a pipe or a device; name a file")
         with open(path, "rb") as file:
             magic = file.read(4)
     except FileNotFoundError:
@@ -84,14 +87,18 @@ def images_in(inputs) -> list[Path]:
     """The files that a list of INPUT arguments means: a folder stands for the images directly in it, sorted by name.
 
     Raises:
-        UsageError: a folder without images, or two inputs of one stem, whose results would overwrite each other.
+        UsageError: a folder that cannot be looked into or holds no images, or two inputs of one stem, whose results would overwrite each
+            other.
     """
     paths: list[Path] = []
     for given in map(Path, inputs):
-        if not given.is_dir():
+        if not os.path.isdir(given):
             paths.append(given)
             continue
-        found = sorted(p for p in given.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith("."))
+        try:
+            found = sorted(p for p in given.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith("."))
+        except OSError as error:
+            raise UsageError(f"{given} cannot be looked into ({error.strerror}); check that you may read it") from None
         if not found:
             raise UsageError(f"{given} holds no images; name a folder with slides or images directly in it")
         paths += found
