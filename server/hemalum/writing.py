@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hemalum.errors import RunLost
+from hemalum.errors import RunLost, UnreadableImage
 from hemalum.events import Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
 from hemalum.nuclei import Nuclei
 from hemalum.runrecord import record, write_record
@@ -86,6 +86,7 @@ def write_run(
         region: what label images cover.  more: what the record says besides.
 
     Raises:
+        UnreadableImage: every tile failed.
         HemalumError: the sinks' unfinished files are removed.
     """
     stem, image, described = stem or slide.name, run.image, run_record(run)
@@ -120,6 +121,8 @@ def write_run(
                 summary = event.summary
         if summary is None or written != summary.nuclei:
             raise RunLost("the run ended before all nuclei were received; run it again")
+        if summary.failed and len(summary.failed) == summary.tiles:
+            raise UnreadableImage(f"nothing of {slide.name} could be segmented: {next(iter(summary.failed.values()))}")
         with watch("write"):
             for sink in sinks:
                 sink.close()

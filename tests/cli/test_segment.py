@@ -181,21 +181,29 @@ def _timed(time):
     return time.perf_counter() - start
 
 
-def test_a_tile_that_cannot_be_decoded_is_named(segment, tmp_path):
+def torn(path, side):
+    """A slide of noise whose first stored tile is overwritten."""
     import tifffile
 
     from hemalum.slides import write_pyramid
 
-    rng = np.random.default_rng(1)
-    noise = rng.integers(100, 250, (1100, 1100, 3)).astype(np.uint8)
-    path = tmp_path / "torn.ome.tif"
-    write_pyramid(path, (1100, 1100), lambda y, h: noise[y : y + h], mpp=0.5)
+    noise = np.random.default_rng(1).integers(100, 250, (side, side, 3)).astype(np.uint8)
+    write_pyramid(path, (side, side), lambda y, h: noise[y : y + h], mpp=0.5)
     with tifffile.TiffFile(path) as tiff:
         offset, size = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
     with open(path, "r+b") as file:
         file.seek(offset)
         file.write(b"\0" * size)
-    done = segment(path, "--all-tiles", "--region", "0,0,1100,1100")
+    return path
+
+
+def test_a_tile_that_cannot_be_decoded_is_named(segment, tmp_path):
+    done = segment(torn(tmp_path / "torn.ome.tif", 1500), "--all-tiles")
     record = json.loads((tmp_path / "out" / "torn.run.json").read_text())
-    assert done.returncode == 3 and list(record["failed"]) == ["0"], done.stderr
+    assert done.returncode == 3 and list(record["failed"]) == ["0"] and record["counts"]["tiles"] == 4, done.stderr
     json.loads((tmp_path / "out" / "torn.geojson").read_text())
+
+
+def test_an_image_without_a_tile_that_can_be_decoded_is_refused(segment, tmp_path):
+    done = segment(torn(tmp_path / "torn.ome.tif", 600), "--all-tiles", "--json")
+    assert done.returncode == 2 and "nothing of torn could be segmented" in done.stderr and files(tmp_path / "out") is None, done.stderr
