@@ -1,4 +1,4 @@
-"""Milliseconds of one core from maps to measured outlines, per 1000 nuclei, on a tile as slides have it (1152² model px).
+"""Milliseconds of one core from maps to measured outlines, per 1000 nuclei, on a tile as slides have it (576 µm).
 
 The cost has a part per pixel and a part per nucleus, so there are two tiles: dense tissue, eight fields of breast cancer (tests/data,
 or --images) laid side by side until the tile is full; and sparse tissue, the first tile of the bundled region.
@@ -25,7 +25,7 @@ from hemalum.models import find
 from hemalum.postprocess import Settings, tile_nuclei
 from hemalum.resample import model_tile
 from hemalum.slides import open_slide
-from hemalum.tiling import CORE, plan_tiles
+from hemalum.tiling import plan_tiles
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 IMAGES = sorted((Path(__file__).parent.parent / "tests" / "data" / "nucls_sample" / "images").glob("*.png"))
@@ -72,16 +72,16 @@ def main() -> None:
         ((0.651, 0.701, 0.29), (0.216, 0.801, 0.558)),
     )
     engine = open_engine(model, "cpu")
-    side = CORE + 2 * card.halo
+    side = card.core + 2 * card.halo
     fields = []
     for path in arguments.images:
         with open_slide(path, arguments.mpp) as slide:
-            plan = plan_tiles(slide.size, slide.mpp, card.mpp, halo=card.halo)
+            plan = plan_tiles(slide.size, slide.mpp, card.mpp, core=card.core, halo=card.halo)
             fields += [model_tile(slide.read(tile.read, plan.scale.n), tile, plan) for tile in plan.tiles]
     with open_slide(SLIDE) as slide:
-        plan = plan_tiles(slide.size, slide.mpp, card.mpp, halo=card.halo)
+        plan = plan_tiles(slide.size, slide.mpp, card.mpp, core=card.core, halo=card.halo)
         sparse = model_tile(slide.read(plan.tiles[0].read, plan.scale.n), plan.tiles[0], plan)
-    plan = plan_tiles((side, side), card.mpp, card.mpp, halo=card.halo)
+    plan = plan_tiles((side, side), card.mpp, card.mpp, core=card.core, halo=card.halo)
     work = [(engine.maps(pixels[None])[0], pixels, plan.tiles[0], plan, settings) for pixels in (mosaic(fields, side), sparse)]
     found = [len(tile_nuclei(*one)) for one in work]
     taken = [milliseconds(lambda one=one: tile_nuclei(*one), arguments.repeats) for one in work]

@@ -26,7 +26,6 @@ from hemalum.slides import open_slide
 from hemalum.tiling import plan_tiles
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
-CORE = 1024
 
 
 class Replay:
@@ -46,7 +45,7 @@ def stored_maps(model) -> list[np.ndarray]:
     """Maps of the three tiles of the bundled region that hold the most nuclei."""
     engine = open_engine(model, "cpu")
     with open_slide(SLIDE) as slide:
-        plan = plan_tiles(slide.size, slide.mpp, model.card.mpp, core=CORE, halo=model.card.halo)
+        plan = plan_tiles(slide.size, slide.mpp, model.card.mpp, core=model.card.core, halo=model.card.halo)
         maps = [engine.maps(model_tile(slide.read(tile.read, plan.scale.n), tile, plan)[None]) for tile in plan.tiles]
     maps = [m for m in maps if m.shape[2] == m.shape[3] == plan.tile_shape * model.card.output_scale]
     return sorted(maps, key=lambda m: -float((m[0, 0] > 0.5).mean()))[:3]
@@ -54,12 +53,13 @@ def stored_maps(model) -> list[np.ndarray]:
 
 def throughput(model, stored: list[np.ndarray], workers: int, tiles: int, seconds: float) -> tuple[float, int]:
     """Tiles per second, and nuclei found, with `workers` post-processing processes."""
-    side = CORE * tiles // 4 + 2 * model.card.halo, CORE * 4 + 2 * model.card.halo  # every tile of full size
+    core, margin = model.card.core, 2 * model.card.halo
+    side = core * tiles // 4 + margin, core * 4 + margin  # every tile of full size
     image = ImageInfo(*side, model.card.mpp, "benchmark", "benchmark")
     overview = np.full((64, 64, 3), 240, np.uint8)
     with TileQueue() as queue, Workers(workers, processes=True) as pool:
         pool.warm()
-        run = Run(queue, Replay(stored, seconds), model, image, overview, Parameters(skip_glass=False, core=CORE), pool)
+        run = Run(queue, Replay(stored, seconds), model, image, overview, Parameters(skip_glass=False, core=core), pool)
         blank: dict = {}
 
         def read(rect, n):

@@ -46,7 +46,7 @@ def rows(found: dict[str, dict]) -> Iterator[tuple[str, str, str, str]]:
         yield "`hemalum segment` on the bundled region, s/mm² · with start-up", f"{it[0]} · {it[1]}", "", ""
     if it := of("postprocess", "ms_per_1000"):
         yield "post-processing and polygons, ms per 1000 nuclei, dense tissue", f"{it[0]}", "≤ 90", "≤ 45"
-        yield "the same on sparse tissue, ms per tile of 1152² px", f"{found['postprocess']['sparse']['ms']}", "", ""
+        yield "the same on sparse tissue, ms per tile of 576 µm", f"{found['postprocess']['sparse']['ms']}", "", ""
     if it := of("replay", "ratio"):
         yield "stub engine at 20 ms a tile, 2 post-processing processes ÷ 1", f"{it[0]}", "≥ 1.6", "1.8"
     if it := of("server_overhead", "through_server_over_in_process"):

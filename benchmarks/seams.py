@@ -109,10 +109,11 @@ def main() -> None:
     arguments = parser.parse_args()
     model = find(arguments.model, arguments.models)
     with Pipeline("cpu") as pipeline, open_slide(arguments.slide) as slide:
-        usual = nuclei_of(pipeline, model, slide, 1024)
-        small = nuclei_of(pipeline, model, slide, 512)
-        shifted = nuclei_of(pipeline, model, slide, 1024, (256, 512))
-        missing = lost(pipeline, model, slide, 512, small)
+        core = model.card.core
+        usual = nuclei_of(pipeline, model, slide, core)
+        small = nuclei_of(pipeline, model, slide, core // 2)
+        shifted = nuclei_of(pipeline, model, slide, core, (core // 4, core // 2))
+        missing = lost(pipeline, model, slide, core // 2, small)
     print(
         json.dumps(
             {

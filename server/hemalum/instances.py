@@ -109,7 +109,8 @@ def _finish(labels, count, min_area, cut):
     areas, numbers = np.zeros(count, np.int64), np.zeros(count, np.int32)
     for y in range(height):
         for x in range(width):
-            areas[labels[y, x]] += 1
+            if labels[y, x]:
+                areas[labels[y, x]] += 1
     number = 0
     for y in range(height):
         for x in range(width):

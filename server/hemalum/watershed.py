@@ -2,6 +2,7 @@
 
 Pixels are taken from the highest level down, first come first served within a level; neighbours are the four that share an edge.
 Clumps of foreground cannot touch each other's growth, so they are flooded one by one: the memory in use then fits a core's cache.
+A clump with a single marker, most of them, is that marker's without any flooding.
 
 >>> smooth = np.array([[0.5, 1, 0.6, 0.2, 0.5, 1, 0.5]], np.float32)
 >>> labels, cut = watershed(np.ones((1, 7), np.float32), 0.5, smooth, 0.9, 1.0, 100.0)
@@ -52,25 +53,22 @@ def _flood(labels, smooth, runs, rows, clump, clumps, deep, of, markers, min_mar
     centres, cut = np.zeros((markers + 1, 2)), np.zeros(markers + 1, np.bool_)
     for k in range(1, markers + 1):
         centres[k, 0], centres[k, 1] = sums[k, 0] / sums[k, 2], sums[k, 1] / sums[k, 2]
+    within, sole = _sole_markers(runs, rows, clump, clumps, deep, of, centres, sums[:, 2] >= min_marker, reach)
     for i in range(len(runs)):
-        labels[runs[i, 0], runs[i, 1] : runs[i, 2]] = -1  # can be grown into
+        labels[runs[i, 0], runs[i, 1] : runs[i, 2]] = sole[clump[i]]  # -1: can be grown into
     for i in range(len(deep)):
         y, k = deep[i, 0], of[i] + 1
-        if sums[k, 2] >= min_marker:
+        if sole[within[i]] < 0 and sums[k, 2] >= min_marker:
             for x in range(deep[i, 1], deep[i, 2]):
                 if (x - centres[k, 0]) ** 2 + (y - centres[k, 1]) ** 2 <= reach:
                     labels[y, x] = k
                 else:
                     cut[k] = True
-    rim, rim_clump, used = np.empty(np.int64(sums[:, 2].sum()), np.int32), np.empty(len(deep), np.int32), 0
+    rim, used = np.empty(np.int64(sums[:, 2].sum()), np.int32), 0
     amount, ends_at = np.zeros(clumps + 1, np.int64), np.empty(len(deep), np.int64)
     for i in range(len(deep)):
-        y, inside = deep[i, 0], rows[deep[i, 0]]
-        while runs[inside, 2] <= deep[i, 1]:  # the run of the clump that holds this one
-            inside += 1
-        rim_clump[i] = clump[inside]
-        before = used
-        for x in range(deep[i, 1], deep[i, 2]):
+        y, before = deep[i, 0], used
+        for x in range(deep[i, 1], deep[i, 2] if sole[within[i]] < 0 else deep[i, 1]):
             if labels[y, x] > 0 and (
                 (y > 0 and labels[y - 1, x] < 0)
                 or (x > 0 and labels[y, x - 1] < 0)
@@ -79,23 +77,44 @@ def _flood(labels, smooth, runs, rows, clump, clumps, deep, of, markers, min_mar
             ):
                 rim[used] = y * width + x
                 used += 1
-        amount[rim_clump[i] + 1] += used - before
+        amount[within[i] + 1] += used - before
         ends_at[i] = used
     amount = np.cumsum(amount)
     seeds, place, at = np.empty(used, np.int32), amount.copy(), 0
     for i in range(len(deep)):  # in raster order within each clump
         while at < ends_at[i]:
-            seeds[place[rim_clump[i]]] = rim[at]
-            place[rim_clump[i]] += 1
+            seeds[place[within[i]]] = rim[at]
+            place[within[i]] += 1
             at += 1
     following, ends = np.empty(height * width, np.int32), np.empty(LEVELS, np.int32)
     for k in range(clumps):
         if amount[k] < amount[k + 1]:
             _grow(labels.reshape(-1), smooth.reshape(-1), width, seeds[amount[k] : amount[k + 1]], centres, reach, following, ends)
     for i in range(len(runs)):
-        for x in range(runs[i, 1], runs[i, 2]):
-            labels[runs[i, 0], x] = max(labels[runs[i, 0], x], 0)
+        if sole[clump[i]] < 0:
+            for x in range(runs[i, 1], runs[i, 2]):
+                labels[runs[i, 0], x] = max(labels[runs[i, 0], x], 0)
     return cut
+
+
+@compiled
+def _sole_markers(runs, rows, clump, clumps, deep, of, centres, large, reach):
+    """The clump of each marker's run, and of each clump: 0 without a marker, the marker if it is the only one and reaches all, else -1."""
+    within, sole = np.empty(len(deep), np.int32), np.zeros(clumps, np.int32)
+    for i in range(len(deep)):
+        inside, k = rows[deep[i, 0]], of[i] + 1
+        while runs[inside, 2] <= deep[i, 1]:
+            inside += 1
+        c = within[i] = clump[inside]
+        if large[k] and sole[c] != k:
+            sole[c] = k if sole[c] == 0 else -1
+    for i in range(len(runs)):
+        k = sole[clump[i]]
+        if k > 0:
+            down, left, right = runs[i, 0] - centres[k, 1], runs[i, 1] - centres[k, 0], runs[i, 2] - 1 - centres[k, 0]
+            if max(left * left, right * right) + down * down > reach:
+                sole[clump[i]] = -1
+    return within, sole
 
 
 @compiled

@@ -42,7 +42,7 @@ def maps_of(model: Model, images: list[LabelledImage], precision: str = "auto") 
     engine = open_engine(model, device="cpu", precision=precision)
     for image in images:
         height, width = image.labels.shape
-        plan = plan_tiles((width, height), LABEL_MPP, model.card.mpp, halo=model.card.halo)
+        plan = plan_tiles((width, height), LABEL_MPP, model.card.mpp, core=model.card.core, halo=model.card.halo)
         mapped = np.zeros((2, -(-height // plan.scale.n) * scale, -(-width // plan.scale.n) * scale), np.float16)
         for tile in plan.tiles:
             r = tile.read
