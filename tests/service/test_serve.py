@@ -229,6 +229,9 @@ def test_normalizing(client, toy_slide):
         client.normalize(overview, "lilac")
     with pytest.raises(UsageError, match="500 points"):
         client.normalize(overview, size=500)
+    for mpp in (-1, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="are not possible"):
+            client.normalize(overview, mpp=mpp)
 
 
 def test_the_command_line_through_a_server(server, toy_slide, toy_models, tmp_path):

@@ -3,12 +3,14 @@
 import signal
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 from service_children import Child, odd_server
 
+import hemalum
 from hemalum.client import Client, Source
 from hemalum.errors import (
     Cancelled,
@@ -31,6 +33,7 @@ from hemalum.wire.pixels import message_of
 from hemalum.wire.values import parameters_message
 
 SMALL = Parameters(core=256)
+BUNDLED = Path(hemalum.__file__).parent / "models" / "nuclei"
 
 
 @pytest.fixture
@@ -159,6 +162,7 @@ def test_only_as_many_tiles_are_read_as_there_are_credits(client, slide):
         (dict(version=0), "FAILED_PRECONDITION", "too old for the server"),
         (dict(version=2), "FAILED_PRECONDITION", "too new for the server"),
         (dict(model="nobody"), "NOT_FOUND", "no model 'nobody'"), (dict(mpp=0), "FAILED_PRECONDITION", "no resolution"),
+        (dict(model=str(BUNDLED)), "NOT_FOUND", "is no model's id"), (dict(model="..\\nuclei"), "NOT_FOUND", "is no model's id"),
         (dict(mpp=float("nan")), "INVALID_ARGUMENT", "cannot be a slide's resolution"), (dict(mpp=1000), "INVALID_ARGUMENT", "1000 µm/px"),
         (dict(mpp=-1), "INVALID_ARGUMENT", "-1 µm/px"), (dict(width=0), "INVALID_ARGUMENT", "has no pixels"),
         (dict(width=2**31, height=2**31), "RESOURCE_EXHAUSTED", "too large for this server"),
@@ -209,7 +213,7 @@ def test_overviews_that_cannot_be(stub, slide):
     assert "no pixels" in status(stub, requests(0))[1]
 
 
-@pytest.mark.parametrize("fault", ["size", "bytes", "twice", "beyond", "encoding", "png", "bomb"])
+@pytest.mark.parametrize("fault", ["size", "bytes", "twice", "beyond", "encoding", "png", "jpeg", "bomb"])
 def test_bad_tiles(stub, slide, fault):
     tiles = all_tiles(slide)
     bad = pb.SegmentRequest()
@@ -217,7 +221,7 @@ def test_bad_tiles(stub, slide, fault):
     pixels = bad.tile.pixels
     words = {
         "size": "are due", "bytes": "bytes", "twice": "sent twice", "beyond": "no tile 99", "encoding": "not known",
-        "png": "cannot be decoded", "bomb": "as announced",
+        "png": "cannot be decoded", "jpeg": "is no JPEG", "bomb": "as announced",
     }  # fmt: skip
     if fault == "size":
         pixels.width += 1
@@ -232,7 +236,10 @@ def test_bad_tiles(stub, slide, fault):
         bad = pb.SegmentRequest.FromString(bad.SerializeToString())
         bad.tile.pixels.encoding = 9
     elif fault == "png":
-        pixels.encoding, pixels.data = pb.Pixels.PNG, b"\x89PNG not really"
+        whole = message_of(np.zeros((pixels.height, pixels.width, 3), np.uint8), "PNG").data
+        pixels.encoding, pixels.data = pb.Pixels.PNG, whole[: len(whole) // 2]
+    elif fault == "jpeg":
+        pixels.encoding = pb.Pixels.JPEG
     else:
         small = np.zeros((pixels.height + 5, pixels.width, 3), np.uint8)
         pixels.encoding, pixels.data = pb.Pixels.PNG, message_of(small, "PNG").data
@@ -248,15 +255,15 @@ def test_a_message_of_300_mb(stub, slide, client, until):
     from hemalum.connection import message_too_large
 
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert str(message_too_large(caught.value)).startswith("a message of 286 MiB exceeds the limit of 32 MiB; send smaller tiles")
+    assert str(message_too_large(caught.value)).startswith("a message of 286 MiB exceeds the limit of 64 MiB; send smaller tiles")
     assert until(lambda: client.refresh().runs == 0)
 
 
 def test_the_client_refuses_to_send_too_much(client, slide):
     from hemalum.pipeline import image_info
 
-    source = Source(image_info(slide), slide.overview(), lambda rect, n: np.zeros((4000, 3000, 3), np.uint8))
-    with pytest.raises(TooMuch, match="the server takes 32"):
+    source = Source(image_info(slide), slide.overview(), lambda rect, n: np.zeros((5000, 5000, 3), np.uint8))
+    with pytest.raises(TooMuch, match="the server takes 64"):
         list(client.run_source(source, "toy", SMALL).events())
 
 

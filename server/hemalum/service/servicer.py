@@ -132,6 +132,8 @@ class NucleiServicer(Base):
         check_client_version(request.api_version)
         if request.table_size and not 2 <= request.table_size <= 129:
             raise UsageError(f"a colour table of {request.table_size} points is not possible; ask for 2 to 129, or 0 for 33")
+        if not 0 <= request.overview_mpp < float("inf"):
+            raise UsageError(f"{request.overview_mpp:g} µm per px of the overview are not possible; send 0 where it is not known")
         overview, mask = self._picture(request.overview, "the overview")
         self._work.pipeline(context.is_active)  # its libraries are the slow part
         from dataclasses import replace
@@ -150,7 +152,7 @@ class NucleiServicer(Base):
             tissue = tissue_mask(shown)
             reference = estimate(shown, tissue if unread is None else tissue & ~unread, method)
             if reference.note:
-                raise UsageError(f"the reference image cannot be used: {reference.note}; choose one with more tissue")
+                raise UsageError(f"the reference image cannot be used: {reference.note.split(';')[0]}; choose an H&E image with tissue")
         table = colour_table(stain, reference, request.table_size or 33)
         return pb.NormalizeReply(
             stain_matrix=matrix_message(stain.matrix), stain=stain_message(stain), colour_table=table_message(table, method),

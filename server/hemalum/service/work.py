@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hemalum.errors import Cancelled, HemalumError, ServerUnavailable, TooMuch
+from hemalum.errors import Cancelled, HemalumError, ServerUnavailable, TooMuch, UnknownModel
 from hemalum.events import Finished, ImageInfo, Parameters
 from hemalum.models import DEFAULT, Model, find, list_models
 from hemalum.service.limits import Limits
@@ -67,7 +67,9 @@ class Work:
         return thread
 
     def model(self, name: str) -> Model:
-        """The model a client asks for; raises `UnknownModel`, `DamagedModel`."""
+        """The model of the id that a client asks for; raises `UnknownModel`, also for a path, and `DamagedModel`."""
+        if {"/", "\\"} & set(name):  # `find` opens folders, which is for whoever sits at this machine
+            raise UnknownModel(f"{name!r} is no model's id; GetServerInfo lists those this server has")
         return find(name or DEFAULT, self.folders)
 
     @property

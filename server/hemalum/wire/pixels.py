@@ -51,7 +51,7 @@ def array_of(message: pb.Pixels, what: str) -> np.ndarray:
         return np.frombuffer(message.data, np.uint8).reshape(height, width, 3)
     if message.encoding not in (pb.Pixels.PNG, pb.Pixels.JPEG):
         raise ProtocolError(f"{what} has encoding {message.encoding}, which is not known; send RGB, PNG or JPEG")
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     name = pb.Pixels.Encoding.Name(message.encoding)
     try:
@@ -59,6 +59,8 @@ def array_of(message: pb.Pixels, what: str) -> np.ndarray:
             if image.size != (width, height):  # before anything is decoded: a small file may claim to be huge
                 raise ProtocolError(f"{what} is a {name} of {image.size[0]}×{image.size[1]} px, not {width}×{height} as announced")
             return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError:  # its own words name an object in memory
+        raise ProtocolError(f"{what} is no {name}; send it in the encoding it is announced with") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ProtocolError(f"{what} cannot be decoded as {name} ({error})") from error
 

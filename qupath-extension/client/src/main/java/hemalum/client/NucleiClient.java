@@ -34,7 +34,7 @@ public final class NucleiClient implements AutoCloseable {
     /** What this client speaks. */
     public static final int API_VERSION = 1;
 
-    private static final int MAX_MESSAGE = 32 << 20;
+    private static final int MAX_MESSAGE = 64 << 20;
     // a test on a machine with far too much to do may ask for more patience than a person has
     private static final int SHORT_SECONDS = Integer.getInteger("hemalum.patience.seconds", 30), NORMALIZE_SECONDS = 4 * SHORT_SECONDS;
     private static final int STARVED_TRIES = 10;
