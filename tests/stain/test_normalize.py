@@ -124,8 +124,9 @@ def test_refused_before_work(tmp_path, tissue, capsys):
     for arguments, sentence in cases:
         assert run(*arguments) == 2
         assert sentence in capsys.readouterr().err
-    assert not list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else True
+    assert not (tmp_path / "out").exists()
     assert run(good, tmp_path / "bad.png", "-o", tmp_path / "out") == 3
+    assert f"good.png → {tmp_path / 'out' / 'good.png'}" in capsys.readouterr().out
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["good.png", "good.run.json"]
 
 

@@ -52,12 +52,22 @@ def cli():
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line; a `HemalumError` becomes one sentence on stderr and its exit code."""
+    """Run the command line; whatever is wrong becomes one sentence on stderr and an exit code."""
     try:
-        cli.main(args=argv, prog_name="hemalum", standalone_mode=True)
+        sys.exit(cli.main(args=argv, prog_name="hemalum", standalone_mode=False) or 0)
     except HemalumError as error:
-        click.echo(f"hemalum: {error}", err=True)
+        sentence, code = str(error), error.exit_code
+    except getattr(click.exceptions, "NoArgsIsHelpError", ()) as error:  # a group without a command; older clicks print its help themselves
+        error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        sentence, code = " ".join(error.format_message().split()).rstrip("."), error.exit_code
+        if (context := getattr(error, "ctx", None)) is not None:
+            sentence += f"; see `{context.command_path} --help`"
+    except click.Abort:
+        sentence, code = "interrupted; what was finished before is valid", 1
+    click.echo(f"hemalum: {sentence}", err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
