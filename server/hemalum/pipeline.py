@@ -10,10 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 
 from hemalum.engine import Engine, TileQueue, cores, open_engine
 from hemalum.errors import HemalumError
@@ -91,6 +93,12 @@ class Pipeline:
 def image_info(slide) -> ImageInfo:
     """The `ImageInfo` of an open slide; raises `UnknownResolution` where it states none and none was given."""
     return ImageInfo(*slide.size, slide.require_mpp(), slide.mpp_source, slide.identity, slide.name)
+
+
+def within(slide, region: tuple[int, int, int, int], parameters: Parameters) -> tuple[tuple[int, int, int, int], Parameters]:
+    """A rectangle clipped to the slide, and parameters with it as their region; raises `RegionOutside`."""
+    x, y, width, height = inside = slide.clip(region)
+    return inside, replace(parameters, regions=(shapely.box(x, y, x + width, y + height),))
 
 
 def drive(run: Run, read: Callable[[Any, int], np.ndarray], order: Iterable[int] | None = None) -> Iterator:

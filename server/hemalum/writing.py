@@ -20,6 +20,8 @@ from hemalum.sinks import Sink, Target, open_sinks
 from hemalum.sinks.base import lost
 from hemalum.sinks.overlay import picture_of
 
+MOST_SAID = 20  # notices of a slide
+
 
 @dataclass
 class Outcome:
@@ -29,6 +31,11 @@ class Outcome:
     paths: list[Path]
     record: dict[str, Any]
     notices: list[str] = field(default_factory=list)
+
+    def sentences(self, name: str) -> list[str]:
+        """The notices as they are said of a slide: the first twenty, all are in its record."""
+        more = [f"{name}: {len(self.notices) - MOST_SAID} more notices are in its run.json"] if len(self.notices) > MOST_SAID else []
+        return [f"{name}: {notice}" for notice in self.notices[:MOST_SAID]] + more
 
 
 class PlanOrder:

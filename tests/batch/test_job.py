@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from hemalum.batch import files, pieces
-from hemalum.batch.job import begin, state, status, work_on
+from hemalum.batch.job import begin, work_on
 from hemalum.batch.lock import JobLock
 from hemalum.batch.manifest import Manifest
 from hemalum.batch.report import page
+from hemalum.batch.status import state, status
 from hemalum.errors import DiskFull, PartlyFailed, UsageError, VersionMismatch
 
 spec = importlib.util.spec_from_file_location("kill_many", Path(__file__).with_name("kill_many.py"))
@@ -82,10 +83,10 @@ def test_a_damaged_piece_is_computed_again(tmp_path, manifest, whole, monkeypatc
     folder = tmp_path / "job"
     begin(folder, manifest)
 
-    def stop(path, fill, waits=()):
-        if path.name == "000009-1.npz":
+    def stop(path, fill, **more):
+        if path.name == "000008-1.npz":
             raise DiskFull("no space left")
-        files.commit(path, fill, waits)
+        files.commit(path, fill, **more)
 
     monkeypatch.setattr(pieces, "commit", stop)
     with pytest.raises(DiskFull):

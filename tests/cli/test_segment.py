@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -123,8 +125,35 @@ def test_a_full_disk_in_mid_run(segment, toy_slide, tmp_path):
     Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(small)
     done = segment(small, toy_slide, "--mpp", 0.5, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)))
     assert done.returncode == 1 and "no space left" in done.stderr, done.stderr
-    assert files(tmp_path / "out") == ["a.geojson", "a.run.json"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.*json")) == ["a.geojson", "a.run.json", "job.json"]
     json.loads((tmp_path / "out" / "a.geojson").read_text())
+    other = segment(small, toy_slide, "--mpp", 0.25)
+    assert other.returncode == 2 and "other inputs or options" in other.stderr
+    again = segment(small, toy_slide, "--mpp", 0.5)             # with room on the disk the same command goes on
+    assert again.returncode == 0 and "going on" in again.stderr and "a: " not in again.stdout, again.stderr
+    assert files(tmp_path / "out") == ["a.geojson", "a.run.json", "tissue.geojson", "tissue.run.json"]
+
+
+def test_several_inputs_that_are_killed_go_on_with_the_same_command(segment, toy_models, toy_slide, tmp_path):
+    from hemalum.batch.status import status
+
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        shutil.copy(toy_slide, tmp_path / "in" / f"{name}.png")
+    assert segment(tmp_path / "in", "--mpp", 0.5, "--format", "geojson,labels").returncode == 0
+    (tmp_path / "out").rename(tmp_path / "whole")
+    options = "-o", tmp_path / "out", "--models", toy_models, "--model", "toy", "--device", "cpu", "--mpp", 0.5, "--format", "geojson,labels"
+    child = subprocess.Popen([sys.executable, "-m", "hemalum", "segment", str(tmp_path / "in"), *map(str, options)])
+    while child.poll() is None and not (tmp_path / "out" / "a.geojson").exists():
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert status(tmp_path / "out")["counts"]["done"] < 3
+    done = segment(tmp_path / "in", "--mpp", 0.5, "--format", "geojson,labels", "--json")
+    assert done.returncode == 0 and len(json.loads(done.stdout)) == 3
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+    for path in (tmp_path / "whole").glob("*.geojson"):
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
 
 
 @pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
@@ -169,13 +198,11 @@ def test_demo_is_the_same_as_in_process(toy_models, tmp_path):
 
 
 def test_help_is_quick():
-    import time
-
-    seconds = min(_timed(time) for _ in range(3))
+    seconds = min(_timed() for _ in range(3))
     assert seconds < 3  # 0.3 s on a quiet machine, measured by `make bench`
 
 
-def _timed(time):
+def _timed():
     start = time.perf_counter()
     assert hemalum("--help").returncode == 0
     return time.perf_counter() - start

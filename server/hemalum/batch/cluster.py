@@ -6,19 +6,25 @@ only names.  A worker that is killed costs the tiles it had; Dask gives them to 
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
-from itertools import islice
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from hemalum.batch import pieces as store
-from hemalum.batch.slide_run import PieceRun, Reader, key_of
-from hemalum.errors import HemalumError, ServerUnavailable, UsageError, VersionMismatch
+from hemalum.batch.pieces import Pieces
+from hemalum.batch.slide_run import PieceRun, Reader, key_of, missing
+from hemalum.batch.worker import compute
+from hemalum.errors import HemalumError, RunLost, ServerUnavailable, UsageError
+from hemalum.pipeline import alongside
+from hemalum.tiling import Tile
 
 TILES, TRIES = 2, 3  # tiles a task: what a killed worker costs; workers a tile may take down before it is set aside
 AHEAD = 4  # tasks in the cluster per worker
+MOST = 8  # slides in work at once
+TIMEOUT = (TimeoutError, asyncio.TimeoutError)  # two classes before Python 3.11
 
 
 class Cluster:
@@ -27,25 +33,28 @@ class Cluster:
     Args:
         workers: processes of one thread each on this machine, where no scheduler is given.
         scheduler: address of a running scheduler.
+        say: takes a sentence for the user.
 
     Raises:
         UsageError: Dask is not installed.  ServerUnavailable: the scheduler cannot be reached.
     """
 
-    def __init__(self, workers: int | None = None, scheduler: str | None = None):
+    def __init__(self, workers: int | None = None, scheduler: str | None = None, say: Callable[[str], Any] = print):
         try:
             import dask
             from distributed import Client, LocalCluster
         except ImportError:
             raise UsageError("--workers and --scheduler need Dask; install it with `pip install hemalum[batch]`") from None
         dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1})
-        self._local = None
+        self._local, self._stop = None, threading.Event()
         if scheduler is None:
             self._local = LocalCluster(n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0)
         try:
             self.client = Client(self._local or scheduler, timeout=10)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, ValueError, *TIMEOUT) as error:
             raise ServerUnavailable(f"the Dask scheduler {scheduler} cannot be reached ({error}); check address and port") from None
+        if not self._workers():
+            say(f"the Dask scheduler {scheduler} has no workers yet; waiting for one")
 
     def __enter__(self) -> Cluster:
         return self
@@ -55,125 +64,74 @@ class Cluster:
         if self._local is not None:
             self._local.close()
 
-    def __call__(self, run: PieceRun, reader: Reader, pieces: store.Pieces) -> Iterator:
+    @property
+    def abreast(self) -> int:
+        """Slides to work on at once, so that small slides, too, keep every worker busy."""
+        return min(MOST, self._workers() + 1)
+
+    def stop(self) -> None:
+        """End all runs with `Cancelled`."""
+        self._stop.set()
+
+    def __call__(self, run: PieceRun, reader: Reader, pieces: Pieces) -> Iterator:
         """The events of a run whose missing tiles are computed by the workers."""
-        broken: list[BaseException] = []
-        stop = threading.Event()
+        return alongside(run, lambda stop: self._feed(run, pieces, stop))
 
-        def feed() -> None:
-            try:
-                self._feed(run, pieces, stop)
-            except BaseException as error:                      # said by the reader of the events
-                broken.append(error)
-                run.cancel()
+    def _workers(self) -> int:
+        return len(self.client.nthreads())
 
-        thread = threading.Thread(target=feed, name="hemalum-dask", daemon=True)
-        thread.start()
+    def _feed(self, run: PieceRun, pieces: Pieces, stop: threading.Event) -> None:
+        from distributed import CancelledError, wait
+
+        tiles = [run.plan.tiles[index] for index in missing(run, pieces)]
+        waiting = deque(tiles[start : start + TILES] for start in range(0, len(tiles), TILES))
+        suspects: deque[list[Tile]] = deque()                   # of tasks that took a worker down: one after the other, nothing beside
+        plan, folder, key = replace(run.plan, tiles=(), _at={}), str(pieces.folder.resolve()), key_of(run)
+        work: dict = {}
         try:
-            yield from run.events()
-        except BaseException:
-            if broken:
-                raise broken[0] from None
-            raise
+            while waiting or suspects or work:
+                room = AHEAD * max(1, self._workers()) if waiting else 1
+                while (waiting or suspects) and len(work) < room:
+                    some = (waiting or suspects).popleft()
+                    work[self.client.submit(compute, run.source, plan, some, folder, key, pure=False)] = some
+                try:
+                    done = wait(list(work), timeout=1, return_when="FIRST_COMPLETED").done
+                except TIMEOUT:
+                    done = ()
+                if self._stop.is_set():
+                    run.cancel()
+                if stop.is_set() or self._stop.is_set():
+                    return
+                for future in done:
+                    self._take(run, pieces, future, work.pop(future), suspects)
+        except CancelledError:
+            raise RunLost("the Dask scheduler was lost in mid-run; start it again and go on with `hemalum job resume`") from None
         finally:
-            stop.set()
-            run.cancel()
-            thread.join()
-
-    def _feed(self, run: PieceRun, pieces: store.Pieces, stop: threading.Event) -> None:
-        from distributed import as_completed
-
-        key, missing = key_of(run), []
-        for index in range(len(run.plan.tiles)):
-            kept = pieces.take(index) if index in pieces.tiles else None
-            if kept is None:
-                pieces.tiles.pop(index, None)
-                missing.append(index)
-            else:
-                run.restore(index, kept)
-        tasks = [missing[start : start + TILES] for start in range(0, len(missing), TILES)]
-        job = {**run.source, "settings": run.settings}
-        scattered = self.client.scatter((job, run.plan), broadcast=True, hash=False)
-
-        def submit(tiles: list[int]):
-            path = str(pieces.folder.resolve() / f"{900_000 + tiles[0]}-{len(tiles)}.npz")
-            future = self.client.submit(compute, scattered, tiles, path, key, pure=False)
-            of[future.key] = tiles, path
-            return future
-
-        of: dict[str, tuple[list[int], str]] = {}
-        waiting = iter(tasks)
-        ahead = AHEAD * max(1, len(self.client.scheduler_info()["workers"]))
-        running = as_completed([submit(tiles) for tiles in islice(waiting, ahead)])
-        for future in running:
-            if stop.is_set():
-                running.clear()
-                return
-            tiles, path = of.pop(future.key)
-            failed: dict[int, str] = {}
-            if (error := future.exception()) is None:
-                failed = future.result()
-            elif isinstance(error, HemalumError):
-                raise error
-            elif len(tiles) > 1:                                # one of them is poisonous; find out which
-                for tile in tiles:
-                    running.add(submit([tile]))
-                continue
-            else:
-                failed = {tiles[0]: f"set aside after {TRIES} tries ({type(error).__name__}: {error})"}
-            good = [tile for tile in tiles if tile not in failed]
-            pieces.adopt(Path(path), good)
-            for tile in good:
-                if (kept := pieces.take(tile)) is None:
-                    failed[tile] = "its piece is damaged"
-                    pieces.tiles.pop(tile)
-                else:
-                    run.restore(tile, kept)
-            for tile, reason in failed.items():
-                run.fail(tile, reason)
-            if (tiles := next(waiting, None)) is not None:
-                running.add(submit(tiles))
+            if work and self.client.status == "running":
+                self.client.cancel(list(work))
         run.end()
 
-
-_engines: dict[tuple, object] = {}
-
-
-def compute(job_and_plan: tuple, tiles: list[int], path: str, key: str) -> dict[int, str]:
-    """In a worker: compute tiles and commit them as one piece; returns the tiles that failed, with reasons.
-
-    Raises:
-        VersionMismatch: the worker has other weights under this model's name.
-    """
-    import cv2
-
-    from hemalum.engine import open_engine
-    from hemalum.models import find
-    from hemalum.postprocess import tile_nuclei
-    from hemalum.resample import model_tile
-
-    job, plan = job_and_plan
-    cv2.setNumThreads(1)
-    options, wanted = job["options"], job["model"]
-    engine = _engines.get(name := (wanted["sha256"], options["device"], options["threads"], options["precision"]))
-    if engine is None:
-        folder = Path(wanted["folder"])
-        model = find(wanted["id"], [folder] if folder.is_dir() else [])
-        if model.digest != wanted["sha256"]:
-            has, needs = model.digest[:12], wanted["sha256"][:12]
-            raise VersionMismatch(f"a worker has the model {model.id} with sha256 {has}…, not {needs}…; install the same model there")
-        engine = _engines[name] = open_engine(model, options["device"], options["threads"], options["precision"])
-    found, failed = {}, {}
-    with Reader(Path(job["path"]), job["mpp"], job["series"]) as reader:
-        for index in tiles:
-            tile = plan.tiles[index]
-            try:
-                pixels = model_tile(reader.read(tile.read, plan.scale.n), tile, plan)
-            except HemalumError as error:
-                failed[index] = str(error)
-                continue
-            maps = engine.maps(np.stack([pixels]))[0]
-            found[index] = tile_nuclei(maps, pixels, tile, plan, job["settings"])
-    if found:
-        store.save(Path(path), key, found)
-    return failed
+    @staticmethod
+    def _take(run: PieceRun, pieces: Pieces, future, tiles: list[Tile], suspects: deque) -> None:
+        """Give a task's candidates to the run, or its tiles to `suspects`."""
+        failed: dict[int, str] = {}
+        if (error := future.exception()) is None:
+            path, failed = future.result()
+            if path is not None:
+                pieces.adopt(Path(path), [tile.index for tile in tiles if tile.index not in failed])
+        elif isinstance(error, HemalumError):
+            raise error
+        elif len(tiles) > 1:                                    # one of them is poisonous; find out which
+            suspects.extend([tile] for tile in tiles)
+            return
+        else:
+            workers = getattr(error, "allowed_failures", None)
+            what = f"{type(error).__name__}: {error}" if workers is None else f"took down {workers + 1} workers"
+            failed = {tiles[0].index: f"set aside: {what}"}
+        for tile in tiles:
+            if tile.index in failed:
+                run.fail(tile.index, failed[tile.index])
+            elif (kept := pieces.take(tile.index)) is None:
+                run.fail(tile.index, "its piece is damaged")
+            else:
+                run.restore(tile.index, kept)

@@ -23,29 +23,30 @@ from hemalum.sinks.base import lost
 WAITS = (0.5, 2.0, 8.0)  # s: a network folder that vanished is given this long to return
 
 
-def commit(path: Path, fill: Callable[[BinaryIO], Any], waits: tuple[float, ...] = WAITS) -> None:
+def commit(path: Path, fill: Callable[[BinaryIO], Any], waits: tuple[float, ...] = WAITS, part: str = ".part") -> None:
     """Write, sync, rename, sync the folder.
 
     Args:
         fill: writes the content into the open binary file; called again where a try failed.
         waits: seconds before each further try; a full disk is not tried again.
+        part: what the name of the unfinished file ends with.
 
     Raises:
         DiskFull: it could not be written; `path` is as it was before.
     """
-    part = path.with_name(path.name + ".part")
+    unfinished = path.with_name(path.name + part)
     for wait in (*waits, None):
         try:
-            with open(part, "wb") as file:
+            with open(unfinished, "wb") as file:
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, path)
+            os.replace(unfinished, path)
             sync_folder(path.parent)
             return
         except OSError as error:
             try:
-                part.unlink(missing_ok=True)
+                unfinished.unlink(missing_ok=True)
             except OSError:
                 pass                                            # the folder itself is gone
             if wait is None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

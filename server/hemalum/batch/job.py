@@ -6,24 +6,39 @@ finished.  A process may be killed at any moment: going on costs what was not co
 
 from __future__ import annotations
 
+import shutil
+import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hemalum.batch import pieces
-from hemalum.batch.files import commit_json, read_json
-from hemalum.batch.lock import JobLock, holder
+from hemalum.batch.files import commit_json
+from hemalum.batch.lock import NAME as LOCK
+from hemalum.batch.lock import JobLock
 from hemalum.batch.manifest import NAME, Manifest
 from hemalum.batch.slide_run import run_slide
-from hemalum.errors import HemalumError, NotWritable, PartlyFailed, RunLost, UnknownResolution, UnsupportedImage, UsageError
+from hemalum.batch.status import state, status
+from hemalum.errors import (
+    HemalumError,
+    NotWritable,
+    PartlyFailed,
+    RunLost,
+    UnknownResolution,
+    UnsupportedImage,
+    UsageError,
+    VersionMismatch,
+)
+from hemalum.models import Model
 from hemalum.pipeline import Pipeline
 
-FINAL = ("done", "partly", "set aside")
 HOPELESS = (UnsupportedImage, UnknownResolution, UsageError)  # the next try would say the same
-PAUSE = 2.0  # s before a slide that failed is tried again where no other is left to do
+PAUSE = 2.0  # s before a slide that failed is tried again where no other is left to do; before its third try thirty times that
+PATIENCE = 600.0  # s that a folder of inputs may be away
 
 
 def begin(folder: str | Path, manifest: Manifest) -> None:
@@ -38,9 +53,19 @@ def begin(folder: str | Path, manifest: Manifest) -> None:
         raise UsageError(f"{folder} holds a job already; go on with `hemalum job resume {folder}` or choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "work").exists():                          # of a job whose manifest was deleted
+            shutil.rmtree(folder / "work")
     except OSError as error:
-        raise NotWritable(f"{folder} cannot be made ({error.strerror}); choose another folder with -o") from error
+        raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from error
     manifest.write(folder)
+
+
+def forget(folder: str | Path) -> None:
+    """Leave only the results of a job."""
+    folder = Path(folder)
+    (folder / NAME).unlink(missing_ok=True)                     # first: without it the rest says nothing
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    (folder / LOCK).unlink(missing_ok=True)
 
 
 def work_on(
@@ -48,18 +73,19 @@ def work_on(
     say: Callable[[str], Any] = print,
     progress: Callable[[str], Any] | None = None,
     pause: float = PAUSE,
-    compute: Callable | None = None,
+    compute: Any = None,
+    warn: Callable[[str], Any] | None = None,
 ) -> dict:
     """Do what is left of a job; returns its `status`.
 
     Args:
-        say: takes a sentence for each slide that ends.
+        say: takes a sentence for each slide that is done.  warn: takes notices and what failed; by default `say`.
         progress: gives a context manager with a function for `Progress` events, from a slide's name.
-        compute: see `run_slide`.
+        compute: a `hemalum.batch.cluster.Cluster`; by default tiles are computed in this process.
 
     Raises:
         UsageError: another process works on it; or no input could be used.
-        VersionMismatch: see `Manifest.find_model`.
+        VersionMismatch: see `Manifest.find_model`; a worker has another model or version.
         DiskFull, RunLost: at once; what was committed stays.
         PartlyFailed: some slides were set aside or done in part.
     """
@@ -67,18 +93,11 @@ def work_on(
     manifest = Manifest.read(folder)
     with JobLock(folder):
         model, options = manifest.find_model(), manifest.options
-        todo = deque(entry for entry in manifest.inputs if state(folder, entry["stem"]).get("status") != "done")
+        todo = deque(entry for entry in manifest.inputs if not _finished(folder, entry["stem"]))
         if todo:
             with Pipeline(options["device"], options["threads"], options["precision"]) as pipeline:
-                tries: dict[str, int] = {}
-                while todo:
-                    entry = todo.popleft()
-                    name = entry["stem"]
-                    tries[name] = tries.get(name, 0) + 1
-                    if tries[name] > 1 and not any(other["stem"] not in tries for other in todo):
-                        time.sleep(pause)
-                    if not _one(folder, entry, manifest, model, pipeline, tries[name], say, progress, compute):
-                        todo.append(entry)
+                work = Work(folder, manifest, model, pipeline, todo, say, warn or say, progress, pause, compute)
+                work.all()
     found = status(folder)
     counts = found["counts"]
     if not counts["done"] and not counts["partly"]:
@@ -91,77 +110,91 @@ def work_on(
     return found
 
 
-def _one(folder, entry, manifest, model, pipeline, tried, say, progress, compute) -> bool:
-    """Try one slide; True where it is not to be tried again."""
-    name, path = entry["stem"], folder / "work" / entry["stem"]
-    path.mkdir(parents=True, exist_ok=True)
-    began = time.time()
-
-    def opened(tiles: int) -> None:
-        commit_json(path / "state.json", {"status": "running", "tries": tried, "tiles": tiles, "began": began})
-
-    try:
-        with progress(name) if progress else nullcontext(lambda event: None) as shown:
-            outcome, content = run_slide(entry, manifest, model, pipeline, folder, path / "pieces", shown, opened, compute)
-    except RunLost:
-        raise
-    except HemalumError as error:
-        last = tried >= manifest.tries or isinstance(error, HOPELESS)
-        commit_json(path / "state.json", {"status": "set aside" if last else "failed", "tries": tried, "reason": str(error)})
-        say(f"{name}: {'set aside' if last else 'will be tried again'} (try {tried} of {manifest.tries}): {error}")
-        return last
-    partly = bool(outcome.summary.failed)
-    now = {"status": "partly" if partly else "done", "tries": tried, "began": began, "ended": time.time()}
-    commit_json(path / "state.json", {**now, **content})
-    if not partly:                                              # of a slide done in part, going on computes only what failed
-        for piece in (path / "pieces").glob("*"):
-            piece.unlink(missing_ok=True)
-        (path / "pieces").rmdir()
-    made = ", ".join(content["outputs"])
-    say(f"{name}: {content['nuclei']} nuclei in {content['seconds']['total']:.1f} s → {made}" + (" (in part)" if partly else ""))
-    return True
+def _finished(folder: Path, name: str) -> bool:
+    """Whether a slide is done and its results are still there."""
+    known = state(folder, name)
+    return known.get("status") == "done" and all((folder / output).is_file() for output in known.get("outputs", ()))
 
 
-def state(folder: Path, stem: str) -> dict:
-    """What is known of one slide; {} before its first try."""
-    return read_json(folder / "work" / stem / "state.json") or {}
+class Work:
+    """The slides of a job that are left: one after the other, on a cluster some at once.  Arguments as of `work_on`."""
 
+    def __init__(self, folder: Path, manifest: Manifest, model: Model, pipeline: Pipeline, todo: deque, say, warn, progress, pause, compute):
+        self._folder, self._manifest, self._model, self._pipeline, self._todo = folder, manifest, model, pipeline, todo
+        self._say, self._warn, self._progress, self._pause, self._compute = say, warn, progress, pause, compute
+        self._tries: dict[str, int] = {}
+        self._lock, self._broken = threading.Lock(), False
 
-def status(folder: str | Path) -> dict:
-    """How a job stands; reads only.
+    def all(self) -> None:
+        """Returns when every slide is done or set aside."""
+        if self._compute is None:
+            return self._some()
+        with ThreadPoolExecutor(self._compute.abreast, thread_name_prefix="hemalum-slide") as pool:
+            try:
+                for ended in as_completed([pool.submit(self._some) for _ in range(pool._max_workers)]):
+                    ended.result()
+            except BaseException:
+                self._broken = True
+                self._compute.stop()
+                raise
 
-    Returns:
-        `state` ("running", "done", "partly", "interrupted", "waiting"), `holder`, `counts` by status, `nuclei`, and per slide
-        `stem`, `path`, `status`, `tries`, `tiles`, `tiles_done`, `nuclei`, `reason`, `seconds`.
+    def _some(self) -> None:
+        while not self._broken:
+            with self._lock:
+                if not self._todo:
+                    return
+                entry = self._todo.popleft()
+                tried = self._tries[entry["stem"]] = self._tries.get(entry["stem"], 0) + 1
+                others = any(other["stem"] not in self._tries for other in self._todo)
+            if tried > 1 and not others:
+                time.sleep(self._pause * 30 ** (tried - 2))
+            if not self._one(entry, tried):
+                self._todo.append(entry)
 
-    Raises:
-        UsageError, VersionMismatch: see `Manifest.read`.
-    """
-    folder = Path(folder)
-    manifest, who = Manifest.read(folder), holder(folder)
-    slides, counts = [], dict.fromkeys(("waiting", "running", "interrupted", "failed", *FINAL), 0)
-    for entry in manifest.inputs:
-        known = state(folder, entry["stem"])
-        now = known.get("status", "waiting")
-        if now == "running" and who is None:
-            now = "interrupted"
-        counts[now] += 1
-        tiles = known.get("tiles")
-        done = pieces.count(folder / "work" / entry["stem"] / "pieces") if now in ("running", "interrupted", "failed") else tiles
-        slides.append({
-            "stem": entry["stem"], "path": entry["path"], "status": now, "tries": known.get("tries", 0), "tiles": tiles, "tiles_done": done,
-            "nuclei": known.get("nuclei"), "reason": known.get("reason"), "failed_tiles": len(known.get("failed_tiles", {})),
-            "seconds": known.get("seconds", {}).get("total"),
-        })  # fmt: skip
-    if who is not None:
-        overall = "running"
-    elif counts["done"] == len(slides):
-        overall = "done"
-    elif sum(counts[name] for name in FINAL) == len(slides):
-        overall = "partly"
-    else:
-        overall = "waiting" if counts["waiting"] == len(slides) else "interrupted"
-    return {
-        "job": str(folder), "state": overall, "holder": who, "hemalum": manifest.hemalum, "created": manifest.created,
-        "model": manifest.model, "counts": counts, "nuclei": sum(slide["nuclei"] or 0 for slide in slides), "slides": slides,
-    }  # fmt: skip
+    def _one(self, entry: dict, tried: int) -> bool:
+        """Try one slide; True where it is not to be tried again."""
+        name, tries = entry["stem"], self._manifest.tries
+        path = self._folder / "work" / name
+        path.mkdir(parents=True, exist_ok=True)
+        self._wait_for_folder(entry)
+        began = time.time()
+
+        def opened(tiles: int) -> None:
+            commit_json(path / "state.json", {"status": "running", "tries": tried, "tiles": tiles, "began": began})
+
+        try:
+            with self._progress(name) if self._progress else nullcontext(lambda event: None) as shown:
+                outcome, content = run_slide(
+                    entry, self._manifest, self._model, self._pipeline, self._folder, path / "pieces", shown, opened, self._compute
+                )
+        except (RunLost, VersionMismatch):
+            raise
+        except Exception as error:                              # one slide must not end a night
+            reason = str(error)
+            if not isinstance(error, HemalumError):
+                (path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+                reason = f"{type(error).__name__}: {error}; please report {path / 'error.txt'}"
+            last = tried >= tries or isinstance(error, HOPELESS)
+            commit_json(path / "state.json", {"status": "set aside" if last else "failed", "tries": tried, "reason": reason})
+            self._warn(f"{name}: {'set aside' if last else 'will be tried again'} (try {tried} of {tries}): {reason}")
+            return last
+        partly = bool(outcome.summary.failed)
+        now = {"status": "partly" if partly else "done", "tries": tried, "began": began, "ended": time.time()}
+        commit_json(path / "state.json", {**now, **content})
+        if not partly:                                          # of a slide done in part, going on computes only what failed
+            shutil.rmtree(path / "pieces", ignore_errors=True)
+        for sentence in outcome.sentences(name):
+            self._warn(sentence)
+        made = ", ".join(content["outputs"])
+        self._say(f"{name}: {content['nuclei']} nuclei in {content['seconds']['total']:.1f} s → {made}" + (" (in part)" if partly else ""))
+        return True
+
+    def _wait_for_folder(self, entry: dict) -> None:
+        """Where a file was there when the job began and now its whole folder is gone: a network folder may return."""
+        folder = Path(entry["path"]).parent
+        if entry["size"] is None or folder.is_dir():
+            return
+        self._warn(f"{entry['stem']}: {folder} is not there; waiting for it, {PATIENCE / 60:.0f} minutes at most")
+        until = time.monotonic() + PATIENCE
+        while not folder.is_dir() and time.monotonic() < until and not self._broken:
+            time.sleep(min(1.0, self._pause))

@@ -48,7 +48,7 @@ class JobLock:
 
     Raises (on entering):
         UsageError: another process holds it; the sentence names process, machine, user and start.
-        NotWritable: the lock file cannot be made.
+        NotWritable: the lock file cannot be made or locked.
     """
 
     def __init__(self, folder: str | Path):
@@ -60,8 +60,12 @@ class JobLock:
         except OSError as error:
             raise NotWritable(f"{self._path} cannot be written ({error.strerror}); check the folder's permissions") from error
         until = time.monotonic() + PATIENCE
-        while not (taken := _try(self._file)) and time.monotonic() < until:
-            time.sleep(0.05)                                    # `holder` of another process takes the lock for an instant
+        try:
+            while not (taken := _try(self._file)) and time.monotonic() < until:
+                time.sleep(0.05)                                # `holder` of another process takes the lock for an instant
+        except OSError as error:                                # some network file systems know no locks
+            self._file.close()
+            raise NotWritable(f"{self._path} cannot be locked ({error.strerror}); put the job into a folder of another disk") from error
         if not taken:
             self._file.close()
             raise UsageError(f"{self._path.parent} is being worked on by {_who(_read(self._path))}; wait for it or stop it")

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import asdict, dataclass, field
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hemalum import __version__
@@ -41,19 +42,16 @@ class Manifest:
     tries: int = 3
     created: str = ""
     format: int = FORMAT
-    notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def make(cls, paths: list[Path], model: Model, options: dict, tries: int = 3, extra: dict[str, dict] | None = None) -> Manifest:
-        """A new job's manifest; `extra`: further entries by stem."""
+    def make(cls, paths: list[Path], model: Model, options: dict, tries: int = 3) -> Manifest:
+        """A new job's manifest."""
         from hemalum.slides import stem
 
         inputs = []
         for path in paths:
             size, modified = stamp(path)
-            name = stem(path)
-            entry = {"path": str(Path(path).resolve()), "stem": name, "size": size, "modified": modified}
-            inputs.append({**entry, **(extra or {}).get(name, {})})
+            inputs.append({"path": str(Path(path).resolve()), "stem": stem(path), "size": size, "modified": modified})
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         described = {"id": model.id, "sha256": model.digest, "folder": str(model.folder.resolve())}
         return cls(__version__, inputs, described, options, tries, now)
@@ -62,6 +60,11 @@ class Manifest:
     def parameters(self) -> Parameters:
         """Without regions."""
         return Parameters(**{name: self.options[name] for name in CHOICES if name in self.options})
+
+    def same(self, other: Manifest) -> bool:
+        """Whether the other one asks for the same work."""
+        mine, its = (json.dumps([m.inputs, m.model["sha256"], m.options, m.hemalum]) for m in (self, other))
+        return mine == its
 
     def write(self, folder: Path) -> None:
         """Raises `DiskFull`."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -31,18 +32,19 @@ from hemalum.runrecord import Stopwatch
 
 EVERY = 1.0  # s between commits: what a kill may cost, and what keeps syncing far below 3 % of the time
 FIELDS = ("vertices", "offsets", "centroids", "probability", "tile", "edge")
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Pieces:
-    """The pieces of one slide in `folder`; thread-safe; a context manager that commits what is left unless an error ended it.
+    """The pieces of one slide in `folder`; thread-safe; a context manager that commits what is left unless the disk is full.
 
     Args:
-        key: names the run (image, model, parameters, plan); pieces of another key are never taken.
+        key: names the run (image, model, parameters, plan); pieces of another key are deleted.
         watch: where seconds are added ("pieces").
         every: seconds between commits.
 
     Attributes:
-        tiles: the committed tiles, each with its piece.  damaged: pieces that could not be read and are computed again.
+        tiles: the committed tiles, each with its piece.
     """
 
     def __init__(self, folder: Path, key: str, watch: Stopwatch | None = None, every: float = EVERY):
@@ -50,28 +52,15 @@ class Pieces:
         self.folder, self.key, self.watch = Path(folder), key, watch or Stopwatch()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.tiles: dict[int, Path] = {}
-        self.damaged: list[str] = []
         self._lock, self._last = threading.Lock(), time.monotonic()
         self._pending: dict[int, Nuclei] = {}
-        self._number = 0
-        for path in sorted(self.folder.iterdir()):
-            if path.suffix == ".part":
-                path.unlink()
-                continue
-            if path.suffix != ".npz":
-                continue
-            self._number = max(self._number, int(path.stem.split("-")[0]))
-            try:
-                with np.load(path) as piece:
-                    ours = str(piece["key"]) == key
-                    if ours:
-                        self.tiles.update(dict.fromkeys(piece["tiles"].tolist(), path))
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                self.damaged.append(path.name)
-                ours = False
-            if not ours:
-                path.unlink()                                   # else `job status` would count its tiles
         self._load = lru_cache(maxsize=4)(_load)
+        for path in sorted(self.folder.iterdir()):
+            tiles = _tiles(path, key) if path.suffix == ".npz" else None
+            if tiles is None:
+                path.unlink()                                   # else `job status` would count its tiles
+            else:
+                self.tiles.update(dict.fromkeys(tiles, path))
 
     def __enter__(self) -> Pieces:
         return self
@@ -97,35 +86,28 @@ class Pieces:
             self._commit()
 
     def take(self, tile: int) -> Nuclei | None:
-        """The candidates of a committed tile, or None where its piece turns out to be damaged."""
-        path = self.tiles[tile]
+        """The candidates of a committed tile; None where it is not there or its piece turns out to be damaged, which is deleted."""
+        if (path := self.tiles.get(tile)) is None:
+            return None
         try:
-            nuclei = self._load(path)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            self.damaged.append(path.name)
+            with self.watch("pieces"):
+                nuclei = self._load(path)
+        except UNREADABLE:
+            path.unlink(missing_ok=True)
+            del self.tiles[tile]
             return None
         return nuclei.take(nuclei.tile == tile)
 
-    def remove(self) -> None:
-        """Delete all pieces: the slide's results are on disk."""
-        for path in self.folder.glob("*.npz*"):
-            path.unlink(missing_ok=True)
-        self.folder.rmdir()
-
     def _commit(self) -> None:
         self._last = time.monotonic()
-        if not self._pending:
-            return
-        with self.watch("pieces"):
-            pending, self._pending = self._pending, {}
-            self._number += 1
-            path = self.folder / f"{self._number:06d}-{len(pending)}.npz"  # the count lets `job status` add up without reading
-            save(path, self.key, pending)
+        if self._pending:
+            with self.watch("pieces"):
+                pending, self._pending = self._pending, {}
+                save(self.folder, self.key, pending)
 
 
-
-def save(path: Path, key: str, candidates: dict[int, Nuclei]) -> None:
-    """Commit the candidates of tiles as one piece.  Raises `DiskFull`."""
+def save(folder: Path, key: str, candidates: dict[int, Nuclei]) -> Path:
+    """Commit the candidates of tiles as one piece, named after the first of them.  Raises `DiskFull`."""
     nuclei = Nuclei.concat(list(candidates.values()))
     names = list(nuclei.columns)
     content = {name: getattr(nuclei, name) for name in FIELDS}
@@ -133,7 +115,10 @@ def save(path: Path, key: str, candidates: dict[int, Nuclei]) -> None:
     content["measurements"] = np.array(measured, np.float32).reshape(len(names), len(nuclei))
     content["names"] = np.array(names, np.str_)
     content["tiles"], content["key"] = np.array(list(candidates), np.int64), np.array(key)
-    commit(path, lambda file: np.savez(file, **content))
+    path = Path(folder) / f"{next(iter(candidates)):06d}-{len(candidates)}.npz"  # the count lets `job status` add up without reading
+    # a part of its own: a worker thought dead may still be writing the same piece
+    commit(path, lambda file: np.savez(file, **content), part=f".{uuid.uuid4().hex}.part")
+    return path
 
 
 def count(folder: Path) -> int:
@@ -142,6 +127,15 @@ def count(folder: Path) -> int:
         return sum(int(path.stem.split("-")[1]) for path in Path(folder).glob("*.npz"))
     except OSError:
         return 0
+
+
+def _tiles(path: Path, key: str) -> list[int] | None:
+    """The tiles of a piece; None where it is damaged or of another run."""
+    try:
+        with np.load(path) as piece:
+            return piece["tiles"].tolist() if str(piece["key"]) == key else None
+    except UNREADABLE:
+        return None
 
 
 def _load(path: Path) -> Nuclei:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hemalum.batch.job import state, status
+from hemalum.batch.status import state, status
 from hemalum.batch.summary import EDGES
 from hemalum.measure import AREA, HAEMATOXYLIN
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 
 from hemalum.batch.manifest import Manifest, stamp
 from hemalum.batch.pieces import EVERY, Pieces
@@ -22,13 +21,11 @@ from hemalum.errors import UnreadableImage, UnsupportedImage
 from hemalum.events import Progress
 from hemalum.models import Model
 from hemalum.nuclei import Nuclei
-from hemalum.pipeline import Pipeline, drive, image_info
+from hemalum.pipeline import Pipeline, drive, image_info, within
 from hemalum.run import Run
 from hemalum.runrecord import Stopwatch
-from hemalum.sinks import Target
-from hemalum.sinks.overlay import picture_of
-from hemalum.slides import open_slide
-from hemalum.writing import Outcome, model_record, run_record, write_run
+from hemalum.slides import Slide, open_slide
+from hemalum.writing import Outcome, write_run
 
 WAITS = (0.5, 2.0, 8.0)  # s before a tile that cannot be read is tried again: what a network folder may need to return
 
@@ -128,45 +125,29 @@ def run_slide(
         slide = reader.slide
         if not options.get("mpp") and entry.get("mpp"):
             slide.mpp_source = "QuPath project"
-        if (expected := entry.get("expected")) and tuple(expected) != slide.size:
-            raise UnsupportedImage(
-                f"{path.name} has {'×'.join(map(str, slide.size))} px, but {'×'.join(map(str, expected))} px in its QuPath project, "
-                "so nuclei would lie elsewhere; run it from QuPath with the extension"
-            )
+        check_size(slide, entry.get("expected"))
         region, parameters = options.get("region"), manifest.parameters
-        watch = Stopwatch()
-        with watch("overview"):
+        with (watch := Stopwatch())("overview"):
             overview, image = slide.overview(), image_info(slide)
         if region is not None:
-            from dataclasses import replace
-
-            from hemalum.cli.common import clipped
-
-            region = clipped(tuple(region), slide.size, slide.notices)
-            x, y, width, height = region
-            parameters = replace(parameters, regions=(shapely.box(x, y, x + width, y + height),))
+            region, parameters = within(slide, tuple(region), parameters)
         run = PieceRun(
-            pipeline.queue, lambda: pipeline.engine(model), model, image, overview, parameters,
-            lambda: pipeline.workers, slide.unread,
-        )  # fmt: skip
+            pipeline.queue, lambda: pipeline.engine(model), model, image, overview, parameters, lambda: pipeline.workers, slide.unread
+        )
         run.watch.add("overview", watch.seconds["overview"])
+        run.source = {
+            "hemalum": manifest.hemalum, "path": str(path), "mpp": slide.mpp, "series": entry.get("series"), "identity": image.identity,
+            "model": manifest.model, "settings": run.settings,
+            **{name: options[name] for name in ("device", "threads", "precision")},
+        }  # fmt: skip
         statistics = Statistics(run, overview, region)
         with Pieces(work, key_of(run), run.watch, options.get("commit_every", EVERY)) as pieces:
             run.pieces = pieces
-            run.source = {"path": str(path), "mpp": slide.mpp, "series": entry.get("series"), "options": options, "model": manifest.model}
             opened(len(run.plan.tiles))
             restored = len(pieces.tiles)
-            target = Target(
-                image.width, image.height, image.mpp, model.digest, image.identity, run.columns, region, lambda: picture_of(reader.slide)
-            )
             try:
-                events = (compute or here)(run, reader, pieces)
-                outcome = write_run(
-                    statistics.watch(events), len(run.plan.tiles), options["formats"], folder, entry["stem"],
-                    target, run.ids, progress,
-                    {"image": slide.record(), "model": model_record(model), **run_record(run), "restored_tiles": restored},
-                    [*slide.notices, *run.notices], run.watch,
-                )  # fmt: skip
+                events = statistics.watch((compute or here)(run, reader, pieces))
+                outcome = write_run(run, events, slide, options["formats"], folder, entry["stem"], region, progress, restored_tiles=restored)
             except Vanished as error:
                 raise UnreadableImage(str(error)) from error
             finally:
@@ -174,27 +155,34 @@ def run_slide(
         return outcome, statistics.content(outcome)
 
 
+def check_size(slide: Slide, expected: tuple[int, int] | None) -> None:
+    """Raises `UnsupportedImage` where a QuPath project knows an image of another size under this name."""
+    if expected and tuple(expected) != slide.size:
+        raise UnsupportedImage(
+            f"{slide.path.name} has {'×'.join(map(str, slide.size))} px, but {'×'.join(map(str, expected))} px in its QuPath project, "
+            "so nuclei would lie elsewhere; run it from QuPath with the extension"
+        )
+
+
 def here(run: PieceRun, reader: Reader, pieces: Pieces) -> Iterator:
     """The events of a run whose missing tiles are computed in this process."""
+    return drive(run, reader.read, missing(run, pieces))
 
-    def missing() -> Iterator[int]:
-        for index in range(len(run.plan.tiles)):
-            if index in pieces.tiles:
-                with run.watch("pieces"):
-                    kept = pieces.take(index)
-                if kept is not None:
-                    run.restore(index, kept)
-                    continue
+
+def missing(run: PieceRun, pieces: Pieces) -> Iterator[int]:
+    """The tiles that must be computed; the others are given to the run on the way."""
+    for index in range(len(run.plan.tiles)):
+        if (kept := pieces.take(index)) is None:
             yield index
-
-    return drive(run, reader.read, missing())
+        else:
+            run.restore(index, kept)
 
 
 def key_of(run: Run) -> str:
     """Names everything a tile's candidates depend on."""
-    plan, engine = run.plan, run.engine
+    plan = run.plan
     parts = (
-        run.model.digest, run.image.identity, run.image.mpp, run.parameters.record(), run.settings, engine.device, engine.precision,
+        run.model.digest, run.image.identity, run.image.mpp, run.parameters.record(), run.settings, run.device, run.precision,
         plan.scale, plan.core, plan.halo, plan.image_size, [(tile.row, tile.col) for tile in plan.tiles],
     )  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()

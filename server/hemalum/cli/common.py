@@ -44,6 +44,22 @@ def output_folder(path: str | Path) -> Iterator[Path]:
                 break  # it holds results
 
 
+def parse_mpp(text: str | None) -> float | None:
+    """µm per pixel; `UsageError` where it is no number within 0.05 to 4."""
+    from hemalum.events import check_mpp
+
+    try:
+        return None if text is None else check_mpp(float(text))
+    except ValueError:
+        raise UsageError(f"--mpp {text!r} is not a number; give µm per pixel, such as 0.25") from None
+
+
+def check_precision(name: str) -> None:
+    """Raises `UsageError` for a name that is not known."""
+    if name not in ("auto", "fp32", "int8"):
+        raise UsageError(f"precision {name!r} is not known; choose auto, fp32 or int8")
+
+
 def parse_region(text: str | None) -> tuple[int, int, int, int] | None:
     """`X,Y,W,H` in level-0 px; `UsageError` where it is not four whole numbers with a positive size."""
     if text is None:
@@ -57,26 +73,6 @@ def parse_region(text: str | None) -> tuple[int, int, int, int] | None:
     if width < 1 or height < 1:
         raise UsageError(f"region {text!r} is empty; width and height must be at least 1")
     return x, y, width, height
-
-
-def clipped(region: tuple[int, int, int, int], size: tuple[int, int], notices: list[str]) -> tuple[int, int, int, int]:
-    """The part of a region inside the image, with a notice where that is less; `RegionOutside` where there is none.
-
-    >>> said = []
-    >>> clipped((-5, 0, 10, 10), (100, 100), said), len(said)
-    ((0, 0, 5, 10), 1)
-    """
-    from hemalum.errors import RegionOutside
-
-    x, y, width, height = region
-    left, top = max(0, x), max(0, y)
-    right, bottom = min(size[0], x + width), min(size[1], y + height)
-    if right <= left or bottom <= top:
-        raise RegionOutside(f"the region {x},{y},{width},{height} lies outside the image of {size[0]}×{size[1]} px; give one inside it")
-    inside = left, top, right - left, bottom - top
-    if inside != region:
-        notices.append("the region reaches beyond the image; it is clipped to {},{},{},{}".format(*inside))
-    return inside
 
 
 def through(paths: list[Path], work: Callable[[Path], bool], noun: str = "inputs") -> None:
@@ -106,15 +102,19 @@ def through(paths: list[Path], work: Callable[[Path], bool], noun: str = "inputs
 
 
 @contextmanager
-def shown_progress(name: str, quiet: bool) -> Iterator[Callable]:
-    """Gives a function that takes `Progress` events: a bar with the time left on a terminal, else a plain line every few seconds."""
+def shown_progress(name: str, quiet: bool, plain: bool = False) -> Iterator[Callable]:
+    """Gives a function that takes `Progress` events: a bar with the time left on a terminal, else a plain line every few seconds.
+
+    Args:
+        plain: no bar; for several slides at once.
+    """
     if quiet:
         yield lambda event: None
         return
     from rich.console import Console
 
     console = Console(stderr=True)
-    if console.is_terminal:
+    if console.is_terminal and not plain:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (

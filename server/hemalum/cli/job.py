@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hemalum.cli.segment import segment
-
-TAKEN = frozenset("model_id folders mpp formats region stain foreground marker min_area all_tiles device threads precision".split())
+from hemalum.cli.segment import TAKEN, segment
 
 
 @click.group()
@@ -18,50 +16,89 @@ def job():
     """
 
 
-def manifest_of(paths, options: dict, tries: int, extra: dict | None = None):
+def manifest_of(paths, options: dict, tries: int, workers: int | None = None, scheduler: str | None = None):
     """The `Manifest` of segment's options; raises `UsageError`, `UnknownModel` before any work."""
     from hemalum.batch.manifest import Manifest
-    from hemalum.cli.common import parse_region
+    from hemalum.cli.common import check_precision, parse_mpp, parse_region
     from hemalum.engine import cores
-    from hemalum.errors import UsageError
-    from hemalum.events import Parameters, check_mpp
+    from hemalum.events import Parameters
     from hemalum.models import find
     from hemalum.sinks import parse_formats
 
-    try:
-        mpp = None if options["mpp"] is None else check_mpp(float(options["mpp"]))
-    except ValueError:
-        raise UsageError(f"--mpp {options['mpp']!r} is not a number; give µm per pixel, such as 0.25") from None
-    if options["precision"] not in ("auto", "fp32", "int8"):
-        raise UsageError(f"precision {options['precision']!r} is not known; choose auto, fp32 or int8")
-    region = parse_region(options.get("region"))
+    check_precision(options["precision"])
+    mpp, region = parse_mpp(options["mpp"]), parse_region(options.get("region"))
     chosen = {
         "foreground": options["foreground"], "marker": options["marker"], "min_area_um2": options["min_area"],
         "skip_glass": not options["all_tiles"], "stain": options["stain"],
     }  # fmt: skip
+    run = {"formats": parse_formats(options["formats"]), "mpp": mpp, "region": region}
     model = find(options["model_id"], options["folders"])
     Parameters(**chosen).resolved(model.card.thresholds)
     # threads are written down because sums in another order are other sums: going on elsewhere must give the same nuclei
-    threads = options["threads"] or cores()
-    run = {"formats": parse_formats(options["formats"]), "mpp": mpp, "region": region}
+    threads = options["threads"] or (1 if scheduler else max(1, cores() // (workers or 1)))
     engine = {"device": options["device"], "precision": options["precision"], "threads": threads}
-    return Manifest.make(paths, model, {**run, **engine, **chosen}, tries, extra)
+    return Manifest.make(paths, model, {**run, **engine, **chosen}, tries)
 
 
-def work(folder, workers: int | None = None, scheduler: str | None = None) -> None:
+def work(folder, workers: int | None = None, scheduler: str | None = None, quiet: bool = False) -> None:
     """Go through a job with progress shown; with workers or a scheduler, on a Dask cluster."""
     from contextlib import ExitStack
+    from functools import partial
 
     from hemalum.batch.job import work_on
     from hemalum.cli.common import shown_progress
 
+    warn = partial(click.echo, err=True)
     with ExitStack() as stack:
-        compute = None
+        cluster = None
         if workers or scheduler:
             from hemalum.batch.cluster import Cluster
 
-            compute = stack.enter_context(Cluster(workers, scheduler))
-        work_on(folder, click.echo, lambda name: shown_progress(name, False), compute=compute)
+            cluster = stack.enter_context(Cluster(workers, scheduler, warn))
+        say = (lambda sentence: None) if quiet else click.echo
+        work_on(folder, say, lambda name: shown_progress(name, quiet, plain=cluster is not None), compute=cluster, warn=warn)
+
+
+def once(paths, output, options: dict, as_json: bool) -> None:
+    """A job that is not asked for: what is left of it when it has ended are the results.
+
+    If it is stopped, the same command goes on, and so does `hemalum job resume`.
+    """
+    import json
+
+    from hemalum.batch.job import begin, forget
+    from hemalum.batch.manifest import NAME, Manifest
+    from hemalum.batch.status import status
+    from hemalum.cli.common import output_folder
+    from hemalum.errors import PartlyFailed, RunLost, UsageError
+
+    manifest = manifest_of(paths, options, tries=1)
+    with output_folder(output) as folder:
+        if not (folder / NAME).exists():
+            begin(folder, manifest)
+        elif not Manifest.read(folder).same(manifest):
+            raise UsageError(
+                f"{folder} holds a job with other inputs or options; go on with it by `hemalum job resume {folder}`, "
+                f"choose another folder, or delete {folder / NAME}"
+            )
+        else:
+            click.echo(f"going on with the job in {folder}", err=True)
+        stopped = False
+        try:
+            work(folder, quiet=as_json)
+        except PartlyFailed:
+            counts = status(folder)["counts"]
+            raise PartlyFailed(f"{counts['set aside']} of {len(paths)} inputs failed, {counts['partly']} more in part; the rest is done") from None
+        except (RunLost, KeyboardInterrupt):
+            stopped = True
+            raise
+        finally:
+            if as_json:
+                records = [folder / f"{entry['stem']}.run.json" for entry in manifest.inputs]
+                content = [json.loads(path.read_text(encoding="utf-8")) for path in records if path.exists()]
+                click.echo(json.dumps(content, indent=1, ensure_ascii=False))
+            if not stopped:
+                forget(folder)
 
 
 def on_cluster(command):
@@ -84,7 +121,7 @@ def run(inputs, output, tries, workers, scheduler, **options):
     from hemalum.batch.job import begin
     from hemalum.slides import images_in
 
-    begin(output, manifest_of(images_in(inputs), options, tries))
+    begin(output, manifest_of(images_in(inputs), options, tries, workers, scheduler))
     work(output, workers, scheduler)
 
 
@@ -107,7 +144,7 @@ def status(folder, as_json):
     import json
     import time
 
-    from hemalum.batch.job import status as read
+    from hemalum.batch.status import status as read
 
     if as_json:
         click.echo(json.dumps(read(folder), indent=1, ensure_ascii=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hemalum.cli.job import TAKEN
+from hemalum.cli.segment import TAKEN
 from hemalum.cli.segment import segment as segment_command
 
 

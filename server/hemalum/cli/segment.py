@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-MOST_SAID = 20  # notices on the terminal
+TAKEN = frozenset("model_id folders mpp formats region stain foreground marker min_area all_tiles device threads precision".split())  # by jobs
 
 
 @click.command()
@@ -14,7 +14,7 @@ MOST_SAID = 20  # notices on the terminal
 @click.option("--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated.")
 @click.option("--mpp", metavar="F", help="µm per pixel of the inputs, 0.05 to 4; overrides what the files say.")
 @click.option(
-    "--format", "formats", default="geojson", show_default=True, metavar="LIST", help="Of geojson, labels, csv, overlay; comma between."
+    "--format", "formats", default="geojson", show_default=True, metavar="LIST", help="Of geojson, labels, csv, overlay, parquet; comma between."
 )
 @click.option("--region", metavar="X,Y,W,H", help="Only this rectangle, in full-resolution pixels.")
 @click.option(
@@ -42,31 +42,28 @@ def segment(
     """Find the nuclei of slides or images.
 
     Each INPUT is an image, a slide, or a folder of them.  Writes DIR/<name>.geojson for QuPath (and what --format names) and
-    DIR/<name>.run.json.  Coordinates are full-resolution pixels.  For research use only.
+    DIR/<name>.run.json.  Coordinates are full-resolution pixels.  Several inputs are a job: if it is stopped, the same command goes on.
+    For research use only.
     """
     import json
     import os
     from contextlib import ExitStack
-    from dataclasses import replace
 
-    import shapely
-
-    from hemalum.cli.common import clipped, output_folder, parse_region, shown_progress, through
-    from hemalum.errors import UsageError
-    from hemalum.events import Parameters, check_mpp
+    from hemalum.cli.common import check_precision, output_folder, parse_mpp, parse_region, shown_progress, through
+    from hemalum.cli.job import once
+    from hemalum.events import Parameters
+    from hemalum.pipeline import within
     from hemalum.sinks import parse_formats
     from hemalum.slides import images_in, open_slide
 
-    try:
-        given_mpp = None if mpp is None else check_mpp(float(mpp))
-    except ValueError:
-        raise UsageError(f"--mpp {mpp!r} is not a number; give µm per pixel, such as 0.25") from None
-    names, rectangle = parse_formats(formats), parse_region(region)
-    if precision not in ("auto", "fp32", "int8"):
-        raise UsageError(f"precision {precision!r} is not known; choose auto, fp32 or int8")
+    given_mpp, names, rectangle = parse_mpp(mpp), parse_formats(formats), parse_region(region)
+    check_precision(precision)
     chosen = Parameters(foreground, marker, None, min_area, skip_glass=not all_tiles, stain=stain)
     chosen.resolved({})
     paths = images_in(inputs)
+    if server is None and len(paths) > 1:
+        options = {name: value for name, value in click.get_current_context().params.items() if name in TAKEN}
+        return once(paths, output, options, as_json)
     records = []
     with ExitStack() as stack:
         if server is None:
@@ -92,19 +89,12 @@ def segment(
         def one(path) -> bool:
             with open_slide(path, given_mpp) as slide:
                 slide.require_mpp()
-                inside = None
-                parameters = chosen
-                if rectangle is not None:
-                    inside = clipped(rectangle, slide.size, slide.notices)
-                    x, y, width, height = inside
-                    parameters = replace(chosen, regions=(shapely.box(x, y, x + width, y + height),))
+                inside, parameters = (None, chosen) if rectangle is None else within(slide, rectangle, chosen)
                 with shown_progress(path.name, as_json) as progress:
                     outcome = segmented(slide, parameters, names, folder, progress, inside)
             records.append(outcome.record)
-            for sentence in outcome.notices[:MOST_SAID]:
-                click.echo(f"{path.name}: {sentence}", err=True)
-            if len(outcome.notices) > MOST_SAID:
-                click.echo(f"{path.name}: {len(outcome.notices) - MOST_SAID} more notices are in its run.json", err=True)
+            for sentence in outcome.sentences(path.name):
+                click.echo(sentence, err=True)
             if not as_json:
                 made = ", ".join(str(result) for result in outcome.paths)
                 click.echo(f"{path.name}: {outcome.summary.nuclei} nuclei in {outcome.record['seconds']['total']:.1f} s → {made}")

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from hemalum.errors import UnknownResolution, UnreadableImage
+from hemalum.errors import RegionOutside, UnknownResolution, UnreadableImage
 from hemalum.resample import box_mean
 from hemalum.tiling import Rect
 
@@ -93,6 +93,23 @@ class Slide:
         if self.mpp is None:
             raise UnknownResolution(f"{self.path.name} states no resolution; give it with --mpp (0.25 for a 40× scan, 0.5 for 20×)")
         return self.mpp
+
+    def clip(self, region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """The part of a rectangle (x, y, width, height, level-0 px) inside the image, with a notice where that is less.
+
+        Raises:
+            RegionOutside: there is none.
+        """
+        x, y, width, height = region
+        left, top = max(0, x), max(0, y)
+        right, bottom = min(self.size[0], x + width), min(self.size[1], y + height)
+        if right <= left or bottom <= top:
+            size = "×".join(map(str, self.size))
+            raise RegionOutside(f"the region {x},{y},{width},{height} lies outside the image of {size} px; give one inside it")
+        inside = left, top, right - left, bottom - top
+        if inside != tuple(region):
+            self.notices.append("the region reaches beyond the image; it is clipped to {},{},{},{}".format(*inside))
+        return inside
 
     def read(self, rect: Rect, n: int = 1) -> np.ndarray:
         """The box means over n × n level-0 px of a rectangle.
