@@ -34,7 +34,9 @@ def test_unknown_keys_are_an_error_that_names_them(package):
 @pytest.mark.parametrize(
     "values, said",
     [({"mpp": 0}, "mpp"), ({"halo": 63}, "halo"), ({"largest_nucleus_um": 90.0}, "seams"), ({"thresholds": {"foreground": 0.5}}, "marker"),
-     ({"files": {}}, "sha256"), ({"id": "No Spaces"}, "id"), ({"outputs": {"name": "maps", "channels": ["x"]}}, "channels")],
+     ({"files": {}}, "sha256"), ({"id": "No Spaces"}, "id"), ({"outputs": {"name": "maps", "channels": ["x"]}}, "channels"),
+     ({"outputs": {"name": "maps", "channels": 2}}, "channels"), ({"licence": {"weights": 1, "why": ""}}, "strings"),
+     ({"input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": "x"}}, "multiple_of"), ({"description": 1}, "strings")],
 )  # fmt: skip
 def test_cards_that_break_the_contract_are_refused(package, values, said):
     changed(package, **values)
@@ -52,6 +54,34 @@ def test_a_damaged_file_is_found(package):
         open_engine(model, "cpu")
     with pytest.raises(DamagedModel):
         models.install(package)
+
+
+def test_a_broken_package_does_not_hide_behind_a_good_one_of_its_id(package, toy_models):
+    changed(package, treshold=1)
+    aside = shutil.copytree(package, package.parent / "folder" / "of-another-name")
+    for given in (package, package.parent, aside, aside.parent):
+        with pytest.raises(DamagedModel, match="treshold"):
+            models.find("toy", [given, toy_models])
+    assert models.find("nuclei", [aside.parent]).id == "nuclei"  # but what it does not claim to be is still found
+
+
+def test_damaged_weights_are_found_when_another_graph_computes(package):
+    shutil.copy(package / "model.onnx", package / "model.int8.onnx")
+    files = json.loads((package / "card.json").read_text())["files"]
+    changed(package, files={**files, "model.int8.onnx": files["model.onnx"]})
+    model = models.find(str(package))
+    assert open_engine(model, "cpu").precision == "int8"
+    (package / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(DamagedModel, match="model.onnx is damaged"):
+        open_engine(model, "cpu")
+
+
+def test_a_graph_that_does_not_speak_as_its_card_says(package):
+    card = json.loads((package / "card.json").read_text())
+    for side, name in (("input", "picture"), ("outputs", "nuclei")):
+        changed(package, **{**card, side: {**card[side], "name": name}})
+        with pytest.raises(DamagedModel, match=f"not '{name}' as its card says"):
+            open_engine(models.find(str(package)), "cpu")
 
 
 def test_a_model_that_computes_something_else_is_refused(package):

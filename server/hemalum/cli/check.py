@@ -80,7 +80,8 @@ def _network(folders):
 
 def _models(folders):
     from hemalum.engine.onnx_engine import OnnxEngine
-    from hemalum.errors import HemalumError
+    from hemalum.errors import DamagedModel, HemalumError
+    from hemalum.models import check as check_files
     from hemalum.models import list_models
 
     broken: list[str] = []
@@ -91,6 +92,8 @@ def _models(folders):
         return [("models", "bad", str(error), "give an existing folder with --models")]
     for model in found:
         try:
+            if problems := check_files(model):
+                raise DamagedModel(problems[0])
             engine = OnnxEngine(model, trust=False)
             rows.append(
                 (

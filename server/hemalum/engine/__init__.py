@@ -33,6 +33,7 @@ def open_engine(model: Model, device: str = "auto", threads: int | None = None, 
         raise UsageError(f"device {device!r} is not known; choose one of {', '.join(DEVICES)}")
     from hemalum.engine.onnx_engine import OnnxEngine
 
+    model.verified("model.onnx")  # these weights name the result, whichever file computes it
     notice = None
     if device == "cuda" or (device == "auto" and precision == "auto" and model.path("model.pt2") is not None):
         from hemalum.engine.torch_engine import TorchEngine, cuda_problem

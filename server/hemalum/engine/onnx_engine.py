@@ -83,13 +83,18 @@ class OnnxEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
-            return onnxruntime.InferenceSession(self._model.verified(name), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(self._model.verified(name), options, providers=["CPUExecutionProvider"])
         except DamagedModel:
             raise
         except Exception as error:  # onnxruntime's own classes share no public base
             raise DamagedModel(
                 f"{self._model.folder / name} cannot be loaded ({str(error).splitlines()[0]}); install the model again"
             ) from error
+        card, sides = self._model.card, ([node.name for node in nodes] for nodes in (session.get_inputs(), session.get_outputs()))
+        for side, names in zip((card.input, card.outputs), sides, strict=True):
+            if side["name"] not in names:
+                raise DamagedModel(f"{self._model.folder / name} has {', '.join(names)}, not {side['name']!r} as its card says; write the card again")
+        return session
 
     def _problem(self, name: str) -> str:
         """Why the loaded graph cannot be trusted on this machine, or ""; computed once for a file, a processor and a runtime."""

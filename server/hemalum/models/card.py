@@ -126,6 +126,8 @@ class Card:
             "'id' must be lower-case letters, digits and hyphens",
         )
         insist(isinstance(self.version, str) and self.version != "", "'version' must be a string")
+        texts = [self.description, self.rebuild, *(self.licence[name] for name in ("weights", "why"))]
+        insist(all(isinstance(text, str) for text in texts), "'description', 'rebuild' and the licence's 'weights' and 'why' must be strings")
         insist(number(self.mpp) and 0.05 <= self.mpp <= 4, "'mpp' must lie within 0.05 and 4 µm/px")
         insist(self.output_scale in (1, 2, 4), "'output_scale' must be 1, 2 or 4")
         insist(isinstance(self.halo, int) and self.halo >= 0 and self.halo % 32 == 0, "'halo' must be a multiple of 32 pixels")
@@ -134,7 +136,9 @@ class Card:
             2 * self.halo_um >= self.largest_nucleus_um, "'halo' is less than half the largest nucleus, so nuclei would be lost at seams"
         )
         insist(self.input["layout"] in LAYOUTS and self.input["dtype"] == "uint8", "'input' must be NHWC uint8")
-        insist(tuple(self.outputs["channels"]) == CHANNELS, "'outputs' must have the channels foreground and distance")
+        insist(isinstance(self.input["multiple_of"], int) and self.input["multiple_of"] >= 1, "'multiple_of' must be a whole number of pixels")
+        insist(all(isinstance(group["name"], str) for group in (self.input, self.outputs)), "the names of input and output must be strings")
+        insist(self.outputs["channels"] == list(CHANNELS), "'outputs' must have the channels foreground and distance")
         for name, (low, high) in THRESHOLDS.items():
             insist(
                 number(self.thresholds[name]) and low <= self.thresholds[name] <= high,

@@ -11,6 +11,7 @@ True
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -100,16 +101,16 @@ def find(name: str = DEFAULT, folders: Iterable[str | Path] = ()) -> Model:
 
     Raises:
         UnknownModel: none of that id; the message lists those there are.
-        DamagedModel: there is one, but its card breaks the contract.
+        DamagedModel: there is one, or `folders` name a package itself, but its card breaks the contract.
     """
-    folders = list(folders)
+    folders = list(map(Path, folders))
     if os.sep in name and (Path(name) / "card.json").is_file():
         return _model(Path(name))
     for folder in _model_folders(folders):
         try:
             model = _model(folder)
-        except DamagedModel:
-            if folder.name == name:
+        except DamagedModel:  # another model of this id further on is not what was asked for
+            if folder in folders or name in (folder.name, _stated_id(folder)):
                 raise
             continue
         if model.id == name:
@@ -165,6 +166,14 @@ def _model_folders(folders: Iterable[str | Path]) -> Iterable[Path]:
             yield folder
         elif folder.is_dir():
             yield from sorted(card.parent for card in folder.glob("*/card.json") if not card.parent.name.startswith("."))
+
+
+def _stated_id(folder: Path) -> str | None:
+    """The id in a card that breaks the contract, where it can be read."""
+    try:
+        return json.loads((folder / "card.json").read_text(encoding="utf-8")).get("id")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _model(folder: Path) -> Model:
