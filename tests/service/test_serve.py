@@ -155,7 +155,7 @@ def test_what_a_server_says_of_itself(client, slides, server, until):
     assert list(info.slide_folders) == [str(slides.resolve())] and info.pid == server.process.pid
     model = next(model for model in info.models if model.id == "toy")
     assert model.mpp == 0.5 and model.thresholds.marker == 0.35 and '"written by hand"' in model.card_json and not model.commercial
-    assert info.limits.message_bytes == 32 << 20 and info.limits.overview_side == 2048 and "vahadane" in info.stains
+    assert info.limits.message_bytes == 64 << 20 and info.limits.overview_side == 2048 and "vahadane" in info.stains
 
 
 def test_a_model_that_is_copied_in_while_serving(tmp_path, toy_models, toy_slide):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ from .networks import Generator, GeneratorConfig
 HALO = 64           # a multiple of the stride
 WINDOW = 256        # px at 0.5 µm/px, as is HALO
 LARGEST_NUCLEUS_UM = 30.0
+RANGE = 8.0         # of the head's output: beyond a logit of 8 a probability is 0 or 1
 QUANTIZED = ["Conv", "Relu", "Clip", "Concat", "Resize", "Add"]
-KEPT_FLOAT = ("/transformer/", "/segmentation/head/", "/encoder/conv_stem", "/encoder/blocks.0/", "/trunk/stem/")
+KEPT_FLOAT = "/transformer/"
 
 
 class Deployed(nn.Module):
@@ -31,17 +33,34 @@ class Deployed(nn.Module):
     The input is a tile with its halo, which begins at a multiple of 128 µm, so that its first window begins with it.  Maps of a decoder
     at 0.5 µm/px are enlarged; a decoder of one channel gives its foreground in place of the distance, so that nuclei
     are its connected components.
+
+    The generator's copy computes the same in numbers that 8 bits hold: it sees (pixel - 128) / 127.5, which are the pixels themselves
+    with a scale, and its head gives both channels within ±`RANGE`.  Folded pixels stay as they lie in memory, row, column, colour.
     """
 
     def __init__(self, generator: Generator):
         super().__init__()
-        self.generator = generator
+        self.generator = deepcopy(generator)
+        with torch.no_grad():
+            decoder = self.generator.segmentation
+            for part in (self.generator.encoder, decoder.trunk.stem):
+                convolution, norm = (next(m for m in part.modules() if isinstance(m, kind)) for kind in (nn.Conv2d, nn.BatchNorm2d))
+                convolution.weight.copy_(convolution.weight.unflatten(1, (3, -1)).transpose(1, 2).flatten(1, 2))
+                norm.running_mean -= convolution.weight.sum((1, 2, 3)) * (0.5 / 127.5)
+            if generator.config.segmentation_channels > 1:
+                distance = slice(decoder.scale**2, 2 * decoder.scale**2)
+                decoder.head.weight[distance] *= 2 * RANGE
+                decoder.head.bias[distance] = (decoder.head.bias[distance] - 0.5) * 2 * RANGE
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x = pixels.permute(0, 3, 1, 2).to(self.generator.reduce[0].weight.dtype) / 127.5 - 1
-        logits = self.generator(x)["segmentation"]
+        (n, height, width, _), fold = pixels.shape, self.generator.config.fold
+        rows = pixels.view(n, height // fold, fold, width // fold, 3 * fold).transpose(2, 3)
+        folded = rows.reshape(n, height // fold, width // fold, 3 * fold**2).permute(0, 3, 1, 2)
+        logits = self.generator.of_folded((folded.to(self.generator.reduce[0].weight.dtype) - 128) / 127.5)["segmentation"]
         foreground = logits[:, :1].sigmoid()
-        maps = torch.cat([foreground, logits[:, 1:2].clamp(0, 1) if logits.shape[1] > 1 else foreground], 1).float()
+        distance = (logits[:, 1:2] / (2 * RANGE) + 0.5).clamp(0, 1) if logits.shape[1] > 1 else foreground
+        maps = torch.cat([foreground, distance], 1)
+        maps = maps if maps.dtype == torch.float32 else maps.float()
         return maps if self.generator.config.output_scale == 2 else F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
@@ -64,8 +83,6 @@ def export_onnx(generator: Generator, path: Path, core: int = WINDOW) -> None:
 
 def export_program(generator: Generator, path: Path) -> None:
     """Write `model.pt2` for the CUDA engine: half-precision weights and arithmetic, any batch, H and W any multiples of the stride from two on."""
-    from copy import deepcopy
-
     batch, rows, columns = torch.export.Dim("batch", min=1, max=64), *(torch.export.Dim(name, min=2, max=64) for name in "hw")
     module = Deployed(deepcopy(generator).half()).eval()
     stride = generator.config.stride
@@ -119,11 +136,14 @@ def prepare(source: Path, path: Path) -> None:
 def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
     """Static int8 (QDQ, per channel, u8 activations, s8 weights, min–max over `tiles`, each uint8 T×T×3 of one shape) of a prepared graph.
 
-    What stays float: attention scores, which need more than 8 bits; the first layers that see the image, whose rounding alone costs
-    0.03 of the foreground's Dice; the head, whose distances lose half their digits.  Activations are named so that a convolution's range
-    is that of what leaves its activation: half the rounding error, and a pass less over each map.
+    The transformer stays float: attention scores need more than 8 bits.  The image is read as the bytes it is, without any rounding, and
+    the head's output has the scale that `Deployed` made it for.  Activations are named so that a convolution's range is that of what
+    leaves its activation: half the rounding error, and a pass less over each map.
     """
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    def scale(value: float) -> list[dict]:
+        return [{"scale": np.array(value, np.float32), "zero_point": np.array(128, np.uint8), "quant_type": QuantType.QUInt8}]
 
     class Reader(CalibrationDataReader):
         def __init__(self):
@@ -133,10 +153,28 @@ def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
             tile = next(self.items, None)
             return None if tile is None else {"pixels": tile[None]}
 
-    kept = [n.name for n in onnx.load(source).graph.node if any(part in n.name for part in KEPT_FLOAT)]
+    graph = onnx.load(source).graph
+    image, head = (next(tensors(n)[0] for n in graph.node if n.op_type == "Conv" and part in n.name) for part, tensors in (
+        ("/trunk/stem/", lambda n: n.input), ("/segmentation/head/", lambda n: n.output)))
     quantize_static(str(source), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-                    op_types_to_quantize=QUANTIZED, nodes_to_exclude=kept)
+                    op_types_to_quantize=QUANTIZED, nodes_to_exclude=[n.name for n in graph.node if KEPT_FLOAT in n.name],
+                    extra_options={"TensorQuantOverrides": {image: scale(1 / 127.5), head: scale(2 * RANGE / 255)}})
+    _read_bytes(path, image)
+
+
+def _read_bytes(path: Path, image: str) -> None:
+    """Give a quantized graph's first layers the tile's own bytes instead of floats made from them and made bytes again."""
+    model = onnx.load(path)
+    graph, maker = model.graph, {name: node for node in model.graph.node for name in node.output}
+    steps = [next(n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == image)]
+    while steps[-1].op_type != "Cast":
+        steps.append(maker[steps[-1].input[0]])
+    for node in graph.node:
+        node.input[:] = [steps[-1].input[0] if name == steps[0].output[0] else name for name in node.input]
+    for node in steps:
+        graph.node.remove(node)
+    onnx.save(model, path)
 
 
 def sha256(path: Path) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+import timm
 import torch
 from torch import nn
 
 from hemalum.errors import UsageError
 
+from ..tables import demand
 from .decoders import NormalizationDecoder, SegmentationDecoder
 from .encoders import create_encoder, fold_pixels, unfold_first_layers
 from .window_transformer import WindowTransformer
@@ -35,8 +37,16 @@ class GeneratorConfig:
     fold: int = 1
 
     def __post_init__(self):
-        if self.fold not in (1, 2) or self.fold > 1 and (self.normalization or self.output_scale < self.fold):
-            raise UsageError("`fold` is 1, or 2 for a network without a normalization decoder whose `output_scale` is 2.")
+        demand("network",
+               (timm.is_model(self.encoder), f"timm knows no encoder {self.encoder}"),
+               (min(self.bottleneck, self.fine, *self.widths) > 0 and len(self.widths) == 4,
+                "bottleneck, fine and the four widths (strides 16, 8, 4 and 2) must be at least 1"),
+               (self.transformer_depth >= 0 and self.transformer_heads > 0 and self.bottleneck % self.transformer_heads == 0,
+                "bottleneck must be a multiple of transformer_heads"),
+               (self.segmentation_channels in (1, 2), "segmentation_channels is 1 (foreground) or 2 (and distance)"),
+               (self.output_scale in (1, 2), "output_scale is 1 or 2"),
+               (self.fold == 1 or self.fold == 2 and self.output_scale == 2 and not self.normalization,
+                "fold is 1, or 2 for a network without a normalization decoder whose output_scale is 2"))
 
     @property
     def mpp(self) -> float:
@@ -104,7 +114,10 @@ class Generator(nn.Module):
         return y, skips[::-1]
 
     def forward(self, image, offset=(0, 0), segmentation=True, normalized=False) -> dict[str, torch.Tensor]:
-        image = fold_pixels(image, self.config.fold)
+        return self.of_folded(fold_pixels(image, self.config.fold), offset, segmentation, normalized)
+
+    def of_folded(self, image, offset=(0, 0), segmentation=True, normalized=False) -> dict[str, torch.Tensor]:
+        """`forward` of pixels that `fold_pixels` has folded already, N×3·fold²×H×W."""
         y, skips = self.encode(image, offset)
         out = {}
         if segmentation:
