@@ -121,6 +121,29 @@ class Drive {
         said
     }
 
+    /** Waits until a message or a notification says something like this and returns it; a message is closed. */
+    String said(String pattern) {
+        String text = null
+        until("'$pattern'") {
+            text = Window.windows.findAll { it.showing && it.scene != null }.collectMany { texts(it.scene.root) }.find { it =~ pattern }
+            text != null
+        }
+        DialogPane pane = windows().collect { it.scene.root }.find { it instanceof DialogPane && texts(it).contains(text) }
+        if (pane != null)
+            press(pane) { true }
+        text
+    }
+
+    /** Keys of the menus' items that more than one has, with the names of those. */
+    Map<String, List<String>> sharedKeys() {
+        Closure items
+        items = { menu -> menu.items.collectMany { it instanceof Menu ? items.call(it) : [it] } }
+        fx {
+            qupath.menuBar.menus.collectMany { items(it) }.findAll { it.accelerator != null }
+                    .groupBy { it.accelerator.toString() }.findAll { it.value.size() > 1 }.collectEntries { [it.key, it.value*.text] }
+        }
+    }
+
     /** A picture of the whole screen. */
     void shot(String name) {
         // taking it makes the window deaf, which is none of its faults
@@ -154,33 +177,43 @@ class Drive {
         Thread.sleep(800)
     }
 
-    /** Longest time, in ms, that the window took no notice since the last call, and what it did in the worst. */
+    /** Since the last call: the longest time, in ms, that the window took no notice, how much of it its thread computed, and at what. */
     Map deaf() {
         heart.read()
     }
 
     /** Asks the user interface's thread again and again; a second thread looks what it does while no answer comes. */
     static class Heartbeat {
-        private volatile long asked, worst
+        private static final java.lang.management.ThreadMXBean TIMES = java.lang.management.ManagementFactory.threadMXBean
+        private volatile long asked, worst, worstComputed, mostComputed
         private volatile int apart
         private volatile String doing = '', worstDoing = ''
         private volatile Thread fx
 
         Heartbeat() {
-            Platform.runLater { fx = Thread.currentThread() }
+            def known = new java.util.concurrent.CountDownLatch(1)
+            Platform.runLater { fx = Thread.currentThread(); known.countDown() }
             Thread.startDaemon('heartbeat') {
+                known.await()
                 while (true) {
                     def answered = new java.util.concurrent.CountDownLatch(1)
                     int before = apart
+                    long computed = TIMES.getThreadCpuTime(fx.threadId())
                     asked = System.nanoTime()
                     doing = ''
                     Platform.runLater { answered.countDown() }
                     answered.await()
                     long ms = (System.nanoTime() - asked).intdiv(1_000_000)
+                    // on a machine with much else to do the thread may wait for its turn
+                    computed = (TIMES.getThreadCpuTime(fx.threadId()) - computed).intdiv(1_000_000)
                     asked = 0
-                    if (ms > worst && before % 2 == 0 && before == apart) {
-                        worst = ms
-                        worstDoing = doing
+                    if (before % 2 == 0 && before == apart) {
+                        mostComputed = Math.max(mostComputed, computed)
+                        if (ms > worst) {
+                            worst = ms
+                            worstComputed = computed
+                            worstDoing = doing
+                        }
                     }
                     Thread.sleep(5)
                 }
@@ -207,8 +240,8 @@ class Drive {
         }
 
         synchronized Map read() {
-            def now = [ms: worst, doing: worstDoing]
-            worst = 0
+            def now = [ms: worst, computed: worstComputed, mostComputed: mostComputed, doing: worstDoing]
+            worst = worstComputed = mostComputed = 0
             worstDoing = ''
             now
         }

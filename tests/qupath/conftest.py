@@ -84,10 +84,38 @@ def qupath(tmp_path) -> QuPath:
     return made
 
 
+@pytest.fixture
+def beside(qupath) -> None:
+    """Another extension's libraries beside ours: gRPC, protobuf and Guava of other versions than QuPath's and than those we carry."""
+    elders = HERE.parent.parent / "qupath-extension" / "checks" / "target" / "elders"
+    jars = [jar for jar in elders.glob("*.jar") if not jar.name.startswith(("groovy-", "slf4j-"))]
+    if not jars:
+        pytest.skip("no other libraries are there: make extension")
+    for jar in jars:
+        shutil.copy(jar, qupath.home / "QuPath" / "v0.7" / "extensions")
+
+
 @pytest.fixture(scope="session")
 def slide() -> Path:
     """The slide region that lies in the package, 2220 × 2967 px at 0.499 µm/px."""
     return SLIDE
+
+
+@pytest.fixture(scope="session")
+def mosaic(slide, tmp_path_factory) -> list[Path]:
+    """Eight equal files of 8192² px: the slide region again and again, in JPEG tiles of 256² px."""
+    import tifffile
+
+    from hemalum.slides import open_slide
+    from hemalum.tiling import Rect
+
+    with open_slide(slide) as region:
+        pixels = region.read(Rect(0, 0, region.width, region.height))
+    whole = np.pad(pixels, [(0, 8192 - pixels.shape[0]), (0, 8192 - pixels.shape[1]), (0, 0)], mode="wrap")
+    first = tmp_path_factory.mktemp("mosaic") / "0.tif"
+    micrometres = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(first, whole, photometric="rgb", tile=(256, 256), compression="jpeg", compressionargs={"level": 85}, **micrometres)
+    return [first] + [Path(shutil.copy(first, first.with_name(f"{i}.tif"))) for i in range(1, 8)]
 
 
 @pytest.fixture(scope="session")

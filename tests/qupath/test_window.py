@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import shapely.geometry
 
 HERE = Path(__file__).parent
 
@@ -34,9 +36,10 @@ def screen():
 def window(qupath, slide, screen, tmp_path):
     """Starts QuPath's window with a project of the bundled slide and runs one of the scripts beside this file in it."""
 
-    def start(script: str, **environment: str) -> subprocess.Popen:
+    def start(script: str, *more: Path, image: Path = slide, **environment: str) -> subprocess.Popen:
         project = tmp_path / "project"
-        qupath.script("-a", str(project), "-a", str(slide), str(HERE / "project.groovy"))
+        named = [argument for path in (project, image, *more) for argument in ("-a", str(path))]
+        qupath.script(*named, str(HERE / "project.groovy"))
         shots = Path(os.environ.get("HEMALUM_TEST_SHOTS") or tmp_path / "shots")
         shots.mkdir(parents=True, exist_ok=True)
         return qupath.start(
@@ -74,7 +77,60 @@ def test_menu_dialog_nuclei_correct_done(window, qupath):
     assert result["again"] and result["brushed"] and result["drawn"] == 1
     assert result["reopened"] and result["idsKept"] and result["nothingLost"] and result["leftEditable"] == 0
     assert result["marks"] == {"edited": 1, "added": 1} and result["deletedNoted"]
+    assert result["keysOfOurOwn"]
     assert result["thumbnail"]
+
+
+def test_click_script_project_and_command_line_agree(window, qupath, slide, tmp_path):
+    """Equal pixels, equal nuclei, whoever asks."""
+    click = qupath.results(window("click.groovy"))[-1]
+    clicked = sorted(map(tuple, click["nuclei"]))
+    assert len(clicked) > 500
+    copy = Path(shutil.copy(slide, tmp_path / "copy.svs"))
+    project, script = tmp_path / "another", tmp_path / "recorded.groovy"
+    qupath.script("-a", str(project), "-a", str(slide), "-a", str(copy), str(HERE / "project.groovy"))
+    script.write_text(click["script"] + DESCRIBE)
+    images = qupath.script("-s", "-p", str(project / "project.qpproj"), str(script))
+    assert [sorted(map(tuple, image["nuclei"])) for image in images] == [clicked] * 2
+    command = [sys.executable, "-m", "hemalum", "segment", str(slide), "-o", str(tmp_path / "out")]
+    subprocess.run(command, check=True, capture_output=True)
+    features = json.loads((tmp_path / "out" / f"{slide.stem}.geojson").read_text())["features"]
+    outlines = {feature["id"]: shapely.geometry.shape(feature["geometry"]) for feature in features}
+    assert outlines.keys() == {name for name, *_ in clicked}
+    for name, x, y, area in clicked:
+        centre = outlines[name].centroid
+        assert (x, y, area) == pytest.approx((centre.x, centre.y, outlines[name].area), abs=1e-6)
+
+
+DESCRIBE = """
+println 'RESULT ' + new com.google.gson.Gson().toJson([nuclei: getDetectionObjects().collect {
+    [it.ID.toString(), it.ROI.centroidX, it.ROI.centroidY, it.ROI.getArea()]
+}])
+"""
+
+
+def test_figures(window, qupath, mosaic):
+    """Reading and sending, and 200,000 nuclei at once; how fast is for people to judge: `pytest -s`."""
+    command = [sys.executable, str(HERE / "swallow.py")]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        where = {"HEMALUM_TEST_SERVER": f"http://127.0.0.1:{server.stdout.readline().strip()}"}
+        slides = os.pathsep.join(map(str, mosaic))
+        result = qupath.results(window("figures.groovy", image=mosaic[0], HEMALUM_TEST_SLIDES=slides, **where))[-1]
+    finally:
+        server.stdin.close()
+        server.wait(60)
+    say(result)
+    for run in (result["inserted"], result["replaced"]):
+        assert (run["objects"], run["events"]) == (200_000, 1)
+
+
+def test_an_image_closed_in_mid_run_keeps_its_nuclei(window, qupath, slide, tmp_path):
+    other = Path(shutil.copy(slide, tmp_path / "other.svs"))
+    result = qupath.results(window("closed.groovy", other))[-1]
+    say(result)
+    assert result["saved"] > 500 and "are saved in the project" in result["told"]
+    assert result["unsaved"] == 0 and "were not kept" in result["warned"]
 
 
 def test_server_killed_runs_cancelled_quit_in_mid_run(window, qupath):

@@ -25,6 +25,9 @@ public class ImageData<T> {
     public ImageServer<T> getServer() {
         throw new UnsupportedOperationException();
     }
+    public boolean isChanged() {
+        throw new UnsupportedOperationException();
+    }
     public void setChanged(boolean a) {
         throw new UnsupportedOperationException();
     }

@@ -2,6 +2,7 @@ package qupath.lib.projects;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Map;
 import qupath.lib.images.ImageData;
 
 /** Signatures only: what the extension calls. */
@@ -9,6 +10,7 @@ public interface ProjectImageEntry<T> {
     Path getEntryPath();
     String getID();
     String getImageName();
+    Map<String, String> getMetadata();
     T getThumbnail() throws IOException;
     boolean hasImageData();
     ImageData<T> readImageData() throws IOException;

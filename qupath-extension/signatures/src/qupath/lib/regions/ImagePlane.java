@@ -5,6 +5,9 @@ public class ImagePlane {
     public static ImagePlane getDefaultPlane() {
         throw new UnsupportedOperationException();
     }
+    public static ImagePlane getPlane(int a, int b) {
+        throw new UnsupportedOperationException();
+    }
     public int getT() {
         throw new UnsupportedOperationException();
     }

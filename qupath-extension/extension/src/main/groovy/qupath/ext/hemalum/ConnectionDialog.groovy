@@ -88,10 +88,8 @@ final class ConnectionDialog {
         Preferences.serverAddress.set(address.text?.trim() ?: '')
         Preferences.sharedFolders.set(folders.text?.trim() ?: '')
         Preferences.authorityFile.set(authority.text?.trim() ?: '')
-        if (environment.text?.trim() && environment.text.trim() != Preferences.environment.get()) {
+        if (environment.text?.trim())
             Preferences.environment.set(environment.text.trim())
-            Connections.stopLocal()
-        }
         Preferences.setToken(token.text, save.selected)
     }
 
@@ -117,15 +115,13 @@ final class ConnectionDialog {
     /**
      * What a server says about itself, in lines for a person.
      *
+     * @param address of the server; empty: the one on this computer, started where it does not run
      * @throws ServiceException that says what is wrong: address, nothing there, not gRPC, TLS, token, version or model
      */
     static String test(String address, String token, String authority) {
-        NucleiClient client
-        if (address) {
-            client = NucleiClient.connect(Endpoint.parse(address), token, authority ? Path.of(authority) : null, Connections.clientName())
-        } else {
-            client = Connections.open(new Settings())
-        }
+        NucleiClient client = address
+                ? NucleiClient.connect(Endpoint.parse(address), token, authority ? Path.of(authority) : null, Connections.clientName())
+                : Connections.openLocal()
         try {
             ServerInfo info = client.info()
             String wanted = Preferences.model.get() ?: ''

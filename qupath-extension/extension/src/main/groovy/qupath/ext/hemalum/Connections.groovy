@@ -17,6 +17,7 @@ final class Connections {
     private static final Logger logger = LoggerFactory.getLogger(Connections)
     private static final int START_SECONDS = 90
     private static LocalServer local
+    private static Path startedFrom
 
     private Connections() {}
 
@@ -38,6 +39,11 @@ final class Connections {
             String authority = settings.authority ?: Preferences.authorityFile.get()
             return NucleiClient.connect(Endpoint.parse(address), token, authority?.trim() ? Path.of(authority.trim()) : null, clientName())
         }
+        openLocal()
+    }
+
+    /** A connection to the server on this computer, whatever the preferences name; otherwise as {@link #open}. */
+    static NucleiClient openLocal() {
         LocalServer server = startLocal()
         NucleiClient.connect(server.endpoint(), server.token(), null, clientName())
     }
@@ -52,11 +58,14 @@ final class Connections {
         Installer.python(Path.of(Preferences.environment.get()))
     }
 
-    /** The local server, started if it does not run. */
+    /** The local server, started if it does not run, or runs from another environment than the preferences name now. */
     static synchronized LocalServer startLocal() {
-        if (local == null || !local.isAlive()) {
+        Path wanted = python()
+        if (local == null || !local.isAlive() || wanted != startedFrom) {
+            stopLocal()
             logger.info('Starting a local Hemalum server in {}', Preferences.environment.get())
-            local = LocalServer.start(python(), [], START_SECONDS) { String line -> logger.debug('server: {}', line) }
+            local = LocalServer.start(wanted, [], START_SECONDS) { String line -> logger.debug('server: {}', line) }
+            startedFrom = wanted
         }
         local
     }

@@ -37,7 +37,7 @@ final class HemalumExtension implements QuPathExtension {
                 item('menu.export', null) { correct.export() },
                 new SeparatorMenuItem(),
                 item('menu.stain', null) { stain.show() },
-                item('menu.stain.toggle', 'shortcut+alt+R') { stain.toggle() },
+                item('menu.stain.toggle', 'shortcut+alt+V') { stain.toggle() },
                 item('menu.stain.thumbnail', null) { stain.setThumbnail() },
                 item('menu.stain.reset', null) { stain.resetThumbnail() },
                 new SeparatorMenuItem(),

@@ -23,6 +23,6 @@ trait Monitor {
     /** Whether nuclei found before the server was lost are kept; asked once. */
     boolean keepAfter(Exception reason) { false }
 
-    /** Tiles read, sent, done and of all, nuclei so far, seconds since the run opened. */
-    void progress(int read, int sent, int done, int total, long nuclei, double seconds) {}
+    /** Tiles read, sent, segmented, settled (all their nuclei are final) and of all; nuclei so far; seconds since the run opened. */
+    void progress(int read, int sent, int done, int settled, int total, long nuclei, double seconds) {}
 }

@@ -2,6 +2,7 @@ package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
+import javafx.application.Platform
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.dialogs.FileChoosers
 import qupath.lib.gui.QuPathGUI
@@ -49,8 +50,19 @@ final class MoreCommands {
             def folder = FileChoosers.promptForDirectory(Strings.get('export.title'), null)
             if (folder == null)
                 return
-            int regions = TrainingExport.export(project, folder.toPath())
-            say(regions == 0 ? Strings.get('export.none') : Strings.get('export.done', regions, folder.path))
+            def open = new OpenImages(qupath, project)
+            def thread = new Thread({
+                String end
+                try {
+                    int regions = TrainingExport.export(project, folder.toPath(), open)
+                    end = regions == 0 ? Strings.get('export.none') : Strings.get('export.done', regions, folder.path)
+                } catch (Exception e) {
+                    end = e.message ?: e.toString()
+                }
+                Platform.runLater { say(end) }
+            }, 'hemalum-export')
+            thread.daemon = true
+            thread.start()
         }
     }
 

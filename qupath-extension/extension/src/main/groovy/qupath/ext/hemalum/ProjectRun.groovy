@@ -23,28 +23,34 @@ final class ProjectRun {
     private ProjectRun() {}
 
     /**
-     * Segments every image: its annotations if it has any, else the whole of it. An image that fails does not stop the others.
+     * Segments every image: its annotations if it has any, else the whole of it. An image that fails does not stop the others, and one
+     * that is set to another stain than H&E is left out and named, since nobody can be asked.
      *
-     * @param open the data of an image that is open in a viewer, by entry: it is changed in place and not saved behind the user's back
+     * @param open an image that a viewer shows is changed in place and not saved behind the user's back
      */
-    static Report run(Project<BufferedImage> project, Segmenter segmenter, Monitor monitor, RunControl control,
-                      Map<ProjectImageEntry<BufferedImage>, ImageData<BufferedImage>> open) {
+    static Report run(Project<BufferedImage> project, Segmenter segmenter, Monitor monitor, RunControl control, OpenImages open) {
         def report = new Report()
         for (ProjectImageEntry<BufferedImage> entry : project.imageList) {
             if (control.isStopped())
                 break
             monitor.stage(Strings.get('project.image', entry.imageName))
-            ImageData<BufferedImage> shown = open[entry]
+            ImageData<BufferedImage> shown = open.of(entry)
             ImageData<BufferedImage> imageData = shown
             try {
                 if (imageData == null)
                     imageData = entry.readImageData()
+                if (!SegmentCommand.isHE(imageData)) {
+                    report.failed[entry.imageName] = Strings.get('project.not.he', imageData.imageType.toString())
+                    continue
+                }
                 List<PathObject> parents = imageData.hierarchy.annotationObjects.findAll { PathObject it -> it.hasROI() && it.ROI.isArea() }.toList()
                 boolean whole = parents.isEmpty()
-                def result = segmenter.run(imageData, whole ? [imageData.hierarchy.rootObject] : parents, monitor, control, null)
-                SegmentCommand.record(imageData, segmenter.settings, whole ? Where.IMAGE : Where.SELECTED, parents, result)
+                def result = segmenter.run(imageData, whole ? Where.IMAGE : Where.SELECTED, whole ? [imageData.hierarchy.rootObject] : parents,
+                        monitor, control, null)
                 if (shown == null)
                     entry.saveImageData(imageData)
+                else if (!open.shows(shown) && !open.saveClosed(shown, result))
+                    throw new IllegalStateException(Strings.get('error.closed', entry.imageName))
                 report.nuclei[entry.imageName] = result.nuclei
                 if (!result.summary.complete())
                     report.failed[entry.imageName] = Strings.get('project.partly', result.summary.failed().size(), result.summary.tiles())

@@ -96,10 +96,10 @@ final class RunWindow implements Monitor {
     }
 
     @Override
-    void progress(int read, int sent, int done, int total, long nuclei, double seconds) {
+    void progress(int read, int sent, int done, int settled, int total, long nuclei, double seconds) {
         double share = total == 0 ? 1.0d : done / (double) total
         double left = done == 0 ? -1.0d : seconds * (total - done) / done
-        String text = Strings.get('run.numbers', read, sent, done, total, nuclei, seconds > 0 ? nuclei / seconds : 0.0d,
+        String text = Strings.get('run.numbers', read, sent, done, settled, total, nuclei, seconds > 0 ? nuclei / seconds : 0.0d,
                 left < 0 ? '–' : Strings.get(left < 90 ? 'run.seconds' : 'run.minutes', left < 90 ? left : left / 60))
         Platform.runLater { bar.progress = share; numbers.text = text }
     }

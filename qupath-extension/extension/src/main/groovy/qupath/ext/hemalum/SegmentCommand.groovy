@@ -12,8 +12,7 @@ import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
-import qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep
-import qupath.lib.projects.ProjectImageEntry
+import qupath.lib.projects.Project
 
 /** What a click on <i>Segment nuclei</i> does. Its methods are called on the user interface's thread, the work is not done there. */
 @CompileStatic
@@ -104,7 +103,8 @@ final class SegmentCommand {
         running = control
         def window = new RunWindow(qupath.stage, viewer, imageData, control)
         double[] centre = [viewer.centerPixelX, viewer.centerPixelY] as double[]
-        def thread = new Thread({ work(imageData, settings, where, parents, control, window, centre) }, 'hemalum-run')
+        def project = qupath.project
+        def thread = new Thread({ work(imageData, project, settings, where, parents, control, window, centre) }, 'hemalum-run')
         thread.daemon = true
         thread.start()
     }
@@ -117,12 +117,7 @@ final class SegmentCommand {
         }
         if (!Dialogs.showYesNoDialog(Strings.get('title'), Strings.get('project.ask', project.imageList.size())))
             return
-        Map<ProjectImageEntry<BufferedImage>, ImageData<BufferedImage>> open = [:]
-        qupath.allViewers.each { QuPathViewer viewer ->
-            def entry = viewer.imageData == null ? null : project.getEntry(viewer.imageData)
-            if (entry != null)
-                open[entry] = viewer.imageData
-        }
+        def open = new OpenImages(qupath, project)
         def control = new RunControl()
         running = control
         def window = new RunWindow(qupath.stage, null, null, control)
@@ -141,39 +136,34 @@ final class SegmentCommand {
         thread.start()
     }
 
-    private void work(ImageData<BufferedImage> imageData, Settings settings, Where where, List<PathObject> parents, RunControl control,
-                      RunWindow window, double[] centre) {
+    private void work(ImageData<BufferedImage> imageData, Project<BufferedImage> project, Settings settings, Where where, List<PathObject> parents,
+                      RunControl control, RunWindow window, double[] centre) {
         Segmenter.Result result = null
         Throwable failure = null
+        boolean shown = true, saved = false
         try {
-            result = new Segmenter(settings).run(imageData, parents, window, control, centre)
-            record(imageData, settings, where, parents, result)
+            result = new Segmenter(settings).run(imageData, where, parents, window, control, centre)
+            def open = new OpenImages(qupath, project)
+            shown = open.shows(imageData)
+            saved = !shown && open.saveClosed(imageData, result)
         } catch (Throwable e) {
             failure = e
         } finally {
             running = null
             Platform.runLater {
                 window.close()
-                if (result != null) {
+                if (failure != null) {
+                    tell(failure)
+                } else if (shown) {
                     last = result.replaced
                     say(result)
+                } else if (saved) {
+                    Dialogs.showInfoNotification(Strings.get('title'), Strings.get('done.closed', result.nuclei, imageData.server.metadata.name))
                 } else {
-                    tell(failure)
+                    Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.closed', imageData.server.metadata.name))
                 }
             }
         }
-    }
-
-    /** Adds the run to the image's history, with what selects its regions again. */
-    static void record(ImageData<BufferedImage> imageData, Settings settings, Where where, List<PathObject> parents, Segmenter.Result result) {
-        def used = settings.copy()
-        // the model by name: another server may have another default
-        used.model = result.plan.model().id()
-        Map<String, Object> parameters = [model: "${used.model} ${result.plan.model().version()}".toString(), sha256: result.plan.model().sha256(),
-                where: where.name(), probability: result.plan.foreground(), stain: result.plan.stain(),
-                stainMatrix: result.plan.stainMatrix().toList().toString(), device: result.plan.device(), nuclei: result.nuclei,
-                failedTiles: result.summary.failed().size()] as Map<String, Object>
-        imageData.historyWorkflow.addStep(new DefaultScriptableWorkflowStep(Strings.get('step'), parameters, where.script(imageData, parents, used)))
     }
 
     private static void say(ProjectRun.Report report) {
@@ -226,12 +216,16 @@ final class SegmentCommand {
         true
     }
 
+    /** Whether an image is said to be stained with H&E, or nothing is said of it. */
+    static boolean isHE(ImageData<BufferedImage> imageData) {
+        imageData.imageType == ImageData.ImageType.BRIGHTFIELD_H_E || imageData.imageType == ImageData.ImageType.UNSET
+    }
+
     private static boolean stainAccepted(ImageData<BufferedImage> imageData) {
         if (!imageData.server.isRGB()) {
             Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.not.rgb'))
             return false
         }
-        imageData.imageType == ImageData.ImageType.BRIGHTFIELD_H_E || imageData.imageType == ImageData.ImageType.UNSET ||
-                Dialogs.showYesNoDialog(Strings.get('title'), Strings.get('ask.not.he', imageData.imageType.toString()))
+        isHE(imageData) || Dialogs.showYesNoDialog(Strings.get('title'), Strings.get('ask.not.he', imageData.imageType.toString()))
     }
 }

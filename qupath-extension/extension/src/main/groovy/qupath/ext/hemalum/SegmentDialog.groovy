@@ -46,6 +46,8 @@ final class SegmentDialog {
     private final CheckBox askAgain = new CheckBox(Strings.get('dialog.again'))
     private final Button connection = new Button(Strings.get('dialog.connection'))
     private ServerInfo info
+    /** Who asks the server; another, or nobody, once its answers are not wanted any more. */
+    private volatile Thread asking
 
     SegmentDialog(QuPathGUI qupath) {
         this.qupath = qupath
@@ -62,7 +64,9 @@ final class SegmentDialog {
         connection.onAction = { new ConnectionDialog(qupath).show { connect() } }
         model.valueProperty().addListener({ observable, old, now -> describe() } as javafx.beans.value.ChangeListener<String>)
         connect()
-        if (dialog.showAndWait().orElse(ButtonType.CANCEL) == run) {
+        def answer = dialog.showAndWait().orElse(ButtonType.CANCEL)
+        asking = null
+        if (answer == run) {
             save()
             action.run(Preferences.settings(), where.value)
         }
@@ -119,7 +123,7 @@ final class SegmentDialog {
         grid
     }
 
-    /** Asks the server for its models, beside the user interface. */
+    /** Asks the server for its models, beside the user interface, and on until it has loaded: only then it knows its device. */
     private void connect() {
         card.text = Strings.get(Connections.isLocal(new Settings()) ? 'dialog.starting' : 'dialog.connecting')
         def thread = new Thread({
@@ -127,16 +131,28 @@ final class SegmentDialog {
                 NucleiClient client = Connections.open(new Settings())
                 try {
                     ServerInfo answer = client.info()
-                    Platform.runLater { connected(answer) }
+                    tell { connected(answer) }
+                    while (!answer.ready() && asking == Thread.currentThread()) {
+                        Thread.sleep(1000)
+                        ServerInfo now = answer = client.info()
+                        tell { info = now; describe() }
+                    }
                 } finally {
                     client.close()
                 }
             } catch (Exception e) {
-                Platform.runLater { card.text = e.message }
+                tell { card.text = e.message }
             }
         }, 'hemalum-info')
         thread.daemon = true
+        asking = thread
         thread.start()
+    }
+
+    /** Does something on the user interface's thread, if the answers of this thread are still wanted. */
+    private void tell(Runnable change) {
+        def thread = Thread.currentThread()
+        Platform.runLater { if (asking == thread) change.run() }
     }
 
     private void connected(ServerInfo answer) {

@@ -17,6 +17,7 @@ import qupath.lib.images.servers.PixelCalibration
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
+import qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep
 import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.ROIs
 
@@ -33,12 +34,15 @@ final class Segmenter {
         final Opened plan
         final int nuclei
         final Nuclei.Replaced replaced
+        /** Whether the image had changes, before the nuclei came, that were not saved. */
+        final boolean unsaved
 
-        Result(RunSummary summary, Opened plan, int nuclei, Nuclei.Replaced replaced) {
+        Result(RunSummary summary, Opened plan, int nuclei, Nuclei.Replaced replaced, boolean unsaved) {
             this.summary = summary
             this.plan = plan
             this.nuclei = nuclei
             this.replaced = replaced
+            this.unsaved = unsaved
         }
     }
 
@@ -51,12 +55,13 @@ final class Segmenter {
 
     /**
      * Segments the regions of these objects; overlapping ones are segmented once, and a nucleus goes to the deepest that contains it.
+     * Adds a step to the image's workflow, as do the other ways to start a run.
      *
      * @param parents annotations or TMA cores; the root object for the whole image
      * @throws ServiceException with a sentence for the user
      */
     Result segment(ImageData<BufferedImage> imageData, Collection<? extends PathObject> parents) {
-        run(imageData, parents, new Monitor() {}, new RunControl(), null)
+        run(imageData, Where.of(parents), parents, new Monitor() {}, new RunControl(), null)
     }
 
     /** Segments the regions of what is selected. */
@@ -74,9 +79,9 @@ final class Segmenter {
         segment(imageData, [imageData.hierarchy.rootObject])
     }
 
-    /** Segments a rectangle in level-0 px; its nuclei lie below no annotation. */
-    Result segmentRegion(ImageData<BufferedImage> imageData, double x, double y, double width, double height) {
-        segment(imageData, [rectangle(x, y, width, height, ImagePlane.defaultPlane)])
+    /** Segments a rectangle in level-0 px, of one plane of the image; its nuclei lie below no annotation. */
+    Result segmentRegion(ImageData<BufferedImage> imageData, double x, double y, double width, double height, int z = 0, int t = 0) {
+        segment(imageData, [rectangle(x, y, width, height, ImagePlane.getPlane(z, t))])
     }
 
     /** A region for {@link #run} that is not part of the hierarchy. */
@@ -87,11 +92,13 @@ final class Segmenter {
     /**
      * The whole of a run; blocks, and is cancelled by an interrupt.
      *
+     * @param where   how the regions were chosen, for the workflow
      * @param monitor told what happens
      * @param control ends it early
      * @param centre  x, y from which tiles are sent outward, or null
      */
-    Result run(ImageData<BufferedImage> imageData, Collection<? extends PathObject> parents, Monitor monitor, RunControl control, double[] centre) {
+    Result run(ImageData<BufferedImage> imageData, Where where, Collection<? extends PathObject> parents, Monitor monitor, RunControl control,
+               double[] centre) {
         boolean whole = parents.any { PathObject it -> it.isRootObject() }
         Regions regions = whole ? null : new Regions(parents)
         ImagePlane plane = whole ? ImagePlane.defaultPlane : parents.first().ROI.imagePlane
@@ -119,7 +126,22 @@ final class Segmenter {
         } finally {
             client.close()
         }
-        finish(imageData, whole ? [imageData.hierarchy.rootObject] : parents, regions, plane, collector, summary, monitor)
+        Collection<? extends PathObject> homes = whole ? [imageData.hierarchy.rootObject] : parents
+        def result = finish(imageData, homes, regions, plane, collector, summary, monitor)
+        record(imageData, where, homes, result)
+        result
+    }
+
+    /** Adds the run to the image's history, with what selects its regions again. */
+    private void record(ImageData<BufferedImage> imageData, Where where, Collection<? extends PathObject> parents, Result result) {
+        def used = settings.copy()
+        // the model by name: another server may have another default
+        def model = result.plan.model()
+        used.model = model.id()
+        Map<String, Object> parameters = [model: "${model.id()} ${model.version()}".toString(), sha256: model.sha256(), where: where.name(),
+                probability: result.plan.foreground(), stain: result.plan.stain(), stainMatrix: result.plan.stainMatrix().toList().toString(),
+                device: result.plan.device(), nuclei: result.nuclei, failedTiles: result.summary.failed().size()] as Map<String, Object>
+        imageData.historyWorkflow.addStep(new DefaultScriptableWorkflowStep(Strings.get('step'), parameters, where.script(imageData, parents, used)))
     }
 
     /** A run on a file that the server reads itself; null where it does not see the same image. */
@@ -175,10 +197,11 @@ final class Segmenter {
         int count = (byParent.values()*.size().sum() ?: 0) as int
         monitor.stage(Strings.get('stage.inserting', count))
         Nuclei.Replaced replaced = Nuclei.insert(imageData.hierarchy, byParent, regions, this)
+        boolean unsaved = imageData.changed
         imageData.changed = true
         logger.info('Hemalum: {} nuclei, {} of {} tiles failed, model {} {}, {}', count, summary.failed().size(), summary.tiles(),
                 collector.plan.model().id(), collector.plan.model().version(), collector.plan.device())
-        new Result(summary, collector.plan, count, replaced)
+        new Result(summary, collector.plan, count, replaced, unsaved)
     }
 
     /** Where the nuclei of a region go: a region that is not part of the hierarchy only says where to look. */
@@ -260,7 +283,7 @@ final class Segmenter {
 
         @Override
         void progress(int now, int total, long count, double seconds) {
-            monitor.progress(read, sent, now, total, count, seconds)
+            monitor.progress(read, sent, now, settled.size(), total, count, seconds)
         }
     }
 }

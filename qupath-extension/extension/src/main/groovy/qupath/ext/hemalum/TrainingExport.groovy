@@ -19,18 +19,22 @@ final class TrainingExport {
 
     /**
      * Writes {@code NAME.geojson} (regions of class Complete and the nuclei inside) for every image of a project that has such a
-     * region, and {@code images.csv}: name, geojson, image (its address), width, height, mpp.
+     * region, and {@code images.csv}, which {@code hemalum project export} and {@code hemalum improve} read: image (its file),
+     * annotations, patient (the entry's metadata of this name), mpp; for people also name, width and height. Takes time: never call it on
+     * the user interface's thread.
      *
+     * @param open an image that a viewer shows may hold what is not saved yet
      * @return how many regions were written
      */
-    static int export(Project<BufferedImage> project, Path folder) {
+    static int export(Project<BufferedImage> project, Path folder, OpenImages open) {
         Files.createDirectories(folder)
-        List<String> rows = ['name,geojson,image,width,height,mpp']
+        List<String> rows = ['image,annotations,patient,mpp,name,width,height']
         int regions = 0
         for (ProjectImageEntry<BufferedImage> entry : project.imageList) {
-            if (!entry.hasImageData())
+            ImageData<BufferedImage> shown = open.of(entry)
+            if (shown == null && !entry.hasImageData())
                 continue
-            ImageData<BufferedImage> imageData = entry.readImageData()
+            ImageData<BufferedImage> imageData = shown ?: entry.readImageData()
             try {
                 List<PathObject> objects = objects(imageData)
                 int here = objects.count { PathObject it -> it.isAnnotation() } as int
@@ -39,15 +43,22 @@ final class TrainingExport {
                 regions += here
                 String file = "${entry.imageName.replaceAll('[^\\w.-]+', '_')}-${entry.ID}.geojson"
                 PathIO.exportObjectsAsGeoJSON(folder.resolve(file), objects, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
-                def calibration = imageData.server.pixelCalibration
-                rows << [entry.imageName, file, imageData.server.getURIs().join(' '), imageData.server.width, imageData.server.height,
-                         calibration.hasPixelSizeMicrons() ? calibration.averagedPixelSizeMicrons : ''].collect { quote(it.toString()) }.join(',')
+                def server = imageData.server
+                def calibration = server.pixelCalibration
+                rows << [address(server.getURIs()), file, entry.metadata['patient'] ?: '',
+                         calibration.hasPixelSizeMicrons() ? calibration.averagedPixelSizeMicrons : '',
+                         entry.imageName, server.width, server.height].collect { quote(it.toString()) }.join(',')
             } finally {
-                imageData.close()
+                if (shown == null)
+                    imageData.close()
             }
         }
         Files.write(folder.resolve('images.csv'), rows, StandardCharsets.UTF_8)
         regions
+    }
+
+    private static String address(Collection<URI> addresses) {
+        addresses.collect { URI it -> it.scheme == 'file' ? Path.of(it).toString() : it.toString() }.join(' ')
     }
 
     /** The finished regions of an image and the nuclei inside them. */

@@ -7,6 +7,7 @@ import java.awt.image.BufferedImage
 import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
+import qupath.lib.regions.ImagePlane
 
 /** Where a run looks for nuclei. */
 @CompileStatic
@@ -47,12 +48,20 @@ enum Where {
                 double x = Math.floor(seen.x), y = Math.floor(seen.y)
                 return [Segmenter.rectangle(x, y, Math.ceil(seen.maxX) - x as double, Math.ceil(seen.maxY) - y as double, viewer.imagePlane)]
             default:
-                return [hierarchy.rootObject]
+                // of an image with several planes it is the one that the viewer shows
+                ImagePlane plane = viewer?.imagePlane
+                return plane == null || plane == ImagePlane.defaultPlane ? [hierarchy.rootObject]
+                        : [Segmenter.rectangle(0, 0, imageData.server.width, imageData.server.height, plane)]
         }
     }
 
+    /** How these regions may have been chosen. */
+    static Where of(Collection<? extends PathObject> parents) {
+        parents.any { PathObject it -> it.isRootObject() } ? IMAGE : parents.size() == 1 && parents.first().parent == null ? VIEW : SELECTED
+    }
+
     /** Script lines that select the same regions again, and the call that segments them. */
-    String script(ImageData<BufferedImage> imageData, List<PathObject> parents, Settings settings) {
+    String script(ImageData<BufferedImage> imageData, Collection<? extends PathObject> parents, Settings settings) {
         String select = '', call
         switch (this) {
             case CORES:
@@ -63,18 +72,21 @@ enum Where {
                 select = selection(imageData, parents)
                 call = 'segmentSelected(getCurrentImageData())'
                 break
-            case VIEW:
-                def roi = parents.first().ROI
-                call = "segmentRegion(getCurrentImageData(), ${roi.boundsX}, ${roi.boundsY}, ${roi.boundsWidth}, ${roi.boundsHeight})"
-                break
             default:
-                call = 'segmentImage(getCurrentImageData())'
+                if (parents.first().isRootObject()) {
+                    call = 'segmentImage(getCurrentImageData())'
+                } else {
+                    def roi = parents.first().ROI
+                    def plane = roi.imagePlane
+                    String which = plane == ImagePlane.defaultPlane ? '' : ", ${plane.z}, ${plane.t}"
+                    call = "segmentRegion(getCurrentImageData(), ${roi.boundsX}, ${roi.boundsY}, ${roi.boundsWidth}, ${roi.boundsHeight}$which)"
+                }
         }
         "import qupath.ext.hemalum.Hemalum\n${select}${settings.script()}\n    .${call}\n"
     }
 
     /** As general as it can be while it selects exactly these: what one image needs by name, a project needs by rule. */
-    private static String selection(ImageData<BufferedImage> imageData, List<PathObject> parents) {
+    private static String selection(ImageData<BufferedImage> imageData, Collection<? extends PathObject> parents) {
         Set<PathObject> chosen = new HashSet<>(parents)
         if (parents.every { PathObject it -> it.isTMACore() })
             return 'selectTMACores()\n'

@@ -1,0 +1,106 @@
+/* Figures for people: reading and sending against reading alone, and 200,000 nuclei put into the open image. */
+import hemalum.client.*
+import java.util.concurrent.Callable
+import java.util.concurrent.Executors
+import qupath.ext.hemalum.*
+import qupath.lib.images.servers.ImageServers
+import qupath.lib.objects.hierarchy.events.PathObjectHierarchyListener
+import qupath.lib.regions.ImagePlane
+import qupath.lib.regions.RegionRequest
+
+def loader = new GroovyClassLoader(this.class.classLoader)
+def Drive = loader.parseClass(new File(System.getenv('HEMALUM_TEST_DIR'), 'Drive.groovy'))
+def machine = java.lang.management.ManagementFactory.operatingSystemMXBean
+
+Drive.go { drive ->
+    def qupath = drive.qupath, out = drive.out
+    def load = { machine.systemLoadAverage }
+
+    // ------------------------------------------------ every file is read once: what was read lies in QuPath's cache
+    int side = 1024
+    def open = { String path -> ImageServers.buildServer(new File(path).toURI()) }
+    def timed = { Closure work ->
+        long wall = System.nanoTime(), computed = machine.processCpuTime
+        int tiles = work()
+        def perTile = { long since, long now -> (now - since) / 1e6 / tiles }
+        [ms: perTile(wall, System.nanoTime()), computed: perTile(computed, machine.processCpuTime), load: load()]
+    }
+    def alone = { String path ->
+        def server = open(path)
+        def readers = Executors.newFixedThreadPool(3)
+        def work = []
+        for (int y = 0; y + side <= server.height; y += side)
+            for (int x = 0; x + side <= server.width; x += side) {
+                def request = RegionRequest.createInstance(server.path, 1.0d, x, y, side, side)
+                work << ({ server.readRegion(request) } as Callable)
+            }
+        readers.invokeAll(work)*.get()
+        readers.shutdown()
+        server.close()
+        work.size()
+    }
+    def client = NucleiClient.connect(Endpoint.parse(System.getenv('HEMALUM_TEST_SERVER')), null, null, 'figures')
+    def sent = { String path ->
+        def server = open(path)
+        out.reader = server.serverType
+        def image = new SegmentSpec.Image(server.width, server.height, 0.5d, 'test', '', 0, 0)
+        def tiles = new SlideTiles(server, ImagePlane.defaultPlane)
+        int done = client.segment(SegmentSpec.of(image), tiles, new RunListener() {}, new RunControl()).tiles()
+        server.close()
+        done
+    }
+    def paths = System.getenv('HEMALUM_TEST_SLIDES').split(File.pathSeparator).toList()
+    alone(paths[0])
+    sent(paths[1])      // what is compiled and loaded when first used
+    out.alone = []
+    out.sent = []
+    paths.drop(2).collate(2).each { pair ->
+        out.alone << timed { alone(pair[0]) }
+        out.sent << timed { sent(pair[1]) }
+    }
+    client.close()
+
+    // ------------------------------------------------ 200,000 nuclei of 24 points and 8 measurements
+    int n = 200_000, points = 24, batch = 2_000
+    int width = qupath.imageData.server.width, height = qupath.imageData.server.height
+    def random = new Random(1)
+    def names = (1..8).collect { "Measurement $it".toString() }
+    def batches = (0..<n.intdiv(batch)).collect {
+        int[] vertices = new int[2 * points * batch], offsets = new int[batch + 1]
+        double[] centroids = new double[2 * batch]
+        for (int i = 0; i < batch; i++) {
+            double x = 12 + random.nextDouble() * (width - 24), y = 12 + random.nextDouble() * (height - 24)
+            centroids[2 * i] = x
+            centroids[2 * i + 1] = y
+            for (int k = 0; k < points; k++) {
+                vertices[2 * (points * i + k)] = (int) Math.round(8 * (x + 8 * Math.cos(2 * Math.PI * k / points)))
+                vertices[2 * (points * i + k) + 1] = (int) Math.round(8 * (y + 8 * Math.sin(2 * Math.PI * k / points)))
+            }
+            offsets[i + 1] = points * (i + 1)
+        }
+        float[] half = new float[batch]
+        Arrays.fill(half, 0.5f)
+        new FoundNuclei(vertices, offsets, half, (0..<batch).collect { UUID.randomUUID() } as UUID[], centroids, new int[batch], names,
+                (0..<8).collect { half } as float[][])
+    }
+    def hierarchy = qupath.imageData.hierarchy
+    int events = 0
+    hierarchy.addListener({ event -> events++ } as PathObjectHierarchyListener)
+    def insert = {
+        drive.deaf()
+        events = 0
+        long start = System.nanoTime()
+        def objects = batches.collectMany { Nuclei.detections(it, ImagePlane.defaultPlane, null) }
+        double made = (System.nanoTime() - start) / 1e9
+        Nuclei.insert(hierarchy, [(hierarchy.rootObject): objects], null, this)
+        double put = (System.nanoTime() - start) / 1e9
+        drive.fx { }
+        double shown = (System.nanoTime() - start) / 1e9
+        Thread.sleep(3000)
+        drive.shot('many')
+        [objects: hierarchy.detectionObjects.size(), made: made, inserted: put, shown: shown, events: events, deaf: drive.deaf(),
+                load: load()]
+    }
+    out.inserted = insert()
+    out.replaced = insert()
+}
