@@ -22,6 +22,7 @@ from hemalum.errors import UsageError
 from .method_config import Method, Pseudo, Tiles, UnlabelledSet
 from .networks import GeneratorConfig
 from .normalizer_config import Normalizer
+from .tables import build, demand, tables
 
 OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
 
@@ -47,6 +48,9 @@ class LabelledSet:
     validation: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
 
+    def __post_init__(self):
+        demand("sets.NAME", (min(self.weight, self.mpp, self.zoom) > 0, "weight, mpp and zoom must be above 0"))
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -66,6 +70,13 @@ class Schedule:
     crop: int = 192
     clip: float = 5.0
     frozen_statistics: bool = False
+
+    def __post_init__(self):
+        demand("schedule",
+               (min(self.steps, self.warmup, self.batch) > 0, "steps, warmup and batch must be at least 1"),
+               (self.crop > 0 and self.crop % 32 == 0, "crop must be a multiple of 32"),
+               (0 <= self.cooldown <= self.steps, "cooldown must lie within 0 and steps"),
+               (0 <= self.ema < 1, "ema must lie within 0 and 1"))
 
 
 @dataclass(frozen=True)
@@ -98,45 +109,35 @@ class Config:
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _build(cls, table: dict, where: str):
-    known = {f.name for f in dataclasses.fields(cls)}
-    for key in table:
-        if key not in known:
-            raise UsageError(f"unknown key “{key}” in [{where}]; known: {', '.join(sorted(known))}.")
-    try:
-        return cls(**table)
-    except TypeError as error:
-        raise UsageError(f"[{where}]: {error}.") from None
-
-
 def load_config(path: Path) -> Config:
     """Read and check a configuration.
 
     Raises:
-        UsageError: unreadable, unknown key, or a training set whose licence is not among `licences`.
+        UsageError: unreadable, an unknown key or a wrong value, or a training set whose licence is not among `licences`.
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no configuration {path}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from None
-    sets = {k: _build(LabelledSet, v, f"sets.{k}") for k, v in table.pop("sets", {}).items()}
-    zero_shot = {k: _build(LabelledSet, v, f"zero_shot.{k}") for k, v in table.pop("zero_shot", {}).items()}
-    unlabelled = {k: _build(UnlabelledSet, v, f"unlabelled.{k}") for k, v in table.pop("unlabelled", {}).items()}
-    network = _build(GeneratorConfig, table.pop("network", {}), "network")
-    tiles = _build(Tiles, table.pop("tiles", {}), "tiles")
-    pseudo = _build(Pseudo, table.pop("pseudo"), "pseudo") if "pseudo" in table else None
-    method = Method.from_table(table.pop("method"), network, _build) if "method" in table else None
-    normalizer = Normalizer.from_table(table.pop("normalizer"), _build) if "normalizer" in table else None
+    sets, zero_shot = ({k: build(LabelledSet, v, f"{name}.{k}") for k, v in tables(table, name).items()} for name in ("sets", "zero_shot"))
+    unlabelled = {k: build(UnlabelledSet, v, f"unlabelled.{k}") for k, v in tables(table, "unlabelled").items()}
+    network = build(GeneratorConfig, table.pop("network", {}), "network")
+    method = Method.from_table(tables(table, "method"), network) if "method" in table else None
+    normalizer = Normalizer.from_table(tables(table, "normalizer")) if "normalizer" in table else None
     if method is not None or normalizer is not None:
         network = dataclasses.replace(network, normalization=True)
-    config = _build(Config, {
-        "name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0, **table,
-        "network": network, "unlabelled": unlabelled, "tiles": tiles, "pseudo": pseudo, "method": method, "normalizer": normalizer,
-        "schedule": _build(Schedule, table.pop("schedule", {}), "schedule"), "sets": sets, "zero_shot": zero_shot}, "top level")
+    pseudo = build(Pseudo, table.pop("pseudo"), "pseudo") if "pseudo" in table else None
+    tiles, schedule = build(Tiles, table.pop("tiles", {}), "tiles"), build(Schedule, table.pop("schedule", {}), "schedule")
+    config = build(Config, {
+        "name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0, **table, "network": network, "unlabelled": unlabelled,
+        "tiles": tiles, "pseudo": pseudo, "method": method, "normalizer": normalizer, "schedule": schedule, "sets": sets, "zero_shot": zero_shot,
+    }, "top level")
     if not sets and normalizer is None:
         raise UsageError(f"{path} names no labelled set; add a table [sets.NAME].")
+    if both := sorted(set(sets) & set(zero_shot)):
+        raise UsageError(f"{both[0]} stands in [sets] and in [zero_shot]; zero-shot images come from sets that are not learned from.")
     for name, entry in {**sets, **unlabelled}.items():
         if entry.licence not in config.licences:
             raise UsageError(f"set {name} has licence “{entry.licence}”, which is not among the configuration's licences; "

