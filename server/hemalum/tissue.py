@@ -20,6 +20,7 @@ from hemalum.compiled import compiled
 TINT, GREEN_LOSS = 0.12, 0.035  # glass: channels within 12 % of the largest, green within 3.5 %, since any stain absorbs green
 DIMMEST = 50  # darker neutral pixels are ink, shadow or not scanned
 FAINTEST, ENOUGH = 0.025, 0.05  # spread of optical density over the channels: never tissue below, always above (if H&E-like)
+UNSCANNED = 0.1  # of the neutral pixels: where fewer are not plain white, white is the glass of a bright scan
 GREY_DENSITY = 0.06  # mean optical density of tissue in an image without colour
 
 
@@ -64,9 +65,13 @@ def glass_colour(overview: np.ndarray) -> np.ndarray:
     brightest = _largest(channels)
     levels = np.arange(256)
     tint, loss = (cv2.LUT(brightest, (share * levels).astype(np.uint8)) for share in (TINT, GREEN_LOSS))
-    neutral = (brightest - _least(channels) <= tint) & (brightest - channels[1] <= loss) & (brightest >= DIMMEST)
+    darkest = _least(channels)
+    neutral = (brightest - darkest <= tint) & (brightest - channels[1] <= loss) & (brightest >= DIMMEST)
     if np.count_nonzero(neutral) < max(1, 0.005 * neutral.size):
         return np.full(3, 255, np.float32)
+    scanned = neutral & (darkest < 255)  # scanners fill what they leave out with plain white, which is brighter than glass
+    if np.count_nonzero(scanned) >= UNSCANNED * np.count_nonzero(neutral):
+        neutral = scanned
     pixels = overview.reshape(-1, 3)[some(neutral, 100_000)]
     grey = pixels[:, 1].astype(int)
     histogram = np.convolve(np.bincount(grey, minlength=256), np.ones(5), "same")

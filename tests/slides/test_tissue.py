@@ -33,6 +33,13 @@ def test_tissue_on_glass_of_any_grey(background):
     assert np.abs(glass_colour(picture(background, spots)) - background).max() <= 2
 
 
+def test_what_a_scanner_left_out_in_white_is_not_taken_for_glass():
+    slide = picture((241, 235, 238), [((50, 50, 250, 150), PINK), ((50, 200, 250, 300), VIOLET)], noise=1)
+    slide[:, 350:] = 255
+    assert np.abs(glass_colour(slide) - (241, 235, 238)).max() <= 1
+    assert not tissue_mask(slide)[:, 310:].any()
+
+
 @pytest.mark.parametrize("grey", [0, 1, 30, 128, 200, 255])
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (40, 50)])
 def test_a_single_grey_has_no_tissue(grey, size):
