@@ -73,6 +73,9 @@ def open_channel(endpoint: Endpoint, ca: bytes | None, longest_message: int = 64
 
     Args:
         ca: PEM of the certificate authority; None: those this system trusts.
+
+    Raises:
+        UsageError: it is no certificate.
     """
     options = [
         ("grpc.max_receive_message_length", longest_message),
@@ -84,7 +87,15 @@ def open_channel(endpoint: Endpoint, ca: bytes | None, longest_message: int = 64
     ]
     if not endpoint.tls:
         return grpc.insecure_channel(endpoint.authority, options)
+    _trusting(ca)  # gRPC itself would print pages and say nothing
     return grpc.secure_channel(endpoint.authority, grpc.ssl_channel_credentials(ca or _system_roots()), options)
+
+
+def _trusting(ca: bytes | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cadata=ca.decode("ascii") if ca else None)
+    except (ssl.SSLError, ValueError):
+        raise UsageError("the CA file is not a certificate in PEM form; use the ca.crt that `hemalum serve --init-tls` made") from None
 
 
 def explain(error: grpc.RpcError, endpoint: Endpoint, ca: bytes | None) -> HemalumError:
@@ -133,11 +144,7 @@ def diagnose(endpoint: Endpoint, ca: bytes | None) -> HemalumError | None:
 
 
 def _diagnose_tls(connection: socket.socket, endpoint: Endpoint, ca: bytes | None) -> HemalumError | None:
-    name = endpoint.authority
-    try:
-        context = ssl.create_default_context(cadata=ca.decode("ascii") if ca else None)
-    except (ssl.SSLError, ValueError):
-        return UsageError("the CA file is not a certificate in PEM form; use the ca.crt that `hemalum serve --init-tls` made")
+    name, context = endpoint.authority, _trusting(ca)
     context.set_alpn_protocols(["h2"])
     try:
         with context.wrap_socket(connection, server_hostname=endpoint.host) as secure:

@@ -162,6 +162,19 @@ def test_an_output_folder_that_cannot_be_written(segment, toy_slide, tmp_path):
     assert segment(toy_slide, "--mpp", 0.5).returncode == 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process at once on Windows")
+def test_a_run_that_is_told_to_end_leaves_nothing(toy_models, toy_slide, tmp_path):
+    large = np.tile(np.asarray(Image.open(toy_slide)), (5, 5, 1))
+    Image.fromarray(large).save(tmp_path / "large.png")
+    command = ["segment", tmp_path / "large.png", "--mpp", 0.5, "-o", tmp_path / "out", "--models", toy_models, "--model", "toy", "--device", "cpu"]
+    child = subprocess.Popen([sys.executable, "-m", "hemalum", *map(str, command)], stderr=subprocess.PIPE, text=True)
+    while child.poll() is None and not list((tmp_path / "out").glob("*.part")):
+        time.sleep(0.01)
+    child.terminate()
+    assert "interrupted" in child.communicate(timeout=60)[1] and child.returncode == 1
+    assert files(tmp_path / "out") is None
+
+
 def test_output_is_a_file(segment, toy_slide, tmp_path):
     (tmp_path / "out").write_text("in the way")
     done = segment(toy_slide, "--mpp", 0.5)

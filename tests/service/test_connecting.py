@@ -93,6 +93,7 @@ def test_tls_failures_are_told_apart(tls):
     refused(ServerUnavailable, "expects TLS", tls.address)
     refused(ServerUnavailable, "not for localhost", f"https://localhost:{tls.port}", ca=tls.ca)
     refused(UsageError, "PEM", tls.address, ca=__file__)
+    refused(UsageError, "PEM", "https://127.0.0.1:9", ca=__file__)  # said before anything is sent
     refused(UsageError, "cannot be read", tls.address, ca="nowhere.crt")
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,8 +32,10 @@ def writable(folder: Path) -> Path:
 @contextmanager
 def output_folder(path: str | Path) -> Iterator[Path]:
     """The folder, made if it is not there, and removed again if nothing was written; `NotWritable` unless a file can be made in it."""
+    if not str(path):
+        raise UsageError("the output folder has no name; give one with -o")
     folder = Path(path)
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    missing = [parent for parent in (folder, *folder.parents) if not os.path.exists(parent)]
     writable(folder)
     try:
         yield folder
@@ -97,6 +100,8 @@ def through(paths: list[Path], work: Callable[[Path], bool], noun: str = "inputs
             click.echo(f"hemalum: {error}", err=True)
     if failed and len(failed) == len(paths):
         raise UsageError(f"none of the {len(paths)} {noun} could be used; the reasons are above")
+    if len(paths) == 1 and partly:
+        raise PartlyFailed(f"{paths[0].name} is done in part; what is missing is named above and in its run.json")
     if failed or partly:
         raise PartlyFailed(f"{len(failed)} of {len(paths)} {noun} failed, {partly} more in part; the rest is done")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from importlib.metadata import entry_points
 
@@ -53,6 +54,8 @@ def cli():
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; whatever is wrong becomes one sentence on stderr and an exit code."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # as Ctrl+C, so that unfinished files are removed
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(cli.main(args=argv, prog_name="hemalum", standalone_mode=False) or 0)
     except HemalumError as error:
