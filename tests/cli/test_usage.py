@@ -1,5 +1,7 @@
 """What is wrong with a command line is said in one sentence, whatever command and whoever finds it."""
 
+import sys
+
 import pytest
 
 from hemalum.cli.main import main
@@ -35,3 +37,10 @@ def test_a_group_without_a_command_shows_its_commands(capsys, arguments):
 def test_help_and_version_succeed(capsys):
     assert said(capsys, "--version")[0] == 0
     assert said(capsys, "segment", "--help")[0] == 0
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "run.toml").write_text("")
+    code, _, err = said(capsys, "train", "student", str(tmp_path / "run.toml"))
+    assert code == 2 and err == "hemalum: this needs torch, which is not installed; pip install 'hemalum[training]'\n"

@@ -24,6 +24,12 @@ COMMANDS = {
     "evaluate": ("hemalum.cli.evaluate", "Score predicted against reference label images."),
 }
 
+EXTRAS = {  # what a package that is not installed belongs to
+    **dict.fromkeys(("torch", "timm", "safetensors", "onnx", "onnxscript", "matplotlib", "scipy", "tomli"), "training"),
+    **dict.fromkeys(("dask", "distributed", "pyarrow"), "batch"),
+    "paquo": "projects",
+}
+
 
 class LazyGroup(click.Group):
     """Imports a command's module only when that command runs; `hemalum.commands` entry points join in."""
@@ -67,6 +73,11 @@ def main(argv: list[str] | None = None) -> None:
         sentence, code = " ".join(error.format_message().split()).rstrip("."), error.exit_code
         if (context := getattr(error, "ctx", None)) is not None:
             sentence += f"; see `{context.command_path} --help`"
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        sentence, code = f"this needs {missing}, which is not installed; pip install 'hemalum[{EXTRAS[missing]}]'", 2
     except click.Abort:
         sentence, code = "interrupted; what was finished before is valid", 1
     click.echo(f"hemalum: {sentence}", err=True)
