@@ -10,7 +10,7 @@ from PIL import Image
 
 from hemalum.errors import DiskFull
 from hemalum.nuclei import Nuclei
-from hemalum.sinks import CsvSink, GeoJsonSink, LabelSink, Target
+from hemalum.sinks import CsvSink, GeoJsonSink, LabelSink, OverlaySink, Target
 from hemalum.sinks.base import PartFile
 
 COLUMNS = ("Nucleus: Area µm^2", 'odd "name"')
@@ -118,3 +118,26 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, make, monkeypatch):
         sink.write(nuclei, nuclei.ids("m", "i"))
     sink.abort()
     assert not list(tmp_path.iterdir())
+
+
+def test_an_overlay_is_the_slide_in_pieces_with_outlines_on_it(tmp_path):
+    from hemalum.resample import box_mean
+    from hemalum.sinks.overlay import picture_of
+    from hemalum.slides import open_slide
+
+    pixels = np.random.default_rng(5).integers(0, 256, (2500, 4099, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", compress_level=1)
+    with open_slide(tmp_path / "a.png", 0.5) as slide:
+        picture, downsample = picture_of(slide)
+    assert downsample == 2 and (picture == box_mean(pixels, 2)).all()
+    picture.flags.writeable = False  # as a slide's overview is
+    nuclei = some(20, np.random.default_rng(3))
+    sink = OverlaySink(tmp_path / "a.overlay.png", Target(4099, 2500, 0.5, "m", "i", COLUMNS, picture=lambda: (picture, downsample)))
+    for half in (np.arange(10), np.arange(10, 20)):
+        sink.write(nuclei.take(half), [])
+    sink.close()
+    drawn = (np.asarray(Image.open(sink.paths[0])) != picture).any(2)
+    on = np.zeros_like(drawn)
+    for x, y in (nuclei.vertices / 8 / downsample).astype(int):
+        on[y - 2 : y + 3, x - 2 : x + 3] = True
+    assert drawn.sum() > 200 and not drawn[~on].any()

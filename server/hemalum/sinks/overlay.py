@@ -2,9 +2,9 @@
 
 >>> picture = np.full((4, 4, 3), 255, np.uint8)
 >>> square = np.array([[0, 0], [24, 0], [24, 24], [0, 24]])
->>> drawn = draw_outlines(picture, square, np.array([0, 4]), downsample=1.0, width=1)
->>> bool((drawn != 255).any()), bool((picture == 255).all())
-(True, True)
+>>> draw_outlines(picture, square, np.array([0, 4]), downsample=1.0)
+>>> bool((picture[0] != 255).any()), picture[1, 1].tolist()
+(True, [255, 255, 255])
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from hemalum.nuclei import UNIT, Nuclei
 from hemalum.sinks.base import Target, whole_file
 
 COLOUR = (0, 200, 60)
-LARGEST = 4096  # px, the longest side of the picture where the slide is small enough to be read at once
+LARGEST = 4096  # px, the longest side of the picture where the slide is small enough to be read for it
+STRIP = 512  # rows of the picture read at once
 
 
 def picture_of(slide) -> tuple[np.ndarray, float]:
@@ -28,22 +29,21 @@ def picture_of(slide) -> tuple[np.ndarray, float]:
 
     if max(slide.size) <= 4 * LARGEST:
         n = -(-max(slide.size) // LARGEST)
+        width, height = slide.size
+        tops = range(0, height, n * STRIP)
         try:
-            return slide.read(Rect(0, 0, *slide.size), n), float(n)
+            return np.concatenate([slide.read(Rect(0, top, width, min(n * STRIP, height - top)), n) for top in tops]), float(n)
         except UnreadableImage:
             pass  # the overview shows what can be decoded
     overview = slide.overview()
     return overview, slide.size[0] / overview.shape[1]
 
 
-def draw_outlines(picture: np.ndarray, vertices: np.ndarray, offsets: np.ndarray, downsample: float, width: int = 1) -> np.ndarray:
-    """A copy of `picture` with outlines (1/8 level-0 px) drawn `width` px wide; `downsample`: level-0 px per picture px."""
-    drawn = np.ascontiguousarray(picture).copy()
+def draw_outlines(picture: np.ndarray, vertices: np.ndarray, offsets: np.ndarray, downsample: float) -> None:
+    """Draw outlines (1/8 level-0 px) into `picture` (uint8 h×w×3, contiguous); `downsample`: level-0 px per picture px."""
     # OpenCV puts pixel centres at whole numbers, we put pixel corners there
     points = np.rint(vertices / downsample - UNIT / 2).astype(np.int32).reshape(-1, 1, 2)
-    rings = np.split(points, offsets[1:-1]) if len(offsets) > 1 else []
-    cv2.polylines(drawn, rings, True, COLOUR, width, cv2.LINE_AA, shift=3)
-    return drawn
+    cv2.polylines(picture, np.split(points, offsets[1:-1]), True, COLOUR, 1, cv2.LINE_AA, shift=3)
 
 
 class OverlaySink:
@@ -51,12 +51,13 @@ class OverlaySink:
 
     def __init__(self, path: Path, target: Target):
         self.paths = [Path(path)]
-        self._picture, self._downsample = target.picture()
+        picture, self._downsample = target.picture()
+        self._picture = np.array(picture, order="C")  # the slide's own is not to be drawn on
 
     def write(self, nuclei: Nuclei, ids: list[str]) -> None:
         """Draw nuclei at once: nothing is kept but the picture."""
         if len(nuclei):
-            self._picture = draw_outlines(self._picture, nuclei.vertices, nuclei.offsets, self._downsample)
+            draw_outlines(self._picture, nuclei.vertices, nuclei.offsets, self._downsample)
 
     def close(self) -> None:
         """Raises `DiskFull`."""
