@@ -18,7 +18,7 @@ import grpc
 import numpy as np
 
 from hemalum.connection import explain, open_channel, parse_address
-from hemalum.errors import UsageError
+from hemalum.errors import Unauthenticated, UsageError
 from hemalum.events import Parameters, Progress
 from hemalum.remote_run import CLIENT, RemoteRun, Source
 from hemalum.v1 import nuclei_pb2 as pb
@@ -69,6 +69,8 @@ class Client:
         if token_file:
             token = _read(token_file, "token file").decode("ascii", "replace").strip()
         token = token or os.environ.get("HEMALUM_TOKEN")
+        if token and not (token.isascii() and token.isprintable()):  # gRPC would call it "Invalid metadata"
+            raise Unauthenticated("the token has characters that no token has; copy it again from whoever runs the server")
         self.endpoint = parse_address(address, True if ca else None)
         self._ca = _read(ca, "CA file") if ca and self.endpoint.tls else None
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()

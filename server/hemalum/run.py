@@ -209,6 +209,12 @@ class Run:
         self._emit(TileConsumed(index))
 
     def _computed(self, index: int, pixels: np.ndarray, maps: np.ndarray | None, error: BaseException | None) -> None:
+        try:
+            self._post(index, pixels, maps, error)
+        except Exception as problem:  # the engine's thread serves other runs too, and this run's reader would wait for ever
+            self._break(problem)
+
+    def _post(self, index: int, pixels: np.ndarray, maps: np.ndarray | None, error: BaseException | None) -> None:
         if self._cancelled:
             return
         if error is not None:

@@ -56,6 +56,20 @@ def test_a_tile_that_cannot_be_read_fails_alone(opened):
     assert list(events[-1].summary.failed) == [4] and events[-1].summary.nuclei > 300
 
 
+def test_a_run_that_breaks_is_told_why_and_takes_no_other_with_it(opened, monkeypatch):
+    start, slide = opened
+    broken, other = start(), start()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    workers = broken._workers
+    monkeypatch.setattr(broken, "_workers", type("Workers", (), {"tile": full, "count": workers.count})())
+    with pytest.raises(OSError, match="No space left"):
+        list(drive(broken, slide.read))
+    assert list(drive(other, slide.read))[-1].summary.nuclei > 300
+
+
 def test_cancel_stops_within_a_tile(opened):
     start, slide = opened
     run = start()

@@ -104,6 +104,7 @@ def test_tls_against_a_plain_server(server, tls):
 def test_tokens(server, tls):
     refused(Unauthenticated, "none was sent", server.address)
     refused(Unauthenticated, "token was refused", server.address, token="wrong")
+    refused(Unauthenticated, "characters that no token has", server.address, token="größer")
     refused(Unauthenticated, "token was refused", tls.address, token=server.token, ca=tls.ca)
 
 

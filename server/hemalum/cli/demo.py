@@ -27,10 +27,11 @@ def demo(output, model_id, folders, as_json):
 
     from hemalum.cli.common import output_folder, shown_progress
     from hemalum.client import Client
-    from hemalum.errors import NotWritable, PartlyFailed
+    from hemalum.errors import PartlyFailed
     from hemalum.events import Parameters
     from hemalum.models import find
     from hemalum.runrecord import write_record
+    from hemalum.sinks.base import lost, whole_file
     from hemalum.sinks.overlay import picture_of
     from hemalum.slides import open_slide
     from hemalum.stain import apply_table
@@ -53,12 +54,15 @@ def demo(output, model_id, folders, as_json):
                 normalized = client.normalize(slide.overview(), mpp=slide.mpp * slide.overview_downsample)
                 shown = apply_table(picture_of(slide)[0], normalized.table)
                 names = {"nuclei.geojson": "nuclei.geojson", "nuclei.overlay.png": "overlay.png", "normalized.png": "normalized.png"}
-                if not cv2.imwrite(str(Path(scratch) / "normalized.png"), shown[..., ::-1]):
-                    raise NotWritable(f"{folder / 'normalized.png'} cannot be written; check the disk")
+                with whole_file(Path(scratch) / "normalized.png") as file:
+                    file.write(memoryview(cv2.imencode(".png", shown[..., ::-1])[1]))
                 for source, target in names.items():
                     os.replace(Path(scratch) / source, folder / target)
         record = {**made.record, "outputs": list(names.values())}
-        write_record(folder / "run.json", record)
+        try:
+            write_record(folder / "run.json", record)
+        except OSError as error:
+            raise lost(folder / "run.json", error) from error
         if as_json:
             click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         say(f"{made.summary.nuclei} nuclei in {record['seconds']['total']:.1f} s")
