@@ -22,7 +22,8 @@ from hemalum_training.labelling import load_teacher, view_maps
 from hemalum_training.pseudo_labels import load_pseudo, make_pseudo_labels
 from hemalum_training.rule_comparison import compare, compare_rules, partial_spearman
 from hemalum_training.supervised import train_supervised
-from hemalum_training.tiles import load_tiles, make_tiles, tile_pixels
+from hemalum_training.tile_store import load_tiles, tile_pixels
+from hemalum_training.tiles import make_tiles
 
 DATA = Path(__file__).parent.parent / "data"
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

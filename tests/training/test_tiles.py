@@ -13,10 +13,11 @@ pytest.importorskip("torch", reason="the extra `training` is not installed")
 
 import hemalum
 from hemalum.errors import UsageError
-from hemalum_training import tiles as tiles_module
+from hemalum_training import cutting
 from hemalum_training.config import load_config
 from hemalum_training.regions import regions, tile_grid
-from hemalum_training.tiles import load_domains, load_labelled_rows, load_tiles, make_tiles, tile_pixels
+from hemalum_training.tile_store import load_domains, load_labelled_rows, load_tiles, tile_pixels
+from hemalum_training.tiles import make_tiles
 
 DATA = Path(__file__).parent.parent / "data"
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
@@ -110,8 +111,8 @@ def test_a_run_killed_half_way_gives_the_same_manifest_and_does_no_work_twice(da
             raise KeyboardInterrupt
         return original(path, *arguments)
 
-    original = tiles_module.open_slide
-    monkeypatch.setattr(tiles_module, "open_slide", open_three)
+    original = cutting.open_slide
+    monkeypatch.setattr(cutting, "open_slide", open_three)
     with pytest.raises(KeyboardInterrupt):
         make_tiles(config(data), data, stopped, log=quiet)
     assert not (stopped / "tiles" / "manifest.csv").exists()

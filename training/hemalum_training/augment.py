@@ -55,7 +55,10 @@ def enlarged(pixels: np.ndarray, fold: int) -> np.ndarray:
 
 def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colour=photometric,
                 fold: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """One augmented crop of 0.5 · `crop` µm: uint8 at 0.5 ÷ fold µm/px and float32 2×2crop×2crop (foreground, distance) at 0.25 µm/px.
+    """One augmented crop of 0.5 · `crop` µm.
+
+    Returns:
+        uint8 at 0.5 ÷ fold µm/px; float32 3×2crop×2crop at 0.25 µm/px: foreground, distance, and 1 where they are to be learned from.
 
     `colour` is applied last, so two images of one tile get one geometry from generators of one seed.  With fold 2 every fourth crop
     is a 20× slide's: enlarged from 0.5 µm/px.
@@ -78,12 +81,13 @@ def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colou
         pixels = cv2.resize(pixels, (crop, crop), interpolation=cv2.INTER_AREA)
     if fold == 2 and coarse:
         pixels = enlarged(pixels, fold)
-    targets = np.stack([warp((image.labels > 0).astype(np.float32)) > 0.5, warp(image.distance.astype(np.float32))])
+    known = np.ones((2 * crop, 2 * crop)) if image.known is None else warp(image.known.astype(np.float32)) > 0.5
+    targets = np.stack([warp((image.labels > 0).astype(np.float32)) > 0.5, warp(image.distance.astype(np.float32)), known])
     return colour(pixels, rng), targets.astype(np.float32)
 
 
 def sample_batch(images, weights, crop: int, batch: int, rng: np.random.Generator, fold: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """`batch` crops drawn by weight: uint8 B×fold·crop×fold·crop×3, float32 B×2×2crop×2crop."""
+    """`batch` crops drawn by weight: uint8 B×fold·crop×fold·crop×3, float32 B×3×2crop×2crop."""
     colour = partial(photometric, fold=fold)
     pairs = [sample_crop(images[i].own(), crop, rng, colour, fold) for i in rng.choice(len(images), batch, p=weights)]
     return np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs])

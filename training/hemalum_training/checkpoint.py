@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,15 @@ from hemalum.errors import DiskFull, UsageError
 from hemalum.models import Model, find
 from hemalum.models.card import Card
 
+FREE = ("learning_rate", "clip")   # may change in mid-training: what is advised where a loss is not a number
+
 
 def save(path: Path, state: dict) -> None:
-    """Write `state` so that `path` is at any moment the old or the new file, whole."""
+    """Write `state` so that `path` is at any moment the old or the new file, whole.
+
+    Raises:
+        DiskFull: no space is left; the old file stays.
+    """
     temporary = path.with_suffix(".part")
     try:
         with open(temporary, "wb") as file:
@@ -34,17 +41,38 @@ def save(path: Path, state: dict) -> None:
 def load(path: Path, expected: dict) -> dict | None:
     """The state in `path`, or None if there is none.
 
+    Args:
+        expected: what it must have been made with, by key; tables inside it are compared key by key.  A key that it does not name was not
+            known when it was made.
+
     Raises:
-        UsageError: the checkpoint belongs to another configuration; names the first key that differs.
+        UsageError: the checkpoint belongs to another configuration, named by the first key that differs; or it is damaged.
     """
     if not path.is_file():
         return None
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    for key, value in expected.items():
-        if state["config"].get(key) != value:
-            raise UsageError(f"{path} was made with {key} = {state['config'].get(key)!r}, the configuration says {value!r}; "
+    state = _read(path)
+    made = _flat(state["config"])
+    for key, value in _flat(expected).items():
+        if key in made and made[key] != value:
+            raise UsageError(f"{path} was made with {key} = {made[key]!r}, the configuration says {value!r}; "
                              "choose another output folder or restore the configuration.")
     return state
+
+
+def _flat(table: dict, prefix: str = "") -> dict:
+    """
+    >>> _flat({"seed": 1, "network": {"fine": 8}})
+    {'seed': 1, 'network.fine': 8}
+    """
+    parts = [_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value} for key, value in table.items()]
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _read(path: Path) -> dict:
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+        raise UsageError(f"{path} is damaged or holds no weights of a training; delete it or name another.") from None
 
 
 def initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
@@ -55,7 +83,9 @@ def initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
     """
     path = Path(source)
     if path.is_file():
-        return torch.load(path, weights_only=True, map_location="cpu")["network"]
+        if "network" not in (state := _read(path)):
+            raise UsageError(f"{path} holds no averaged weights; name the weights.pt of a run that is finished.")
+        return state["network"]
     model = Model(Card.read(path), path) if (path / "card.json").is_file() else find(str(source))
     if model.path("weights.safetensors") is None:
         raise UsageError(f"model {model.id} has no weights.safetensors, so training cannot begin from it; name another model.")

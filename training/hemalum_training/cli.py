@@ -14,25 +14,59 @@ def _common(function):
     return click.argument("config", type=click.Path(path_type=Path, dir_okay=False))(function)
 
 
+def _torch():
+    """PyTorch, without what its exporter says to its developers."""
+    import warnings
+
+    from hemalum.errors import UsageError
+
+    try:
+        import timm  # noqa: F401
+        import torch
+    except ImportError:
+        raise UsageError("training needs PyTorch and timm; install them with `pip install hemalum[training]`") from None
+    warnings.simplefilter("ignore", torch.jit.TracerWarning)
+    return torch
+
+
+def _checked(context, parameter, device: str) -> str:
+    from hemalum.errors import UsageError
+
+    torch = _torch()
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise UsageError(f"device {device} cannot be used here; name cpu, or cuda where PyTorch finds a GPU.") from None
+    return device
+
+
+def _threads(context, parameter, count: int | None) -> None:
+    if count:
+        _torch().set_num_threads(count)
+
+
+_device = click.option("--device", default="cpu", show_default=True, callback=_checked, help="A torch device, for instance cuda.")
+_cores = click.option("--threads", type=click.IntRange(min=1), callback=_threads, expose_value=False, help="CPU threads; all cores by default.")
+
+
 def _training(function):
-    function = click.option("--device", default="cpu", show_default=True, help="A torch device, for instance cuda.")(function)
-    function = click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")(function)
     function = click.option("--init", metavar="MODEL", help="Begin from a model (id or folder) or from a run's weights.pt.")(function)
-    return _common(function)
+    return _common(_cores(_device(function)))
 
 
 def _run(config: Path, out: Path | None):
+    from hemalum.errors import NotWritable
+
+    _torch()
     from .config import load_config
 
     loaded = load_config(config)
-    return loaded, out or Path("runs") / loaded.name
-
-
-def _threads(count: int | None) -> None:
-    import torch
-
-    if count:
-        torch.set_num_threads(count)
+    out = out or Path("runs") / loaded.name
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotWritable(f"{out} cannot be written ({error.strerror}); choose another folder with -o") from None
+    return loaded, out
 
 
 @click.group()
@@ -53,7 +87,8 @@ def tiles(config, data, out):
 @train.command(name="pseudo-label")
 @_common
 @click.option("--init", metavar="MODEL", help="The teacher, where OUT/teacher is not trained: a model (id or folder) or a weights.pt.")
-@click.option("--device", default="cpu", show_default=True, help="A torch device, for instance cuda.")
+@_cores
+@_device
 @click.option("--compare", is_flag=True, help="Only compare the rules, on labelled images that the teacher never saw; writes OUT/rules.json.")
 def pseudo_label(config, data, out, init, device, compare):
     """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts."""
@@ -69,20 +104,18 @@ def pseudo_label(config, data, out, init, device, compare):
 
 @train.command()
 @_training
-def teacher(config, data, out, init, threads, device):
+def teacher(config, data, out, init, device):
     """Train the teacher, AttCycle, on the labelled images of both domains."""
     from .attcycle import train_teacher
 
-    _threads(threads)
     loaded, out = _run(config, out)
     click.echo(f"weights: {train_teacher(loaded, data, out, device, init, log=click.echo)}")
 
 
 @train.command()
 @_training
-def student(config, data, out, init, threads, device):
+def student(config, data, out, init, device):
     """Train the student: TransCycle, or without a [method] table in CONFIG its segmentation alone."""
-    _threads(threads)
     loaded, out = _run(config, out)
     if loaded.method is None:
         from .supervised import train_supervised as train_student
@@ -93,6 +126,7 @@ def student(config, data, out, init, threads, device):
 
 @train.command()
 @_common
+@_cores
 def export(config, data, out):
     """Write the model package of a trained run into OUT/package, thresholds chosen on the validation images."""
     from .package import make_package
@@ -104,7 +138,9 @@ def export(config, data, out):
 @train.command()
 @_common
 @click.option("--overlays", is_flag=True, help="Also write pictures with reference and found outlines.")
-def evaluate(config, data, out, overlays):
+@_cores
+@_device
+def evaluate(config, data, out, overlays, device):
     """Score the package of a run on the validation and zero-shot images; with [method] also print the source's table."""
     from .package import report_scores
     from .source_table import evaluate_arms
@@ -112,7 +148,7 @@ def evaluate(config, data, out, overlays):
     loaded, out = _run(config, out)
     report_scores(loaded, data, out, overlays, log=click.echo)
     if loaded.method is not None:
-        evaluate_arms(loaded, data, out, log=click.echo)
+        evaluate_arms(loaded, data, out, device, log=click.echo)
 
 
 @train.command()
@@ -127,12 +163,11 @@ def report(config, data, out):
 
 @train.command()
 @_common
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
-def distil(config, data, out, threads):
+@_cores
+def distil(config, data, out):
     """Train the generator of [normalizer] and distil it into OUT/learned_stain.npz, the function behind --stain learned."""
     from .distil import distil as work
 
-    _threads(threads)
     loaded, out = _run(config, out)
     click.echo(f"learned stain: {work(loaded, data, out, log=click.echo)}")
 
@@ -140,35 +175,32 @@ def distil(config, data, out, threads):
 @train.command(name="scanner-pairs")
 @_common
 @click.option("--model", default="nuclei", show_default=True, metavar="ID", help="Model whose nuclei before and after are compared.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
-def scanner_pairs(config, data, out, model, threads):
+@_cores
+def scanner_pairs(config, data, out, model):
     """Compare learned and classical normalizations on pairs of one tissue from two scanners."""
     from .scanner_pairs import run_experiment
 
-    _threads(threads)
     loaded, out = _run(config, out)
     run_experiment(loaded, data, out, model, log=click.echo)
 
 
 @train.command()
 @_common
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores by default.")
-@click.option("--device", default="cpu", show_default=True, help="A torch device, for instance cuda.")
-def experiment(config, data, out, threads, device):
+@_cores
+@_device
+def experiment(config, data, out, device):
     """Compare teacher, student and student with pseudo labels over several seeds, at equal optimizer steps."""
     from .experiment import run_experiment
 
-    _threads(threads)
     loaded, out = _run(config, out)
     click.echo(f"comparison: {run_experiment(loaded, data, out, device, log=click.echo)}")
 
 
 @train.command(name="all")
 @_training
-def everything(config, data, out, init, threads, device):
+def everything(config, data, out, init, device):
     """Every step of CONFIG, from a folder of images to a model package: tiles, teacher, pseudo-label, student, export, evaluate, report."""
     from .stages import run_all
 
-    _threads(threads)
     loaded, out = _run(config, out)
     click.echo(f"package: {run_all(loaded, data, out, device, init, log=click.echo)}")

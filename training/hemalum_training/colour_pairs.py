@@ -18,7 +18,7 @@ from .augment import stain_jitter
 from .networks import Generator
 from .normalizer import translate
 from .normalizer_config import ColourFit
-from .tiles import Tile
+from .tile_store import Tile
 from .transport import transported
 
 ALIKE = 10  # Y tiles that a source's colours are carried to

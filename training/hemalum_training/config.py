@@ -75,7 +75,7 @@ class Schedule:
         demand("schedule",
                (min(self.steps, self.warmup, self.batch) > 0, "steps, warmup and batch must be at least 1"),
                (self.crop > 0 and self.crop % 32 == 0, "crop must be a multiple of 32"),
-               (0 <= self.cooldown <= self.steps, "cooldown must lie within 0 and steps"),
+               (self.cooldown >= 0, "cooldown cannot be negative"),
                (0 <= self.ema < 1, "ema must lie within 0 and 1"))
 
 

@@ -30,7 +30,7 @@ class Batch:
 
     Attributes:
         x, y: N×3×c×c in [-1, 1].
-        x_targets, y_targets: N×2×2c×2c, foreground 0/1 and distance 0…1; of an unlabelled tile they are not read.
+        x_targets, y_targets: N×3×2c×2c, see `augment.sample_crop`; of an unlabelled tile they are not read.
         x_labelled: bool N, tiles of X that have a hand label.
         y_pseudo: bool N, tiles of Y that are normalized tiles with a pseudo label.
         own: M×3×c×c, the un-normalized images of those M tiles, in order and of the same geometry.
@@ -47,7 +47,7 @@ class Batch:
 
 @dataclass
 class Labelled:
-    """Labelled tiles for a step of segmentation alone: `x` N×3×c×c, `targets` N×2×2c×2c."""
+    """Labelled tiles for a step of segmentation alone: `x` N×3×c×c, `targets` N×3×2c×2c."""
 
     x: torch.Tensor
     targets: torch.Tensor
@@ -114,12 +114,12 @@ class CycleTrainer:
             network.train()
         with torch.autocast(torch.device(self.device).type, torch.bfloat16) if self.cycle.amp == "bf16" else nullcontext():
             if labelled is not None:
-                losses["segmentation_x"] = self._segmentation(self._pass(self.g_xy, labelled.x)["segmentation"], labelled.targets)
-                (self.cycle.lambda_segmentation * losses["segmentation_x"]).backward()
+                losses["segmentation"] = self._segmentation(self._pass(self.g_xy, labelled.x)["segmentation"], labelled.targets)
+                (self.cycle.lambda_segmentation * losses["segmentation"]).backward()
             if batch is not None:
                 terms, fakes = self.generator_terms(batch)
                 self.total(terms).backward()
-                losses = {**terms, **losses}
+                losses |= terms
         losses = {k: float(v.detach()) for k, v in losses.items()}
         losses["total"] = self.total(losses)
         if not np.isfinite(losses["total"]):

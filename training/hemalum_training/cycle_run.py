@@ -28,11 +28,10 @@ LOGGED = 25       # steps between two lines of the log
 
 
 def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
-    """What a checkpoint must have been made with, flat, so that a refusal can name the key."""
-    flat = {"seed": config.seed, "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16]}
-    for name, table in (("network", network.as_dict()), ("cycle", dataclasses.asdict(config.method.cycle))):
-        flat |= {f"{name}.{key}": value for key, value in table.items()}
-    return flat
+    """What a checkpoint must have been made with."""
+    cycle = {k: v for k, v in dataclasses.asdict(config.method.cycle).items() if k not in checkpoint.FREE}
+    flat = {f"{name}.{key}": value for name, table in (("network", network.as_dict()), ("cycle", cycle)) for key, value in table.items()}
+    return {"seed": config.seed, **flat, "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16]}
 
 
 class CycleRun:

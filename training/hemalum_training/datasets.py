@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import Image
 from hemalum.errors import UsageError
 
 from .config import Config, LabelledSet
+from .store import read_rows
 
 LABEL_MPP = 0.25
 
@@ -26,6 +26,9 @@ class LabelledImage:
         pixels: uint8 H×W×3 at 0.25 µm/px.
         labels: int32 H×W, 0 = background.
         distance: float16 H×W, see `distance_map`.
+        weight: how often it is drawn, relative to the others.
+        group: patient, or the image itself where none is known.
+        known: bool H×W, where the labels are to be learned from; None: everywhere.
     """
 
     name: str
@@ -33,6 +36,8 @@ class LabelledImage:
     labels: np.ndarray
     distance: np.ndarray
     weight: float = 1.0
+    group: str = ""
+    known: np.ndarray | None = None
 
     def own(self) -> LabelledImage:
         """Itself: it is in memory already, while a tile on disk is read by this."""
@@ -72,12 +77,13 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
     """Images of one part, `train` or `validation`, of a set.
 
     Raises:
-        UsageError: no manifest, an image without label, or a label of another size.
+        UsageError: no manifest or no such column in it; an image or a label that is missing or damaged; a label of another size.
     """
     manifest = folder / "manifest.csv"
-    if not manifest.is_file():
-        raise UsageError(f"{folder} has no manifest.csv; --data must be the folder that holds the sets.")
-    rows = list(csv.DictReader(manifest.open(encoding="utf-8")))
+    if not (rows := read_rows(manifest)):
+        raise UsageError(f"{folder} has no manifest.csv, or an empty one; --data must be the folder that holds the sets.")
+    if lacking := [column for column in ("stem", entry.patient_column) if column and column not in rows[0]]:
+        raise UsageError(f"{manifest} has no column {lacking[0]}; correct it or the configuration.")
     known = {row[entry.patient_column] if entry.patient_column else row["stem"] for row in rows}
     if unknown := [name for name in entry.validation if name not in known]:
         raise UsageError(f"{folder.name} has no {entry.patient_column or 'image'} {', '.join(unknown)}, which the configuration keeps for "
@@ -87,11 +93,7 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
         stem = row["stem"]
         if stem in entry.exclude or _is_validation(entry, row) != (part == "validation"):
             continue
-        try:
-            pixels = np.array(Image.open(folder / "images" / f"{stem}.png").convert("RGB"))
-            labels = np.array(Image.open(folder / "labels" / f"{stem}.png")).astype(np.int32)
-        except FileNotFoundError as error:
-            raise UsageError(f"{error.filename} is named in {manifest} but missing.") from None
+        pixels, labels = (_opened(folder / part / f"{stem}.png", part) for part in ("images", "labels"))
         if pixels.shape[:2] != labels.shape:
             raise UsageError(f"{folder.name}/{stem}: label {labels.shape[::-1]} and image {pixels.shape[1::-1]} differ in size.")
         zoom = entry.zoom * entry.mpp / LABEL_MPP
@@ -99,12 +101,41 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
             size = (round(labels.shape[1] * zoom), round(labels.shape[0] * zoom))
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
             labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        images.append(LabelledImage(f"{folder.name}/{stem}", pixels, labels, distance_map(labels).astype(np.float16)))
+        group = row[entry.patient_column] if entry.patient_column else stem
+        images.append(LabelledImage(f"{folder.name}/{stem}", pixels, labels, distance_map(labels).astype(np.float16), group=group))
     for image in images:
         image.weight = entry.weight / len(images)
     return images
 
 
+def _opened(path: Path, part: str) -> np.ndarray:
+    """uint8 H×W×3 of an image, int32 H×W of a label."""
+    try:
+        with Image.open(path) as picture:
+            found = np.array(picture.convert("RGB") if part == "images" else picture)
+    except FileNotFoundError:
+        raise UsageError(f"{path} is named in the manifest but missing.") from None
+    except (OSError, SyntaxError) as error:     # the latter is what Pillow raises for a PNG with broken chunks
+        raise UsageError(f"{path} cannot be read ({error}); replace it or put {path.stem} on the set's `exclude` list.") from None
+    if part == "images":
+        return found
+    if found.ndim != 2:
+        raise UsageError(f"{path} has {found.shape[2]} channels, a label image has one: the number of the nucleus, 0 for background.")
+    return found.astype(np.int32)
+
+
 def load_labelled(config: Config, data: Path, part: str = "train") -> list[LabelledImage]:
-    """All images of one part of the configuration's sets; an image never lies in both parts."""
-    return [image for name, entry in config.sets.items() for image in load_set(Path(data) / name, entry, part)]
+    """All images of one part of the configuration's sets; an image never lies in both parts.
+
+    Raises:
+        UsageError: no image is left to learn from; see also `load_set`.
+    """
+    images = [image for name, entry in config.sets.items() for image in load_set(Path(data) / name, entry, part)]
+    if part == "train" and config.sets and not images:
+        raise UsageError("no labelled image is left to learn from, all are kept for validation or excluded; add images or keep fewer.")
+    return images
+
+
+def load_zero_shot(config: Config, data: Path) -> list[LabelledImage]:
+    """The images that are scored and used for nothing else."""
+    return [image for name, entry in config.zero_shot.items() for image in load_set(Path(data) / name, entry, "validation")]

@@ -25,7 +25,8 @@ from .config import Config
 from .export import load_generator
 from .normalizer import train_normalizer
 from .normalizer_config import ColourFit
-from .tiles import TILE_MPP, load_domains, load_tiles, make_tiles, tile_pixels
+from .tile_store import TILE_MPP, load_domains, load_tiles, tile_pixels
+from .tiles import make_tiles
 
 
 def fit_function(pairs: Pairs, target: Stain, fit: ColourFit, seed: int, card: dict | None = None) -> ColourFunction:

@@ -31,6 +31,7 @@ from .method_config import Pseudo
 from .pools import Pools, load_pools
 from .pseudo_labels import make_pseudo_labels
 from .source_table import COLUMNS, as_text, score, scored_images
+from .store import write_json, write_text
 from .tiles import make_tiles
 
 COMPARED = ("AJI", "F1 nucleus", "F1 pixel", "SSIM")
@@ -70,7 +71,7 @@ def run_experiment(config: Config, data: Path, out: Path, device: str = "cpu", l
             if not path.is_file():
                 weights, tiles = _train(own, data, folder, arm, device, log)
                 row = score(load_generator(weights).to(device), images, device)
-                _write(path, {"images": row.images, "pseudo_tiles": tiles, **row.values})
+                write_json(path, {"images": row.images, "pseudo_tiles": tiles, **row.values})
             found = json.loads(path.read_text(encoding="utf-8"))
             if arm in scores:
                 scores[arm][seed] = found
@@ -101,12 +102,6 @@ def _same_tiles(source: Path, target: Path) -> None:
             os.symlink(os.path.relpath(source, target.parent), target, target_is_directory=True)
         except OSError:         # Windows without the right to make links
             shutil.copytree(source, target)
-
-
-def _write(path: Path, content: dict) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def comparisons(arms: list[str]) -> list[tuple[str, str]]:
@@ -141,6 +136,6 @@ def _report(scores: dict[str, dict[int, dict]], seeds: list[int], what: str, con
             record["differences"][f"{first} − {second}: {column}"] = {"mean": mean, "low": low, "high": high, "seeds": by_seed}
             lines.append(f"{first} − {second}  {column:10} {mean:+.4f} ({low:+.4f} … {high:+.4f})   seeds " + " ".join(f"{v:+.4f}" for v in by_seed))
     log("\n".join(lines))
-    _write(out / "experiment.json", record)
-    (out / "experiment.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_json(out / "experiment.json", record)
+    write_text(out / "experiment.md", "\n".join(lines) + "\n")
     return out / "experiment.md"

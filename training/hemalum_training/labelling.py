@@ -110,8 +110,13 @@ def view_maps(teacher: Teacher, pixels: np.ndarray, jitters: int, strength: floa
     return core[..., 0], core[..., 1] if core.shape[-1] > 1 else None
 
 
-def label_tile(teacher: Teacher, pixels: np.ndarray, wanted: Pseudo, seed: int) -> tuple[np.ndarray, TileScores]:
-    """Nuclei of a tile from the mean of its flips (int32 2h×2w at 0.25 µm/px), and what the rules see of it."""
+def label_tile(teacher: Teacher, pixels: np.ndarray, wanted: Pseudo, seed: int) -> tuple[np.ndarray, TileScores, np.ndarray]:
+    """What the teacher makes of a tile, at 0.25 µm/px.
+
+    Returns:
+        nuclei from the mean of its flips, int32 2h×2w; what the rules see of it; how sure each pixel is, uint8 2h×2w: 255 · |2p − 1|, p
+        the mean over all views.
+    """
     foreground, distance = view_maps(teacher, pixels, wanted.jitters, wanted.jitter, seed)
 
     def nuclei(f: np.ndarray, d: np.ndarray | None) -> np.ndarray:
@@ -119,7 +124,8 @@ def label_tile(teacher: Teacher, pixels: np.ndarray, wanted: Pseudo, seed: int) 
 
     labels = nuclei(foreground[:4].mean(0), None if distance is None else distance[:4].mean(0))
     each = [nuclei(f, None if distance is None else distance[i]) for i, f in enumerate(foreground)]
-    return labels, score_tile(foreground[0], foreground, labels, each, wanted.band, teacher.parameters.foreground)
+    sure = (255 * np.abs(2 * foreground.mean(0) - 1)).round().astype(np.uint8)
+    return labels, score_tile(foreground[0], foreground, labels, each, wanted.band, teacher.parameters.foreground), sure
 
 
 def normalized_tile(teacher: Teacher, pixels: np.ndarray, stain: Stain, reference: Stain) -> np.ndarray:

@@ -11,16 +11,21 @@ def segmentation_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float =
 
     Args:
         logits: N×1×H×W or N×2×H×W.
-        targets: N×2×H×W: foreground 0/1, distance 0…1.
+        targets: N×2×H×W: foreground 0/1, distance 0…1; or N×3×H×W, then with 1 where they count and 0 where they do not.
         dice, distance: weights of the two added terms (ours; 0 leaves the source's loss).
     """
     foreground = targets[:, 0]
-    loss = F.binary_cross_entropy_with_logits(logits[:, 0], foreground)
+    known = targets[:, 2] if targets.shape[1] > 2 else torch.ones_like(foreground)
+
+    def mean(loss: torch.Tensor) -> torch.Tensor:
+        return (loss * known).sum() / known.sum().clamp(min=1)
+
+    loss = mean(F.binary_cross_entropy_with_logits(logits[:, 0], foreground, reduction="none"))
     if dice:
-        p = logits[:, 0].sigmoid()
+        p, foreground = logits[:, 0].sigmoid() * known, foreground * known
         loss = loss + dice * (1 - (2 * (p * foreground).sum() + 1) / (p.sum() + foreground.sum() + 1))
     if distance and logits.shape[1] > 1:
-        loss = loss + distance * F.smooth_l1_loss(logits[:, 1], targets[:, 1], beta=0.1)
+        loss = loss + distance * mean(F.smooth_l1_loss(logits[:, 1], targets[:, 1], beta=0.1, reduction="none"))
     return loss
 
 
@@ -44,12 +49,14 @@ def cycle_loss(x: torch.Tensor, x_back: torch.Tensor, y: torch.Tensor, y_back: t
 
 
 def fit_targets(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Targets at twice a tile's resolution brought to the logits' by area; the foreground stays 0 or 1."""
+    """Targets at twice a tile's resolution brought to the logits' by area; the foreground and what is known stay 0 or 1."""
     factor = targets.shape[-1] // logits.shape[-1]
     if factor == 1:
         return targets
     small = F.avg_pool2d(targets, factor)
-    return torch.cat([(small[:, :1] >= 0.5).to(small.dtype), small[:, 1:]], 1)
+    fitted = (small >= 0.5).to(small.dtype)
+    fitted[:, 1] = small[:, 1]
+    return fitted
 
 
 def consistency_loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -143,6 +143,8 @@ class Pseudo:
         jitters: views in another stain, beside the four flips, that must agree; jitter: their strength.
         bins: density strata that get equal quotas; empty_share: share of tiles without nuclei at most.
         weight: share of the supervised crops that come from pseudo tiles.
+        sure: least |2p − 1| of a pixel that is learned from, p the teacher's mean over all views: nuclear borders and what the views
+            disagree about are left out of the loss.  0 learns from every pixel.
     """
 
     rule: str = "agreement"
@@ -155,11 +157,13 @@ class Pseudo:
     bins: int = 4
     empty_share: float = 0.03
     weight: float = 0.3
+    sure: float = 0.0
 
     def __post_init__(self):
         demand("pseudo",
                (self.rule in ("mean_softmax", "agreement"), "rule must be “mean_softmax” or “agreement”"),
                (0 < self.weight < 1, "weight must lie between 0 and 1"),
+               (0 <= self.sure < 1, "sure must lie within 0 and 1"),
                (min(self.keep, self.bins) > 0, "keep and bins must be at least 1"),
                (min(self.pool, self.band, self.jitters) >= 0, "pool, band and jitters cannot be negative"))
 

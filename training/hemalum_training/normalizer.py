@@ -29,7 +29,8 @@ from .method_config import Cycle
 from .networks import Generator, GeneratorConfig
 from .replay import to_bytes
 from .supervised import to_input
-from .tiles import load_domains, load_tiles, make_tiles, tile_pixels
+from .tile_store import load_domains, load_tiles, tile_pixels
+from .tiles import make_tiles
 
 LOGGED = 25
 SHOWN = 6  # tiles in the page of samples
@@ -114,7 +115,7 @@ def train_generator(network: GeneratorConfig, cycle: Cycle, x: list[Picture], y:
     trainer = ColourTrainer(network, cycle, seed)
     steps, step = cycle.epochs * cycle.steps_per_epoch, 0
     identity = {"seed": seed, **{f"network.{k}": v for k, v in network.as_dict().items()},
-                **{f"cycle.{k}": v for k, v in dataclasses.asdict(cycle).items()}}
+                **{f"cycle.{k}": v for k, v in dataclasses.asdict(cycle).items() if k not in checkpoint.FREE}}
     if state := checkpoint.load(out / "checkpoint.pt", identity):
         trainer.load_state(state["trainer"])
         step = state["step"]

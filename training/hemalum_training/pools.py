@@ -23,21 +23,21 @@ from .config import Config
 from .cycle import Batch, Labelled
 from .datasets import LabelledImage, distance_map, load_labelled
 from .method_config import Cycle
-from .pseudo_labels import load_pseudo
+from .pseudo_labels import PseudoTile, load_pseudo
 from .supervised import to_input
-from .tiles import load_labelled_rows, load_tiles
+from .tile_store import load_labelled_rows, load_tiles
 
 
 def _unchanged(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pixels
 
 
-def at_label_scale(name: str, pixels: np.ndarray, labels: np.ndarray | None = None) -> LabelledImage:
+def at_label_scale(name: str, pixels: np.ndarray, labels: np.ndarray | None = None, known: np.ndarray | None = None) -> LabelledImage:
     """A tile at 0.5 µm/px (uint8 H×W×3) as an image at 0.25 µm/px; labels are int32 2H×2W, all background where there are none."""
     big = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     if labels is None:
         return LabelledImage(name, big, np.zeros(big.shape[:2], np.int32), np.zeros(big.shape[:2], np.float16))
-    return LabelledImage(name, big, labels, distance_map(labels).astype(np.float16))
+    return LabelledImage(name, big, labels, distance_map(labels).astype(np.float16), known=known)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class StoredTile:
 
     Attributes:
         image: file at 0.5 µm/px.
-        normalized, labels: of a pseudo tile: its image in the target stain, and its label image at 0.25 µm/px.
+        normalized, labels, sure: of a pseudo tile: its image in the target stain, its label image at 0.25 µm/px, and how sure each of
+            its pixels is, uint8; those below 255 · `least` are not learned from.
         weight: how often it is drawn, relative to the others.
     """
 
@@ -54,16 +55,24 @@ class StoredTile:
     image: Path
     normalized: Path | None = None
     labels: Path | None = None
+    sure: Path | None = None
+    least: float = 0.0
     weight: float = 1.0
 
+    @classmethod
+    def of(cls, tile: PseudoTile, least: float, weight: float = 1.0) -> StoredTile:
+        return cls(tile.name, tile.image, tile.normalized, tile.labels, tile.sure, least, weight)
+
     def own(self) -> LabelledImage:
-        return at_label_scale(self.name, _read(self.image), self._labels())
+        return self._shown(self.image)
 
     def in_target_stain(self) -> LabelledImage:
-        return at_label_scale(self.name, _read(self.normalized), self._labels())
+        return self._shown(self.normalized)
 
-    def _labels(self) -> np.ndarray | None:
-        return None if self.labels is None else _read(self.labels, cv2.IMREAD_UNCHANGED).astype(np.int32)
+    def _shown(self, image: Path) -> LabelledImage:
+        labels = None if self.labels is None else _read(self.labels, cv2.IMREAD_UNCHANGED).astype(np.int32)
+        known = _read(self.sure, cv2.IMREAD_UNCHANGED) >= 255 * self.least if self.least else None
+        return at_label_scale(self.name, _read(image), labels, known)
 
 
 def _read(path: Path, flags: int = cv2.IMREAD_COLOR_RGB) -> np.ndarray:
@@ -145,7 +154,7 @@ def load_pools(config: Config, data: Path, out: Path, pseudo: bool) -> Pools:
             density |= {image.name: image.weight for image in part}
     stored, unlabelled = [], []
     if pseudo:
-        stored = [StoredTile(t.name, t.image, t.normalized, t.labels) for t in load_pseudo(out)]
+        stored = [StoredTile.of(tile, config.pseudo.sure) for tile in load_pseudo(out)]
         taken = {tile.name for tile in stored}
         unlabelled = [StoredTile(t.tile, Path(out) / "tiles" / "images" / f"{t.tile}.png", weight=t.weight) for t in load_tiles(out)
                       if t.domain == "X" and t.part == "train" and t.tile not in taken and t.weight > 0]
@@ -166,6 +175,6 @@ def _share(count: int, share: float, rng: np.random.Generator) -> int:
 
 def _stack(crops: list, crop: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     if not crops:
-        return torch.zeros(0, 3, crop, crop, device=device), torch.zeros(0, 2, 2 * crop, 2 * crop, device=device)
+        return torch.zeros(0, 3, crop, crop, device=device), torch.zeros(0, 3, 2 * crop, 2 * crop, device=device)
     pixels = to_input(np.stack([c[0] for c in crops]), device).contiguous(memory_format=torch.channels_last)
     return pixels, torch.from_numpy(np.stack([c[1] for c in crops])).to(device)

@@ -4,16 +4,15 @@
     OUT/pseudo/images/*.png       the tile itself, uint8 RGB at 0.5 µm/px
     OUT/pseudo/labels/*.png       uint16 instances at 0.25 µm/px, twice the tile's side
     OUT/pseudo/normalized/*.png   the tile in the stain of domain Y, by the teacher's normalization decoder or a colour table
+    OUT/pseudo/sure/*.png         uint8 at 0.25 µm/px: 255 · |2p − 1|, how sure the teacher is of each pixel
     OUT/pseudo/teacher.json       which teacher, rule and normalizer        OUT/pseudo/kept.png, discarded.png   with outlines
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,18 +26,22 @@ from .agreement import TileScores, choose
 from .config import Config
 from .labelling import Teacher, label_tile, load_teacher, normalized_tile
 from .method_config import Pseudo
+from .store import read_rows, write_json, write_png, write_rows
 from .thumbnails import thumbnail_page
-from .tiles import Tile, load_domains, load_tiles, tile_pixels
+from .tile_store import Tile, load_domains, load_tiles, tile_pixels
+
+PICTURES = ("images", "normalized", "labels", "sure")
 
 
 @dataclass(frozen=True)
 class PseudoTile:
-    """A kept tile on disk: paths of its own image, its image in Y's stain and its instances, see the module."""
+    """A kept tile on disk: paths of its own image, its image in Y's stain, its instances and how sure they are, see the module."""
 
     name: str
     image: Path
     normalized: Path
     labels: Path
+    sure: Path
     score: float
 
 
@@ -52,9 +55,9 @@ def make_pseudo_labels(config: Config, out: Path, init: str | None = None, devic
     tiles = _pool([tile for tile in load_tiles(out) if tile.part == "train"], wanted.pool)
     teacher, reference = load_teacher(out, init, device), load_domains(out).reference
     folder = out / "pseudo"
-    for part in ("images", "labels", "normalized", "scores"):
+    for part in (*PICTURES, "scores"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(json.dumps([teacher.name, dataclasses.asdict(teacher.parameters), wanted.jitters, wanted.jitter, wanted.band,
+    key = hashlib.sha256(json.dumps([PICTURES, teacher.name, dataclasses.asdict(teacher.parameters), wanted.jitters, wanted.jitter, wanted.band,
                                      reference.record(), config.seed]).encode()).hexdigest()[:16]
     scores = []
     for number, tile in enumerate(tiles, 1):
@@ -65,10 +68,12 @@ def make_pseudo_labels(config: Config, out: Path, init: str | None = None, devic
     if all(reasons):
         best = max(s.of(wanted.rule) for s in scores)
         raise UsageError(f"no tile is kept: the best score is {best:.3f}, the threshold of [pseudo] is {wanted.threshold:g}; lower it.")
-    _write_manifest(folder, tiles, scores, reasons, wanted.rule)
+    write_rows(folder / "manifest.csv", [
+        {"tile": tile.tile, "set": tile.set, "group": tile.group, "domain": tile.domain, "kept": "no" if reason else "yes", "reason": reason,
+         "score": f"{s.of(wanted.rule):.4f}", **{k: round(v, 4) for k, v in dataclasses.asdict(s).items()}}
+        for tile, s, reason in zip(tiles, scores, reasons, strict=True)])
     normalizer = "colour table" if teacher.generator is None else "normalization decoder"
-    _replace(folder / "teacher.json", json.dumps({"teacher": teacher.name, "key": key, "normalizer": normalizer, **dataclasses.asdict(wanted)},
-                                                 indent=1).encode())
+    write_json(folder / "teacher.json", {"teacher": teacher.name, "key": key, "normalizer": normalizer, **dataclasses.asdict(wanted)})
     gallery(folder, tiles, reasons, scores, wanted.rule, config.seed)
     log(f"kept {reasons.count('')} of {len(tiles)} tiles by the rule {wanted.rule}")
     return folder
@@ -83,9 +88,8 @@ def load_pseudo(out: Path) -> list[PseudoTile]:
     folder = Path(out) / "pseudo"
     if not (folder / "manifest.csv").is_file():
         raise UsageError(f"{folder / 'manifest.csv'} is missing; run `hemalum train pseudo-label` first.")
-    with open(folder / "manifest.csv", newline="", encoding="utf-8") as file:
-        kept = [row for row in csv.DictReader(file) if row["kept"] == "yes"]
-    return [PseudoTile(row["tile"], *(folder / part / f"{row['tile']}.png" for part in ("images", "normalized", "labels")), float(row["score"]))
+    kept = [row for row in read_rows(folder / "manifest.csv") if row["kept"] == "yes"]
+    return [PseudoTile(row["tile"], *(folder / part / f"{row['tile']}.png" for part in PICTURES), float(row["score"]))
             for row in kept]
 
 
@@ -103,24 +107,12 @@ def _labelled(tile: Tile, key: str, config: Config, wanted: Pseudo, out: Path, t
     if path.is_file() and (record := json.loads(path.read_text(encoding="utf-8"))).pop("key") == key:
         return TileScores(**record)
     pixels = tile_pixels(out, tile.tile)
-    labels, scores = label_tile(teacher, pixels, wanted, int(hashlib.sha256(tile.tile.encode()).hexdigest()[:8], 16) + config.seed)
-    for part, picture in (("images", pixels[..., ::-1]), ("labels", labels.astype(np.uint16)),
-                          ("normalized", normalized_tile(teacher, pixels, tile.stain, reference)[..., ::-1])):
-        _replace(out / "pseudo" / part / f"{tile.tile}.png", cv2.imencode(".png", np.ascontiguousarray(picture))[1].tobytes())
-    _replace(path, json.dumps({"key": key, **dataclasses.asdict(scores)}).encode())
+    labels, scores, sure = label_tile(teacher, pixels, wanted, int(hashlib.sha256(tile.tile.encode()).hexdigest()[:8], 16) + config.seed)
+    pictures = pixels, normalized_tile(teacher, pixels, tile.stain, reference), labels.astype(np.uint16), sure
+    for part, picture in zip(PICTURES, pictures, strict=True):
+        write_png(out / "pseudo" / part / f"{tile.tile}.png", picture)
+    write_json(path, {"key": key, **dataclasses.asdict(scores)})
     return scores
-
-
-def _write_manifest(folder: Path, tiles: list[Tile], scores: list[TileScores], reasons: list[str], rule: str) -> None:
-    rows = [{"tile": tile.tile, "set": tile.set, "group": tile.group, "domain": tile.domain, "kept": "no" if reason else "yes", "reason": reason,
-             "score": f"{s.of(rule):.4f}", **{k: round(v, 4) for k, v in dataclasses.asdict(s).items()}}
-            for tile, s, reason in zip(tiles, scores, reasons, strict=True)]
-    temporary = folder / "manifest.csv.part"
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(temporary, folder / "manifest.csv")
 
 
 def gallery(folder: Path, tiles: list[Tile], reasons: list[str], scores: list[TileScores], rule: str, seed: int) -> None:
@@ -139,9 +131,3 @@ def outlined(folder: Path, name: str) -> np.ndarray:
     big = cv2.resize(pixels, labels.shape[::-1], interpolation=cv2.INTER_CUBIC)
     big[cv2.morphologyEx(labels.astype(np.float32), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0] = (255, 230, 0)
     return big
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -13,10 +13,8 @@ What a run does not have is left out, so the page can be written while a trainin
 
 from __future__ import annotations
 
-import csv
 import html
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from hemalum.resample import box_mean
 from .config import Config
 from .curves import curves
 from .datasets import LabelledImage
+from .store import read_rows, write_text
 
 SAMPLES = 6      # images a generator is shown on
 SIDE = 320       # px at 0.25 µm/px shown of each
@@ -60,9 +59,7 @@ def write_report(config: Config, data: Path, out: Path, log=print) -> Path:
             f"<h1>Training {html.escape(config.name)}</h1><p>Learned from: {html.escape(licences)}. Seed {config.seed}. "
             f"For research use only.</p><p>{links}</p>{body}</html>")
     path = out / "report.html"
-    temporary = path.with_suffix(".part")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, page)
     log(f"report: {path}")
     return path
 
@@ -84,13 +81,6 @@ def _table(names: list[str], rows: list[list]) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     body = "".join(f"<tr><th>{cell(first)}</th>{''.join(f'<td>{cell(v)}</td>' for v in rest)}</tr>" for first, *rest in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _rows(path: Path) -> list[dict]:
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _curves(out: Path) -> str:
@@ -145,13 +135,13 @@ def _tiles(out: Path) -> str:
     if not (out / "tiles" / "domains.json").is_file():
         return ""
     rule = json.loads((out / "tiles" / "domains.json").read_text(encoding="utf-8"))["rule"]
-    domains = Counter(row["domain"] for row in _rows(out / "tiles" / "manifest.csv"))
+    domains = Counter(row["domain"] for row in read_rows(out / "tiles" / "manifest.csv"))
     pages = [_figure(Image.open(out / "tiles" / f"{name}.png"), f"domain {name}, {domains[name]} tiles") for name in sorted(domains)]
     return f"<p>Domain Y is {html.escape(rule)}.</p>" + "".join(pages)
 
 
 def _pseudo(out: Path) -> str:
-    rows = _rows(out / "pseudo" / "manifest.csv")
+    rows = read_rows(out / "pseudo" / "manifest.csv")
     if not rows:
         return ""
     from .pseudo_labels import outlined
@@ -169,7 +159,7 @@ def _pseudo(out: Path) -> str:
 
 
 def _scores(config: Config, data: Path, out: Path) -> str:
-    parts, rows = [], _rows(out / "scores.csv")
+    parts, rows = [], read_rows(out / "scores.csv")
     if rows:
         precision = rows[0]["precision"]
         names = [k for k in rows[0] if k not in ("precision", "image")]

@@ -62,7 +62,7 @@ def measure(teacher: Teacher, images: list[LabelledImage], wanted: Pseudo, side:
     rows = []
     for image in images:
         for name, pixels, labels in tiles_of(image, side):
-            found, scores = label_tile(teacher, pixels, wanted, seed)
+            found, scores, _ = label_tile(teacher, pixels, wanted, seed)
             rows.append({"tile": name, "aji": metrics.score(labels, found).aji, "true_density": float((labels > 0).mean()), **vars(scores)})
     return rows
 

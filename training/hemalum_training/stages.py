@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from .config import Config
 from .report import write_report
+from .store import write_json
 
 
 def stages_of(config: Config, data: Path, out: Path, device: str, init: str | None, log=print) -> dict[str, Callable[[], object]]:
@@ -81,8 +81,6 @@ def run_all(config: Config, data: Path, out: Path, device: str = "cpu", init: st
         log(f"[{number}/{len(every)}] {name}")
         stage()
         done[name] = key
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(done, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
+        write_json(path, done)
     write_report(config, data, out, log)
     return out / "package"

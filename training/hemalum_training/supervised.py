@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
@@ -18,9 +19,10 @@ from hemalum.errors import RunLost
 from . import checkpoint
 from .augment import sample_batch
 from .config import Config, Schedule
-from .datasets import load_labelled
+from .datasets import load_labelled, load_zero_shot
 from .losses import segmentation_loss
 from .networks import Generator
+from .twins import refuse_shared
 
 
 def rate(step: int, schedule: Schedule) -> float:
@@ -42,7 +44,7 @@ def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
 
     kept, share = load_pseudo(out), config.pseudo.weight
     each = sum(image.weight for image in images) * share / (1 - share) / len(kept)
-    return [StoredTile(tile.name, tile.image, tile.normalized, tile.labels, each) for tile in kept]
+    return [StoredTile.of(tile, config.pseudo.sure, each) for tile in kept]
 
 
 def batches(config: Config, images: list, step: int) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
@@ -72,28 +74,32 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     """Train until `schedule.steps`, resuming from `out/checkpoint.pt`; returns the path of the EMA weights `out/weights.pt`.
 
     With a table [pseudo] the kept tiles of OUT/pseudo are learned from too.  Before the cool-down begins the state is kept as
-    `out/stable.pt`: a later run with more steps goes on from there.
+    `out/stable.pt`: a later run with more steps goes on from there.  Weights begun from (`init`) are kept where the training does not
+    beat them on the validation images.
 
     Raises:
+        UsageError: no image to learn from, one that is also kept apart, or a checkpoint of another configuration.
         RunLost: the loss is not finite; the last checkpoint stays.
     """
     out.mkdir(parents=True, exist_ok=True)
     schedule = config.schedule
     torch.manual_seed(config.seed)
     cv2.setNumThreads(0)
-    images = load_labelled(config, data)
+    images, validation = load_labelled(config, data), load_labelled(config, data, "validation")
+    refuse_shared(images, validation + load_zero_shot(config, data))
     if config.pseudo is not None:
         images += _pseudo_tiles(config, out, images)
         log(f"{len(images)} images, {config.pseudo.weight:.0%} of the crops from pseudo-labelled tiles")
     network = Generator(config.network).to(device, memory_format=torch.channels_last)
     if init is not None:
         network.begin_from(checkpoint.initial_weights(init))
+    start = {k: v.clone() for k, v in network.state_dict().items()}
     encoder = {id(p) for p in network.encoder.parameters()}
     groups = [{"params": list(network.encoder.parameters()), "part": schedule.encoder_rate},
               {"params": [p for p in network.parameters() if id(p) not in encoder], "part": 1.0}]
     optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     ema = checkpoint.Ema(network, schedule.ema)
-    step, turn, identity = 0, schedule.steps - schedule.cooldown, {"network": config.network.as_dict(), "fingerprint": config.fingerprint()}
+    step, turn, identity = 0, schedule.steps - schedule.cooldown, made_with(config)
     state, stable = (checkpoint.load(out / name, identity) for name in ("checkpoint.pt", "stable.pt"))
     if stable and (stable["step"] <= turn if state is None else stable["step"] < turn < state["step"]):
         state = stable
@@ -140,5 +146,30 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
         if time.monotonic() - saved > save_seconds or step == schedule.steps:
             keep("checkpoint.pt")
             saved = time.monotonic()
-    checkpoint.save(out / "weights.pt", {"config": identity, "network": ema.state})
+    kept = ema.state if init is None or not validation else better(network, start, ema.state, validation, device, log)
+    checkpoint.save(out / "weights.pt", {"config": identity, "network": kept})
     return out / "weights.pt"
+
+
+def made_with(config: Config) -> dict:
+    """What a checkpoint must have been made with; the rates and the number of steps may change."""
+    free = {"steps", "cooldown", "warmup", *checkpoint.FREE}
+    return {"seed": config.seed, "network": config.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
+            "schedule": {k: v for k, v in dataclasses.asdict(config.schedule).items() if k not in free},
+            "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {}, "fingerprint": config.fingerprint()}
+
+
+def better(network: Generator, start: dict, end: dict, images: list, device: str, log) -> dict:
+    """The trained weights, or those begun from where the trained ones score no higher (mean AJI of `images`)."""
+    from .predict import scores  # predict builds on this module
+
+    found = []
+    for state in (start, end):
+        network.load_state_dict(state)
+        found.append(float(np.mean([s.aji for s in scores(network, images, device)])))
+    if found[1] > found[0]:
+        log(f"validation AJI {found[0]:.4f} → {found[1]:.4f}")
+        return end
+    log(f"the training did not beat the starting model (validation AJI {found[1]:.4f}, before {found[0]:.4f}), which is kept; "
+        "more steps, more images or a lower learning rate may help")
+    return start

@@ -1,0 +1,71 @@
+"""One slide or image → tiles at 0.5 µm/px with tissue, each with its nuclear density, and the stain of the whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from hemalum.projects.cut import read_at
+from hemalum.slides import open_slide
+from hemalum.stain import estimate
+from hemalum.tiling import scale_for
+from hemalum.tissue import tissue_mask
+
+from .domains import nuclear_density
+from .method_config import Tiles
+from .regions import regions, tile_grid
+from .sources import TileSource
+from .store import write_png, write_text
+from .tile_store import TILE_MPP
+from .twins import thumbnail
+
+SMALLEST = 128  # px: less is no tile
+
+
+def cut(source: TileSource, wanted: Tiles, folder: Path) -> tuple[dict, bool]:
+    """The record of a source, and whether it was made now: its stain, a thumbnail, and [name, x, y, tissue, density] a tile.
+
+    Tiles are written to `folder`/images, the record to `folder`/sources; a record of the same settings and file is not made again.
+
+    Raises:
+        UnreadableImage, UnknownResolution: of the source.
+    """
+    settings = {k: v for k, v in dataclasses.asdict(wanted).items() if k in ("tile", "region_min", "region_max", "regions", "tissue")}
+    status = source.path.stat()
+    key = hashlib.sha256(json.dumps([settings, source.mpp, status.st_size, status.st_mtime_ns, source.labelled.wkt]).encode()).hexdigest()[:16]
+    path = folder / "sources" / f"{source.set}-{source.name}.json"
+    if path.is_file() and (record := json.loads(path.read_text(encoding="utf-8")))["key"] == key:
+        return record, False
+    with open_slide(source.path, source.mpp) as slide:
+        overview = slide.overview()
+        mask = tissue_mask(overview, slide.unread)
+        to_px = slide.require_mpp() / TILE_MPP
+        n = scale_for(slide.mpp, TILE_MPP).n
+        size = (max(1, round(slide.size[0] * to_px)), max(1, round(slide.size[1] * to_px)))
+        stain = estimate(overview, mask, "macenko", slide.mpp * slide.size[0] / overview.shape[1])
+        width, height = min(wanted.tile, size[0]), min(wanted.tile, size[1])
+        tiles = []
+        for x, y in tile_grid(regions(mask, size, wanted.region_min, wanted.region_max, wanted.regions), size, wanted.tile):
+            box = shapely.box(x / to_px, y / to_px, (x + width) / to_px, (y + height) / to_px)
+            tissue = _share(mask, (x / size[0], y / size[1], (x + width) / size[0], (y + height) / size[1]))
+            if tissue < wanted.tissue or min(width, height) < SMALLEST or box.intersects(source.labelled):
+                continue
+            pixels = read_at(slide, (x, y, width, height), to_px, n)
+            name = f"{source.set}-{source.name}-{x}-{y}"
+            write_png(folder / "images" / f"{name}.png", pixels)
+            tiles.append([name, x, y, round(tissue, 3), round(nuclear_density(pixels, stain), 4)])
+    record = {"key": key, "stain": stain.record(), "thumbnail": thumbnail(overview).round(1).ravel().tolist(), "tiles": tiles}
+    write_text(path, json.dumps(record))
+    return record, True
+
+
+def _share(mask: np.ndarray, box: tuple[float, float, float, float]) -> float:
+    """Share of tissue within fractions left, top, right, bottom of an overview."""
+    left, right = (int(v * mask.shape[1]) for v in box[::2])
+    top, bottom = (int(v * mask.shape[0]) for v in box[1::2])
+    return float(mask[top:max(bottom, top + 1), left:max(right, left + 1)].mean())

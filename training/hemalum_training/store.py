@@ -1,0 +1,57 @@
+"""Files of a run: each appears whole or not at all, and a full disk is said so.
+
+>>> import tempfile
+>>> folder = Path(tempfile.mkdtemp())
+>>> write_rows(folder / "a.csv", [{"tile": "x", "score": 0.5}])
+>>> read_rows(folder / "a.csv"), read_rows(folder / "b.csv")
+([{'tile': 'x', 'score': '0.5'}], [])
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hemalum.batch.files import commit
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Commit a file.  Raises `DiskFull`, as all of these do."""
+    commit(path, lambda file: file.write(content))
+
+
+def write_text(path: Path, content: str) -> None:
+    """Commit a text as UTF-8."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content) -> None:
+    """Commit a value as JSON."""
+    write_text(path, json.dumps(content, indent=1))
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Commit a picture: uint8 H×W×3 RGB, or uint8 or uint16 H×W."""
+    write_bytes(path, cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1] if picture.ndim == 3 else picture))[1].tobytes())
+
+
+def write_rows(path: Path, rows: list[dict], names: list[str] | None = None) -> None:
+    """Commit a CSV file; its head is `names`, or the first row's keys."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names or list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file; none where it is not there."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,39 @@
+"""No image may be learned from and scored.  Images are compared by 16×16 means, so copies at another scale or as JPEG are found."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hemalum.errors import UsageError
+
+from .datasets import LabelledImage
+
+SIDE = 16
+ALIKE = 3.0     # grey levels on the means below which two images are one
+FLAT = 2.0      # grey levels of deviation below which an image shows nothing to be known by
+
+
+def thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """uint8 H×W×3 → float32 16×16×3."""
+    return cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def refuse_twins(learned: dict[str, np.ndarray], kept: list[LabelledImage]) -> None:
+    """Compare what is learned from (thumbnails by name) with the images kept for validation or scored.
+
+    Raises:
+        UsageError: one is among the other; names both.
+    """
+    names, pictures = list(learned), np.array(list(learned.values()))
+    for image in kept if names else []:
+        own = thumbnail(image.pixels)
+        near = np.abs(pictures - own).mean((1, 2, 3))
+        if own.std() > FLAT and near.min() < ALIKE:
+            raise UsageError(f"{names[int(near.argmin())]} is the same image as {image.name}, which is kept for validation; "
+                             "put it on the set's `exclude` list.")
+
+
+def refuse_shared(learned: list[LabelledImage], kept: list[LabelledImage]) -> None:
+    """`refuse_twins` for labelled images."""
+    refuse_twins({image.name: thumbnail(image.pixels) for image in learned}, kept)
