@@ -70,6 +70,7 @@ def main() -> None:
         card.output_scale,
         True,
         ((0.651, 0.701, 0.29), (0.216, 0.801, 0.558)),
+        limits.get("part_um2", 0.0),
     )
     engine = open_engine(model, "cpu")
     side = card.core + 2 * card.halo
@@ -93,6 +94,7 @@ def main() -> None:
         limits["sigma"],
         limits["min_area_um2"] / map_um**2,
         largest=card.largest_nucleus_um / map_um,
+        part=limits.get("part_um2", 0.0) / map_um**2,
     )
     labels = instances.instances(maps[0], maps[1], parameters)
     ring = outlines.outlines(labels)

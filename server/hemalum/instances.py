@@ -31,6 +31,7 @@ class Parameters:
         sigma: standard deviation of the smoothing, map px.
         min_area: smaller instances are dropped, px².
         min_marker: smaller markers are noise, px².
+        part: a marker whose parts above a higher distance have at least this area is split into them, px²; 0: never.
         largest: longest extent of a nucleus, map px: growth stops at half of it from the marker's centre, so that a clump cut
             by a tile's edge changes nothing far inside the tile.
     """
@@ -41,6 +42,7 @@ class Parameters:
     min_area: float = 40.0
     min_marker: float = 8.0
     largest: float = 120.0
+    part: float = 0.0
 
 
 def instances(foreground: np.ndarray, distance: np.ndarray, parameters: Parameters) -> np.ndarray:
@@ -59,7 +61,7 @@ def instances(foreground: np.ndarray, distance: np.ndarray, parameters: Paramete
     """
     smooth = cv2.GaussianBlur(distance, (0, 0), parameters.sigma) if parameters.sigma > 0 else np.ascontiguousarray(distance)
     labels, cut = watershed(
-        foreground, parameters.foreground, smooth, parameters.marker, parameters.min_marker, parameters.largest / 2
+        foreground, parameters.foreground, smooth, parameters.marker, parameters.min_marker, parameters.largest / 2, parameters.part
     )  # fmt: skip
     if len(cut) > 1:
         _fill(labels, *runs_of_zeros(labels))

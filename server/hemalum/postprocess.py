@@ -41,6 +41,7 @@ class Settings:
         output_scale: map px per model px.
         measure: add the measurements.
         stain_matrix: 2×3, or None: no optical densities.
+        part_um2: smallest part into which a marker is split (`hemalum.markers`); 0: none is.
     """
 
     foreground: float
@@ -51,6 +52,7 @@ class Settings:
     output_scale: int
     measure: bool = True
     stain_matrix: tuple | None = None
+    part_um2: float = 0.0
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -78,6 +80,7 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
             sigma=settings.sigma,
             min_area=settings.min_area_um2 / map_um**2,
             largest=settings.largest_nucleus_um / map_um,
+            part=settings.part_um2 / map_um**2,
         ),
     )
     count = int(labels.max()) if labels.size else 0

@@ -15,12 +15,14 @@ from __future__ import annotations
 import numpy as np
 
 from hemalum.compiled import compiled
+from hemalum.markers import split
 from hemalum.runs import parts, runs_above
 
 LEVELS = 256
 
 
-def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, marker: float, min_marker: float, reach: float):
+def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, marker: float, min_marker: float, reach: float,
+              part: float = 0.0):
     """Labels grown from markers.
 
     Args:
@@ -28,6 +30,7 @@ def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, mark
         smooth: H×W float32, 0…1, C-contiguous; high inside nuclei.  What exceeds `marker`, too, is a marker's.
         min_marker: smaller markers are noise, px².
         reach: distance from the marker's centre at which growth stops, px.
+        part: a marker that falls into parts of at least this area at a higher level is these parts, px² (`hemalum.markers`; 0: never).
 
     Returns:
         labels: H×W int32, 0 and 1…N (not all of which need occur).
@@ -35,7 +38,7 @@ def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, mark
     """
     runs, rows, deep, deep_rows = runs_above(foreground, np.float32(threshold), smooth, np.float32(marker))
     clump, clumps = parts(runs, rows)
-    of, markers = parts(deep, deep_rows)
+    deep, of, markers = split(deep, deep_rows, *parts(deep, deep_rows), smooth, marker, part)
     labels = np.zeros(foreground.shape, np.int32)
     cut = _flood(labels, smooth, runs, rows, clump, clumps, deep, of, markers, min_marker, reach**2)
     return labels, cut

@@ -137,3 +137,31 @@ def test_the_smallest_maps(shape):
     parameters = Parameters(min_area=1, min_marker=1)
     np.testing.assert_array_equal(instances(ones, ones, parameters), np.ones(shape))
     assert instances(ones * 0, ones, parameters).max() == 0
+
+
+def test_touching_nuclei_whose_distance_never_falls_below_the_marker_come_apart_when_parts_count():
+    maps = discs((60, 90), [(35, 30, 15), (49, 30, 15)])
+    whole, parts = (instances(*maps, Parameters(marker=0.45, sigma=1.0, part=part)) for part in (0, 20))
+    assert whole.max() == 1 and parts.max() == 2
+    assert parts[30, 35] != parts[30, 49] and ((whole > 0) == (parts > 0)).all()
+
+
+def test_a_part_smaller_than_asked_for_is_no_nucleus_of_its_own():
+    maps = discs((60, 90), [(35, 30, 15), (49, 30, 15)])
+    assert instances(*maps, Parameters(marker=0.45, sigma=1.0, part=400)).max() == 1
+
+
+def test_three_in_a_row_come_apart_whichever_pair_is_closer():
+    for gap in (13, 15):
+        labels = instances(*discs((60, 90), [(20, 30, 15), (20 + gap, 30, 15), (48, 30, 15)]), Parameters(marker=0.3, sigma=1.0, part=12))
+        assert labels.max() == 3
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_parts_turn_with_the_image(seed):
+    rng = np.random.default_rng(seed)
+    foreground, distance = discs((60, 90), [(x, y, 11) for x, y in zip(rng.integers(10, 80, 4), rng.integers(10, 50, 4), strict=True)])
+    chosen = Parameters(marker=0.45, sigma=1.0, part=20)
+    turned = instances(*(np.ascontiguousarray(m[::-1, ::-1]) for m in (foreground, distance)), chosen)
+    assert turned.max() == instances(foreground, distance, chosen).max()

@@ -57,7 +57,8 @@ def maps_of(model: Model, images: list[LabelledImage], precision: str = "auto") 
 def instance_parameters(thresholds: dict[str, float]) -> InstanceParameters:
     """The instance step's parameters, in map pixels of 0.25 µm, from a card's thresholds."""
     return InstanceParameters(thresholds["foreground"], thresholds["marker"], thresholds["sigma"],
-                              thresholds["min_area_um2"] / LABEL_MPP**2, largest=LARGEST_NUCLEUS_UM / LABEL_MPP)
+                              thresholds["min_area_um2"] / LABEL_MPP**2, largest=LARGEST_NUCLEUS_UM / LABEL_MPP,
+                              part=thresholds.get("part_um2", 0.0) / LABEL_MPP**2)
 
 
 def score_maps(scored: list[Scored], parameters: InstanceParameters) -> list[metrics.Scores]:

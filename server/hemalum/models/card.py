@@ -23,7 +23,7 @@ from typing import Any
 from hemalum.errors import DamagedModel
 
 LAYOUTS, CHANNELS = ("NHWC",), ("foreground", "distance")
-THRESHOLDS = {"foreground": (0, 1), "marker": (0, 1), "sigma": (0, 10), "min_area_um2": (0, 1000)}
+THRESHOLDS = {"foreground": (0, 1), "marker": (0, 1), "sigma": (0, 10), "min_area_um2": (0, 1000), "part_um2": (0, 1000)}
 GROUPS = {
     "input": {"name", "layout", "dtype", "multiple_of"},
     "outputs": {"name", "channels"},
@@ -42,7 +42,8 @@ class Card:
         largest_nucleus_um: longest extent of a nucleus the model promises to find whole, µm.
         input: {"name", "layout": "NHWC", "dtype": "uint8", "multiple_of"}; RGB, scaling lies inside the graph.
         outputs: {"name", "channels": ["foreground", "distance"]}; float32 1×C×sH×sW.
-        thresholds: {"foreground", "marker", "sigma" (map px), "min_area_um2"}.
+        thresholds: {"foreground", "marker", "sigma" (map px), "min_area_um2"}, and "part_um2" where touching nuclei are told apart
+            by `hemalum.markers`.
         licence: {"weights": SPDX id, "why": sentence, "commercial": bool}.
         files: sha256 by file name, for every file of the package that is loaded.
         precision: file name → "fp32", "fp16" or "int8".
@@ -92,7 +93,7 @@ class Card:
             _same_keys(f"{where}, {group!r}", values[group], names, names - {"commercial"})
         if not isinstance(values["thresholds"], dict) or not isinstance(values["files"], dict):
             raise DamagedModel(f"{where}: 'thresholds' and 'files' must be objects")
-        _same_keys(f"{where}, 'thresholds'", values["thresholds"], set(THRESHOLDS), set(THRESHOLDS))
+        _same_keys(f"{where}, 'thresholds'", values["thresholds"], set(THRESHOLDS), set(THRESHOLDS) - {"part_um2"})
         card = cls(**values)
         card._check(where)
         return card
@@ -139,9 +140,10 @@ class Card:
         insist(isinstance(self.input["multiple_of"], int) and self.input["multiple_of"] >= 1, "'multiple_of' must be a whole number of pixels")
         insist(all(isinstance(group["name"], str) for group in (self.input, self.outputs)), "the names of input and output must be strings")
         insist(self.outputs["channels"] == list(CHANNELS), "'outputs' must have the channels foreground and distance")
-        for name, (low, high) in THRESHOLDS.items():
+        for name, value in self.thresholds.items():
+            low, high = THRESHOLDS[name]
             insist(
-                number(self.thresholds[name]) and low <= self.thresholds[name] <= high,
+                number(value) and low <= value <= high,
                 f"threshold {name!r} must lie within {low} and {high}",
             )
         insist("model.onnx" in self.files, "'files' must give the sha256 of model.onnx")
