@@ -172,6 +172,17 @@ class Drive {
         Thread.sleep(300)
     }
 
+    /** Seconds that this program and what it started, the local server too, have computed. */
+    double computed() {
+        def all = [ProcessHandle.current()] + ProcessHandle.current().descendants().toList()
+        all.sum { it.info().totalCpuDuration().map { it.toMillis() }.orElse(0L) } / 1000.0
+    }
+
+    /** How many threads of the machine want to compute. */
+    double load() {
+        java.lang.management.ManagementFactory.operatingSystemMXBean.systemLoadAverage
+    }
+
     void look(double x, double y, double downsample) {
         fx { qupath.viewer.setDownsampleFactor(downsample); qupath.viewer.setCenterPixelLocation(x, y) }
         Thread.sleep(800)

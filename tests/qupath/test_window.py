@@ -99,7 +99,7 @@ def test_click_script_project_and_command_line_agree(window, qupath, slide, tmp_
     assert outlines.keys() == {name for name, *_ in clicked}
     for name, x, y, area in clicked:
         centre = outlines[name].centroid
-        assert (x, y, area) == pytest.approx((centre.x, centre.y, outlines[name].area), abs=1e-6)
+        assert (x, y, area) == pytest.approx((centre.x, centre.y, outlines[name].area), abs=1e-3)  # QuPath keeps 32-bit centres
 
 
 DESCRIBE = """

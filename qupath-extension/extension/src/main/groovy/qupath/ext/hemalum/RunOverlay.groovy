@@ -17,6 +17,7 @@ import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.ThreadFactory
 import java.util.concurrent.ThreadPoolExecutor
 import java.util.concurrent.TimeUnit
+import javafx.application.Platform
 import qupath.lib.gui.viewer.overlays.PathOverlay
 import qupath.lib.images.ImageData
 import qupath.lib.regions.ImageRegion
@@ -121,7 +122,8 @@ final class RunOverlay implements PathOverlay {
         try {
             g.color = FAILED
             failed.each { Rectangle2D tile -> g.fill(tile) }
-            if (completely) {
+            if (!Platform.isFxApplicationThread()) {
+                // an export of what is shown: there is time, and no second painting
                 paint(g, batches, downsample)
                 return
             }

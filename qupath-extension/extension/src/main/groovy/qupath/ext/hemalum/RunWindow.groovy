@@ -29,6 +29,7 @@ import qupath.lib.images.ImageData
 final class RunWindow implements Monitor {
 
     private static final long REPAINT_MS = 200
+    private static final double MARGIN = 24.0d
 
     final RunOverlay overlay
     private final QuPathViewer viewer
@@ -61,6 +62,11 @@ final class RunWindow implements Monitor {
         // closing the window must not leave a run behind that nobody sees
         stage.onCloseRequest = { event -> event.consume(); cancel.fire() }
         viewer?.customOverlayLayers?.add(overlay)
+        stage.onShown = {
+            // not over the middle, where the first nuclei appear
+            stage.x = owner.x + owner.width - stage.width - MARGIN
+            stage.y = owner.y + owner.height - stage.height - MARGIN
+        }
         stage.show()
     }
 
