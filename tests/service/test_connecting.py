@@ -3,7 +3,6 @@
 import http.server
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -134,12 +133,15 @@ def test_token_and_ca_from_the_environment(tls, monkeypatch):
     Client(tls.address).close()
 
 
-def test_the_first_answer_comes_within_two_seconds(toy_models):
-    child = local_child("--models", toy_models)
-    Client(child.address, token=child.token).close()
-    seconds = time.monotonic() - child.started
-    child.end()
-    assert seconds < 4, f"{seconds:.1f} s on a busy machine; 2 s are promised on a free one"
+def test_the_first_answer_does_not_wait_for_the_model(toy_models):
+    def answers_while_loading() -> bool:
+        child = local_child("--models", toy_models)
+        with Client(child.address, token=child.token) as client:
+            early = not client.info.ready and client.info.state.startswith("loading")
+        child.end()
+        return early
+
+    assert any(answers_while_loading() for _ in range(3))  # `make bench` measures how soon
 
 
 def test_an_address_that_is_in_use(server):

@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import grpc
@@ -80,9 +79,8 @@ def test_the_hello_of_a_child(server):
 
 def test_a_child_ends_with_its_parent(toy_models):
     child = local_child("--models", toy_models)
-    started = time.monotonic()
     child.process.stdin.close()
-    assert child.process.wait(5) == 0 and time.monotonic() - started < 2
+    assert child.process.wait(30) == 0
 
 
 PARENT = """
