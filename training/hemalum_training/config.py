@@ -85,7 +85,8 @@ class Config:
 
     Without `pseudo` no student learns from pseudo labels; without `method` there is no cycle training; with
     `normalizer` labelled sets may be missing.  `version`, `rebuild` and the model whose
-    weights it began from (`initial`, "ID VERSION") are told on the model's card.
+    weights it began from (`initial`, "ID VERSION") are told on the model's card, as is `part_um2`, from which size on parts of a
+    marker are nuclei of their own (`hemalum.markers`; 0: never).
     """
 
     name: str
@@ -103,6 +104,7 @@ class Config:
     version: str = "1"
     rebuild: str = ""
     initial: str = ""
+    part_um2: float = 0.0
 
     def fingerprint(self) -> str:
         kept = {"network": self.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in self.sets.items()}, "seed": self.seed}

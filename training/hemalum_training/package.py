@@ -85,7 +85,8 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     if not free:
         raise UsageError("the configuration has no set under CC0, from which the stored check tile is taken; add one.")
     counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
-    card = card_of(config, counts, pseudo_data(config, out)) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0}}
+    card = card_of(config, counts, pseudo_data(config, out)) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0,
+                                                                              "part_um2": config.part_um2}}
     folder = out / "package"
     fold = config.network.fold
     export_package(out / "weights.pt", folder, card, calibration(images, config.seed, fold), check_tile(free, fold))
@@ -95,7 +96,8 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     chosen, rows = ev.choose_thresholds([s for name in config.sets if name in parts for s in parts[name]], base)
     card["thresholds"] |= chosen
     card["scores"] = {"protocol": "mean over images, whole images at 0.25 µm/px, default precision, thresholds chosen on the validation images of the"
-                                  f" training sets ({_validation(config)}); zero-shot sets were used for nothing",
+                                  f" training sets ({_validation(config)}); zero-shot sets trained nothing"
+                                  + (" and chose nothing but part_um2" if config.part_um2 else ""),
                       "images": ev.table(parts, ev.instance_parameters(card["thresholds"]))}
     (out / "thresholds.json").write_text(json.dumps(sorted(rows, key=lambda r: -r["score"]), indent=1), encoding="utf-8")
     write_card(folder, card, config.network)
