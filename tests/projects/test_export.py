@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hemalum.errors import UsageError
+from hemalum.errors import UnsupportedImage, UsageError
 from hemalum.projects.export import export
 from hemalum.projects.sources import Source, read_list
 
@@ -117,3 +117,20 @@ def test_the_list(tmp_path):
     (tmp_path / "list.csv").write_text("image,annotations,patient,mpp\na.svs,a.geojson,p1,0.25\nb.svs,b.geojson,,\n", encoding="utf-8")
     first, second = read_list(tmp_path / "list.csv")
     assert first == Source(tmp_path / "a.svs", tmp_path / "a.geojson", "p1", 0.25) and second.mpp is None and second.patient == ""
+
+
+def test_what_the_extension_exports_is_a_list(tmp_path, slides):
+    """images.csv as *Export training regions* in QuPath writes it: addresses for paths, and the size that QuPath sees."""
+    write(tmp_path / "P1_a-1.geojson", [square(50, 50, 300, "annotation", "Complete"), square(100, 100, 15)])
+    head = "name,geojson,image,width,height,mpp\n"
+    row = f"P1_a,P1_a-1.geojson,{(slides / 's0.png').as_uri()},1400,1300,0.5\n"
+    (tmp_path / "images.csv").write_text(head + row, encoding="utf-8")
+    sources = read_list(tmp_path / "images.csv", "^(P[0-9])")
+    assert sources == [Source(slides / "s0.png", tmp_path / "P1_a-1.geojson", "P1", 0.5, size=(1400, 1300))]
+    assert export(sources, tmp_path / "set", 0.5)["nuclei"] == 1
+    (tmp_path / "images.csv").write_text(head + row.replace("1400,1300", "1300,1400"), encoding="utf-8")
+    with pytest.raises(UnsupportedImage, match="1400×1300 px, but 1300×1400 px in QuPath"):
+        export(read_list(tmp_path / "images.csv"), tmp_path / "turned", 0.5)
+    (tmp_path / "images.csv").write_text(head + row.replace("file://", "omero://"), encoding="utf-8")
+    with pytest.raises(UsageError, match="is not a file"):
+        read_list(tmp_path / "images.csv")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,6 +25,7 @@ from hemalum.tiling import Tile
 TILES, TRIES = 2, 3  # tiles a task: what a killed worker costs; workers a tile may take down before it is set aside
 AHEAD = 4  # tasks in the cluster per worker
 MOST = 8  # slides in work at once
+PATIENCE = 300  # s that workers of this machine may take to start again
 TIMEOUT = (TimeoutError, asyncio.TimeoutError)  # two classes before Python 3.11
 
 
@@ -45,16 +47,18 @@ class Cluster:
             from distributed import Client, LocalCluster
         except ImportError:
             raise UsageError("--workers and --scheduler need Dask; install it with `pip install hemalum[batch]`") from None
-        dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1})
-        self._local, self._stop = None, threading.Event()
+        # a worker that is slow to start again is not given up
+        dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1, "distributed.deploy.lost-worker-timeout": f"{PATIENCE} s"})
+        self._local, self._stop, self._scheduler, self._say = None, threading.Event(), scheduler, say
         if scheduler is None:
             self._local = LocalCluster(n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0)
         try:
             self.client = Client(self._local or scheduler, timeout=10)
         except (OSError, ValueError, *TIMEOUT) as error:
             raise ServerUnavailable(f"the Dask scheduler {scheduler} cannot be reached ({error}); check address and port") from None
-        if not self._workers():
-            say(f"the Dask scheduler {scheduler} has no workers yet; waiting for one")
+        self._seen = time.monotonic()
+        self._told = False
+        self._look()
 
     def __enter__(self) -> Cluster:
         return self
@@ -80,6 +84,16 @@ class Cluster:
     def _workers(self) -> int:
         return len(self.client.nthreads())
 
+    def _look(self) -> None:
+        """Say that there are no workers; raise `RunLost` where those of this machine do not come back."""
+        if self._workers():
+            self._seen, self._told = time.monotonic(), False
+        elif self._local is None and not self._told:
+            self._told = True
+            self._say(f"the Dask scheduler {self._scheduler} has no workers; waiting for one")
+        elif self._local is not None and time.monotonic() - self._seen > PATIENCE:
+            raise RunLost("the workers have died and do not start again; go on with `hemalum job resume`")
+
     def _feed(self, run: PieceRun, pieces: Pieces, stop: threading.Event) -> None:
         from distributed import CancelledError, wait
 
@@ -98,13 +112,16 @@ class Cluster:
                     done = wait(list(work), timeout=1, return_when="FIRST_COMPLETED").done
                 except TIMEOUT:
                     done = ()
+                    self._look()
                 if self._stop.is_set():
                     run.cancel()
                 if stop.is_set() or self._stop.is_set():
                     return
                 for future in done:
+                    if not future.done():                       # its worker died with the answer; it is computed again
+                        continue
                     self._take(run, pieces, future, work.pop(future), suspects)
-        except CancelledError:
+        except (CancelledError, OSError):
             raise RunLost("the Dask scheduler was lost in mid-run; start it again and go on with `hemalum job resume`") from None
         finally:
             if work and self.client.status == "running":

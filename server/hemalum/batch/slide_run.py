@@ -17,14 +17,14 @@ import numpy as np
 from hemalum.batch.manifest import Manifest, stamp
 from hemalum.batch.pieces import EVERY, Pieces
 from hemalum.batch.summary import Statistics
-from hemalum.errors import UnreadableImage, UnsupportedImage
+from hemalum.errors import UnreadableImage
 from hemalum.events import Progress
 from hemalum.models import Model
 from hemalum.nuclei import Nuclei
 from hemalum.pipeline import Pipeline, drive, image_info, within
 from hemalum.run import Run
 from hemalum.runrecord import Stopwatch
-from hemalum.slides import Slide, open_slide
+from hemalum.slides import open_slide
 from hemalum.writing import Outcome, write_run
 
 WAITS = (0.5, 2.0, 8.0)  # s before a tile that cannot be read is tried again: what a network folder may need to return
@@ -125,7 +125,7 @@ def run_slide(
         slide = reader.slide
         if not options.get("mpp") and entry.get("mpp"):
             slide.mpp_source = "QuPath project"
-        check_size(slide, entry.get("expected"))
+        slide.require_size(entry.get("expected"))
         region, parameters = options.get("region"), manifest.parameters
         with (watch := Stopwatch())("overview"):
             overview, image = slide.overview(), image_info(slide)
@@ -153,15 +153,6 @@ def run_slide(
             finally:
                 run.cancel()
         return outcome, statistics.content(outcome)
-
-
-def check_size(slide: Slide, expected: tuple[int, int] | None) -> None:
-    """Raises `UnsupportedImage` where a QuPath project knows an image of another size under this name."""
-    if expected and tuple(expected) != slide.size:
-        raise UnsupportedImage(
-            f"{slide.path.name} has {'×'.join(map(str, slide.size))} px, but {'×'.join(map(str, expected))} px in its QuPath project, "
-            "so nuclei would lie elsewhere; run it from QuPath with the extension"
-        )
 
 
 def here(run: PieceRun, reader: Reader, pieces: Pieces) -> Iterator:

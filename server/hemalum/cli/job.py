@@ -156,22 +156,28 @@ def status(folder, as_json):
     if console.is_terminal and found["state"] == "running":
         from rich.live import Live
 
-        with Live(_table(found), console=console, refresh_per_second=2) as live:
+        with Live(_table(found, console.height - 8), console=console, refresh_per_second=2) as live:
             while found["state"] == "running":
                 time.sleep(1)
                 found = read(folder)
-                live.update(_table(found))
+                live.update(_table(found, console.height - 8))
         return
     console.print(_table(found))
 
 
-def _table(found: dict):
+def _table(found: dict, most: int | None = None):
+    """A table of the slides; of `most` rows, those that matter now."""
     from rich.table import Table
 
-    who = found["holder"]
+    who, counts, slides = found["holder"], found["counts"], found["slides"]
     title = f"{found['job']}: {found['state']}" + (f" (process {who.get('pid')} on {who.get('host')})" if who else "")
+    title += f", {found['nuclei']:,} nuclei\n" + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     table = Table("slide", "status", "tiles", "nuclei", "s", "reason", title=title, title_justify="left")
-    for slide in found["slides"]:
+    if most is not None and len(slides) > most:
+        first = ("running", "interrupted", "failed", "set aside", "partly", "waiting", "done")
+        slides = sorted(slides, key=lambda slide: first.index(slide["status"]))[: max(1, most)]
+        table.caption = f"and {len(found['slides']) - len(slides)} more"
+    for slide in slides:
         tiles = "" if slide["tiles"] is None else f"{slide['tiles_done']}/{slide['tiles']}"
         values = slide["stem"], slide["status"], tiles, slide["nuclei"], slide["seconds"], slide["reason"]
         table.add_row(*("" if value is None else str(value) for value in values))

@@ -15,10 +15,10 @@ def annotated(command):
             "--unlabelled", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Tissue tiles without labels a training slide."
         ),
         click.option("--validation", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share of patients kept for validation."),
-        click.option("--patient-pattern", metavar="REGEX", help="Of a project: the first group in the image's name is the patient."),
+        click.option("--patient-pattern", metavar="REGEX", help="The first group in the image's name is the patient."),
         click.option("--patient-key", metavar="KEY", help="Of a project: metadata key that holds the patient."),
         click.option(
-            "--annotations", type=click.Path(), metavar="DIR", help="Of a project: folder with <image name>.geojson of each, as QuPath exports it."
+            "--annotations", type=click.Path(), metavar="DIR", help="Of a project: folder with each image's GeoJSON, from QuPath or its extension."
         ),
     ):
         command = option(command)
@@ -148,7 +148,8 @@ def export(path, output, annotations, mpp, patient_key, patient_pattern, validat
     """Write annotated slides as a training set.
 
     Draw an annotation of class Complete around tissue in which every nucleus is annotated: only what lies inside is exported.  LIST.csv
-    has the columns image, annotations (GeoJSON) and, where wanted, patient and mpp.
+    has the columns image, annotations (GeoJSON) and, where wanted, patient and mpp; or it is the images.csv of QuPath's "Export training
+    regions".
     """
     import json
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import shapely
@@ -37,6 +38,11 @@ class Annotations:
     nuclei: list[shapely.Polygon] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
+
+    @cached_property
+    def tree(self) -> shapely.STRtree:
+        """Finds the nuclei near a place."""
+        return shapely.STRtree(self.nuclei)
 
 
 def read(path: str | Path) -> Annotations:

@@ -64,31 +64,32 @@ def read_at(slide: Slide, window: tuple[int, int, int, int], to_px: float, n: in
 def draw(found: Annotations, window, to_px: float, pixels: np.ndarray, region, counts: Counter, used: set[int]) -> tuple[np.ndarray, dict[int, str]]:
     """Labels of a window (int32 h×w) and the class of each; paints `pixels` white outside the region."""
     x, y, width, height = window
-    rows, cols = np.mgrid[:height, :width]
-    px, py = (cols + x + 0.5) / to_px, (rows + y + 0.5) / to_px
-    inside = shapely.contains_xy(region, px.ravel(), py.ravel()).reshape(height, width)
+    columns, rows = (np.arange(width) + x + 0.5) / to_px, (np.arange(height) + y + 0.5) / to_px
+    shapely.prepare(region)
+    inside = _covered(region, columns, rows)
     pixels[~inside] = 255
-    labels, names = np.zeros((height, width), np.int32), {}
-    for index in sorted(range(len(found.nuclei)), key=lambda i: -found.nuclei[i].area):
+    labels = np.zeros((height, width), np.int32)
+    near = found.tree.query(shapely.box(x / to_px, y / to_px, (x + width) / to_px, (y + height) / to_px)).tolist()
+    for index in sorted(near, key=lambda i: (-found.nuclei[i].area, i)):
         left, top, right, bottom = np.array(found.nuclei[index].bounds) * to_px - [x, y, x, y]
         part = np.s_[max(0, math.floor(top)) : max(0, math.ceil(bottom)), max(0, math.floor(left)) : max(0, math.ceil(right))]
-        if not labels[part].size:
-            continue
-        mask = inside[part] & shapely.contains_xy(found.nuclei[index], px[part].ravel(), py[part].ravel()).reshape(labels[part].shape)
-        if not mask.any():
-            continue
-        used.add(index)
-        counts["nuclei that share pixels, given to the smaller"] += bool(labels[part][mask].any())
-        labels[part][mask] = index + 1
-    for value, size in zip(*np.unique(labels[labels > 0], return_counts=True), strict=True):
-        if size < SMALLEST:
-            labels[labels == value] = 0
-            counts["nuclei or cut parts of fewer than 8 px, dropped"] += 1
-    final = np.zeros_like(labels)
-    for new, value in enumerate(np.unique(labels[labels > 0]).tolist(), 1):
-        final[labels == value] = new
-        names[new] = found.classes[value - 1]
-    return final, names
+        mask = inside[part] & _covered(found.nuclei[index], columns[part[1]], rows[part[0]])
+        if mask.any():
+            used.add(index)
+            counts["nuclei that share pixels, given to the smaller"] += bool(labels[part][mask].any())
+            labels[part][mask] = index + 1
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = np.flatnonzero(sizes >= SMALLEST)
+    counts["nuclei or cut parts of fewer than 8 px, dropped"] += int(np.count_nonzero(sizes)) - len(kept)
+    numbers = np.zeros(len(sizes), np.int32)
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    return numbers[labels], {number: found.classes[value - 1] for number, value in enumerate(kept.tolist(), 1)}
+
+
+def _covered(polygon, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Which pixel centres lie in a polygon; bool, rows × columns."""
+    return shapely.contains_xy(polygon, *np.meshgrid(columns, rows))
 
 
 def unlabelled_tiles(slide: Slide, region, to_px: float, n: int, folder: Path, stem: str, most: int) -> int:

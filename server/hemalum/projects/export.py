@@ -65,6 +65,7 @@ def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, sa
     for number, (source, found) in enumerate(zip(sources, annotations, strict=True)):
         part, stem = parts[owner[number]], f"{number:04d}_{source.name or source.image.stem}".replace("/", "_")
         with open_slide(source.image, source.mpp, source.series) as slide:
+            slide.require_size(source.size)
             scale = scale_for(slide.require_mpp(), mpp)
             to_px = slide.mpp / mpp
             before = len(rows)

@@ -97,7 +97,7 @@ def read_project(path: str | Path) -> Project:
         raise VersionMismatch(f"{path} was made by QuPath {version}; projects of 0.5 to 0.7 can be read: update Hemalum")
     if len(number) < 2 or number < OLDEST:
         notices.append(f"the project was made by QuPath {version or 'of unknown version'}; projects of 0.5 to 0.7 are known")
-    was = _file_of(content.get("uri")) if content.get("uri") else None
+    was = file_of(content.get("uri")) if content.get("uri") else None
     return Project(path, version, [_entry(image, path.parent, was) for image in content["images"]], notices)
 
 
@@ -141,7 +141,7 @@ def _entry(image: dict, folder: Path, was: Path | None) -> Entry:
         if described.get("width") and described.get("height"):
             entry.size = int(described["width"]), int(described["height"])
         entry.mpp = _mpp(described.get("pixelCalibration") or {})
-        said = _file_of(builder["uri"])
+        said = file_of(builder["uri"])
         if said is None:
             raise UnsupportedImage(f"its pixels come from {builder['uri']}, not from a file; {BY_QUPATH}")
     except HemalumError as error:
@@ -173,10 +173,10 @@ def _mpp(calibration: dict) -> float | None:
     return (width + height) / 2
 
 
-def _file_of(uri: str) -> Path | None:
+def file_of(uri: str) -> Path | None:
     """The path of a file URI, also one written on Windows; None for another scheme.
 
-    >>> _file_of("file:/slides/a%20b.svs").name, _file_of("omero://x")
+    >>> file_of("file:/slides/a%20b.svs").name, file_of("omero://x")
     ('a b.svs', None)
     """
     parts = urlsplit(str(uri))

@@ -18,7 +18,7 @@ from typing import Any
 
 from hemalum.errors import UsageError
 from hemalum.projects import with_qupath
-from hemalum.projects.plain import Entry, Project, read_project
+from hemalum.projects.plain import Entry, Project, file_of, read_project
 from hemalum.projects.segment import unique
 
 HOW = (
@@ -29,7 +29,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class Source:
-    """One slide: its image, its GeoJSON, its patient ("" = the slide itself), µm/px or None, series, and a name."""
+    """One slide: its image, its GeoJSON, its patient ("" = the slide itself), µm/px or None, series, a name, and its size in QuPath or None."""
 
     image: Path
     annotations: Path
@@ -37,31 +37,38 @@ class Source:
     mpp: float | None = None
     series: int | None = None
     name: str = ""
+    size: tuple[int, int] | None = None
 
 
-def read_list(path: str | Path) -> list[Source]:
+def read_list(path: str | Path, pattern: str | None = None) -> list[Source]:
     """Sources of a CSV with the columns image, annotations and, where wanted, patient, mpp; paths are relative to it.
 
+    Also of the images.csv of QuPath's *Export training regions*: geojson instead of annotations, the image's address, name, width, height.
+
     Raises:
-        UsageError: no such file or columns, or a number that is none.
+        UsageError: no such file or columns, or a number that is none; see also `patient_of`.
     """
     path = Path(path)
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read ({error}); give a CSV with the columns image, annotations, patient, mpp") from None
-    if not rows or not {"image", "annotations"} <= set(rows[0]):
+    if not rows or not ({"image", "annotations"} <= set(rows[0]) or {"image", "geojson"} <= set(rows[0])):
         raise UsageError(f"{path} has no columns image and annotations, or no rows; give a CSV with the columns image, annotations, patient, mpp")
+    return [_of_row(row, path, pattern) for row in rows]
+
+
+def _of_row(row: dict[str, str], path: Path, pattern: str | None) -> Source:
+    image = row["image"] if "://" not in row["image"] and not row["image"].startswith("file:") else file_of(row["image"])
+    if image is None:
+        raise UsageError(f"{path}: {row['image']} is not a file; export the regions of that image through the project")
     try:
-        return [
-            Source(
-                path.parent / row["image"], path.parent / row["annotations"], (row.get("patient") or "").strip(),
-                float(row["mpp"]) if row.get("mpp") else None,
-            )
-            for row in rows
-        ]  # fmt: skip
+        mpp = float(row["mpp"]) if row.get("mpp") else None
+        size = (int(row["width"]), int(row["height"])) if row.get("width") and row.get("height") else None
     except ValueError as error:
-        raise UsageError(f"{path}: {error}; mpp is a number of µm per pixel, such as 0.25") from None
+        raise UsageError(f"{path}: {error}; mpp is a number of µm per pixel, such as 0.25, width and height are pixels") from None
+    patient = (row.get("patient") or "").strip() or patient_of(row.get("name") or Path(image).name, {}, None, pattern)
+    return Source(path.parent / image, path.parent / (row.get("annotations") or row["geojson"]), patient, mpp, size=size)
 
 
 def patient_of(name: str, metadata: dict, key: str | None, pattern: str | None) -> str:
@@ -93,7 +100,7 @@ def sources_of(path: str | Path, folder: str | None, key: str | None = None, pat
     Without a folder the annotations are read by QuPath, where there is one, into files that last as long as the context.
     """
     if str(path).lower().endswith(".csv"):
-        yield read_list(path)
+        yield read_list(path, pattern)
         return
     project = read_project(path)
     if folder is not None or not with_qupath.found():
@@ -120,7 +127,7 @@ def from_project(
         if entry.state not in ("found", "moved") or found is None:
             say(f"{entry.name}: left out: {entry.reason or 'it has no GeoJSON in ' + str(folder)}")
             continue
-        sources.append(Source(entry.path, found, patient_of(entry.name, entry.metadata, key, pattern), entry.mpp, entry.series, clean))
+        sources.append(Source(entry.path, found, patient_of(entry.name, entry.metadata, key, pattern), entry.mpp, entry.series, clean, entry.size))
     if not sources:
         raise UsageError(f"no image of {project.path} has annotations in {folder}; {HOW}")
     return sources
@@ -128,4 +135,5 @@ def from_project(
 
 def _annotations(folder: Path, entry: Entry, clean: str) -> Path | None:
     names = (f"{entry.name}.geojson", f"{clean}.geojson", f"{entry.id}.geojson")
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    by_extension = sorted(folder.glob(f"*-{entry.id}.geojson"))
+    return next((path for path in (*(folder / name for name in names), *by_extension) if path.is_file()), None)

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from hemalum.errors import RegionOutside, UnknownResolution, UnreadableImage
+from hemalum.errors import RegionOutside, UnknownResolution, UnreadableImage, UnsupportedImage
 from hemalum.resample import box_mean
 from hemalum.tiling import Rect
 
@@ -93,6 +93,14 @@ class Slide:
         if self.mpp is None:
             raise UnknownResolution(f"{self.path.name} states no resolution; give it with --mpp (0.25 for a 40× scan, 0.5 for 20×)")
         return self.mpp
+
+    def require_size(self, size: tuple[int, int] | None) -> None:
+        """Raises `UnsupportedImage` where QuPath says another size: it reads the file another way, or it is another file."""
+        if size and tuple(size) != self.size:
+            here, there = ("×".join(map(str, pair)) for pair in (self.size, size))
+            raise UnsupportedImage(
+                f"{self.path.name} has {here} px, but {there} px in QuPath, so nothing would lie in its place; run it from QuPath with the extension"
+            )
 
     def clip(self, region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         """The part of a rectangle (x, y, width, height, level-0 px) inside the image, with a notice where that is less.
