@@ -54,7 +54,7 @@ class Deployed(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         (n, height, width, _), fold = pixels.shape, self.generator.config.fold
-        rows = pixels.view(n, height // fold, fold, width // fold, 3 * fold).transpose(2, 3)
+        rows = pixels.reshape(n, height // fold, fold, width // fold, 3 * fold).transpose(2, 3)
         folded = rows.reshape(n, height // fold, width // fold, 3 * fold**2).permute(0, 3, 1, 2)
         logits = self.generator.of_folded((folded.to(self.generator.reduce[0].weight.dtype) - 128) / 127.5)["segmentation"]
         foreground = logits[:, :1].sigmoid()
