@@ -36,7 +36,8 @@ def test_unknown_keys_are_an_error_that_names_them(package):
     [({"mpp": 0}, "mpp"), ({"halo": 63}, "halo"), ({"largest_nucleus_um": 90.0}, "seams"), ({"thresholds": {"foreground": 0.5}}, "marker"),
      ({"files": {}}, "sha256"), ({"id": "No Spaces"}, "id"), ({"outputs": {"name": "maps", "channels": ["x"]}}, "channels"),
      ({"outputs": {"name": "maps", "channels": 2}}, "channels"), ({"licence": {"weights": 1, "why": ""}}, "strings"),
-     ({"input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": "x"}}, "multiple_of"), ({"description": 1}, "strings")],
+     ({"input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": "x"}}, "multiple_of"), ({"description": 1}, "strings"),
+     ({"precision": []}, "objects"), ({"data": "x"}, "a list")],
 )  # fmt: skip
 def test_cards_that_break_the_contract_are_refused(package, values, said):
     changed(package, **values)

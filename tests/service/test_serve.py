@@ -236,10 +236,12 @@ def test_the_command_line_through_a_server(server, toy_slide, toy_models, tmp_pa
     token = tmp_path / "token"
     token.write_text(server.token)
     base = [sys.executable, "-m", "hemalum", "segment", toy_slide, "--mpp", "0.5", "--model", "toy", "--format", "geojson,csv"]
-    for out, options in (("here", ["--models", toy_models]), ("there", ["--server", server.address, "--token-file", token])):
+    there = ["--server", server.address, "--token-file", token, "--threads", 1]
+    for out, options in (("here", ["--models", toy_models]), ("there", there)):
         command = list(map(str, [*base, "-o", tmp_path / out, *options]))
         done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
         assert done.returncode == 0, done.stderr
+        assert ("--threads: left out" in done.stderr) == (out == "there")
     for name in ("tissue.geojson", "tissue.csv"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
 

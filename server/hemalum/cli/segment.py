@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+OWN = {"--models": "folders", "--device": "device", "--threads": "threads", "--precision": "precision"}  # of whoever computes
 TAKEN = frozenset("model_id folders mpp formats region stain foreground marker min_area all_tiles device threads precision".split())  # by jobs
 
 
@@ -79,6 +80,9 @@ def segment(
             os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its own lines on stderr; what went wrong is said in a sentence of ours
             from hemalum.client import Client
 
+            given = click.get_current_context().get_parameter_source
+            if ours := [option for option, name in OWN.items() if given(name) is not click.core.ParameterSource.DEFAULT]:
+                click.echo(f"{', '.join(ours)}: left out, since the server has its own", err=True)
             client = stack.enter_context(Client(server, token_file=token_file, ca=ca))
 
             def segmented(slide, *arguments):

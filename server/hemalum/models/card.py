@@ -129,6 +129,8 @@ class Card:
         insist(isinstance(self.version, str) and self.version != "", "'version' must be a string")
         texts = [self.description, self.rebuild, *(self.licence[name] for name in ("weights", "why"))]
         insist(all(isinstance(text, str) for text in texts), "'description', 'rebuild' and the licence's 'weights' and 'why' must be strings")
+        kinds = {"precision": dict, "data": list, "scores": dict}
+        insist(all(isinstance(getattr(self, name), kind) for name, kind in kinds.items()), "'precision' and 'scores' must be objects, 'data' a list")
         insist(number(self.mpp) and 0.05 <= self.mpp <= 4, "'mpp' must lie within 0.05 and 4 µm/px")
         insist(self.output_scale in (1, 2, 4), "'output_scale' must be 1, 2 or 4")
         insist(isinstance(self.halo, int) and self.halo >= 0 and self.halo % 32 == 0, "'halo' must be a multiple of 32 pixels")
