@@ -80,10 +80,10 @@ def segment(
             os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its own lines on stderr; what went wrong is said in a sentence of ours
             from hemalum.client import Client
 
+            client = stack.enter_context(Client(server, token_file=token_file, ca=ca))
             given = click.get_current_context().get_parameter_source
             if ours := [option for option, name in OWN.items() if given(name) is not click.core.ParameterSource.DEFAULT]:
                 click.echo(f"{', '.join(ours)}: left out, since the server has its own", err=True)
-            client = stack.enter_context(Client(server, token_file=token_file, ca=ca))
 
             def segmented(slide, *arguments):
                 return client.segment_slide(slide, model_id, *arguments)
