@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import pickle
-import shutil
 from pathlib import Path
 
 import torch
@@ -14,6 +12,8 @@ from safetensors.torch import load as load_tensors
 from hemalum.errors import DiskFull, UsageError
 from hemalum.models import Model, find
 from hemalum.models.card import Card
+
+from .store import out_of_space
 
 FREE = ("learning_rate", "clip")   # may change in mid-training: what is advised where a loss is not a number
 
@@ -31,9 +31,9 @@ def save(path: Path, state: dict) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:      # torch's zip writer turns ENOSPC into a RuntimeError
+    except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(path.parent).free < 2**20:
+        if out_of_space(error):
             raise DiskFull(f"no space left for {path}; free some and run again, the last checkpoint is whole.") from error
         raise
 

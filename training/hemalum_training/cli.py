@@ -69,7 +69,25 @@ def _run(config: Path, out: Path | None):
     return loaded, out
 
 
-@click.group()
+class Steps(click.Group):
+    """Whatever library meets a full disk, it is said so."""
+
+    def invoke(self, context):
+        from hemalum.errors import DiskFull, HemalumError
+
+        try:
+            return super().invoke(context)
+        except (HemalumError, click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            from .store import out_of_space
+
+            if not out_of_space(error):
+                raise
+            raise DiskFull("no space left; free some and run again, what was finished before is whole") from error
+
+
+@click.group(cls=Steps)
 def train():
     """Make tiles, train teacher and student, evaluate and export a model.  Every step goes on where it was stopped."""
 

@@ -7,11 +7,13 @@ import json
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
+from hemalum.engine.base import stored_tile
 from hemalum.errors import UsageError
-from hemalum.models import Model
+from hemalum.models import Model, find
 from hemalum.models.card import Card
 from hemalum.resample import box_mean
 
@@ -34,8 +36,11 @@ def calibration(images: list[LabelledImage], seed: int, fold: int) -> list[np.nd
 
 
 def check_tile(images: list[LabelledImage], fold: int) -> np.ndarray:
-    """A tile of the first image under CC0 (it lies in the package), mirrored to the exported shape."""
-    pixels, side = box_mean(images[0].pixels, 2 // fold), (WINDOW + 2 * HALO) * fold
+    """A tile of the first image under CC0 (it lies in the package), mirrored to the exported shape; without one, that of the bundled model."""
+    side = (WINDOW + 2 * HALO) * fold
+    if not images:
+        return cv2.resize(stored_tile(find("nuclei"))[0], (side, side), interpolation=cv2.INTER_AREA)
+    pixels = box_mean(images[0].pixels, 2 // fold)
     rows, columns = (np.minimum(np.abs((np.arange(side) + n) % (2 * n) - n), n - 1) for n in pixels.shape[:2])
     return pixels[rows][:, columns]
 
@@ -76,14 +81,12 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     """Export `out/weights.pt`, choose thresholds on the validation images and write the card with the scores.
 
     Raises:
-        UsageError: the run has no weights yet, or no set under CC0 to take the stored tile from.
+        UsageError: the run has no weights yet.
     """
     if not (out / "weights.pt").is_file():
         raise UsageError(f"{out} has no weights.pt yet; run `hemalum train student` first.")
     images = load_labelled(config, data)
     free = [image for image in images if config.sets[image.name.split("/")[0]].licence == "CC0"]
-    if not free:
-        raise UsageError("the configuration has no set under CC0, from which the stored check tile is taken; add one.")
     counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
     card = card_of(config, counts, pseudo_data(config, out)) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0,
                                                                               "part_um2": config.part_um2}}
@@ -93,10 +96,14 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     model = package_model(out)
     parts = {name: ev.maps_of(model, part) for name, part in ev.labelled_parts(config, data).items()}
     base = ev.instance_parameters(card["thresholds"])
-    chosen, rows = ev.choose_thresholds([s for name in config.sets if name in parts for s in parts[name]], base)
-    card["thresholds"] |= chosen
-    card["scores"] = {"protocol": "mean over images, whole images at 0.25 µm/px, default precision, thresholds chosen on the validation images of the"
-                                  f" training sets ({_validation(config)}); zero-shot sets trained nothing"
+    rows = []
+    if judged := [s for name in config.sets if name in parts for s in parts[name]]:
+        chosen, rows = ev.choose_thresholds(judged, base)
+        card["thresholds"] |= chosen
+    else:
+        log("no image is kept for validation, so the thresholds are the usual ones; name some in [sets.NAME] validation.")
+    thresholds = f"thresholds chosen on the validation images of the training sets ({_validation(config)})" if judged else "the usual thresholds"
+    card["scores"] = {"protocol": f"mean over images, whole images at 0.25 µm/px, default precision, {thresholds}; zero-shot sets trained nothing"
                                   + (" and chose nothing but part_um2" if config.part_um2 else ""),
                       "images": ev.table(parts, ev.instance_parameters(card["thresholds"]))}
     (out / "thresholds.json").write_text(json.dumps(sorted(rows, key=lambda r: -r["score"]), indent=1), encoding="utf-8")
@@ -122,6 +129,9 @@ def report_scores(config: Config, data: Path, out: Path, overlays: bool = False,
             rows += [{"precision": precision, "image": item.image.name, **row} for item, row in zip(items, found, strict=True)]
             mean = {k: np.mean([row[k] for row in found]) for k in MEASURES}
             log(f"{precision}  {name:16} " + "  ".join(f"{label} {mean[k]:.4f}" for k, label in MEASURES.items()))
+    if not rows:
+        log("no image is kept for validation, so there are no scores.")
+        return
     with open(out / "scores.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

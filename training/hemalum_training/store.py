@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 from pathlib import Path
@@ -18,6 +19,19 @@ import cv2
 import numpy as np
 
 from hemalum.batch.files import commit
+
+
+def out_of_space(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error; libraries wrap it in errors of their own.
+
+    >>> out_of_space(OSError(errno.ENOSPC, "")), out_of_space(ValueError("I/O error: No space left on device")), out_of_space(OSError())
+    (True, True, False)
+    """
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_bytes(path: Path, content: bytes) -> None:

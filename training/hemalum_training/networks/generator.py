@@ -90,13 +90,13 @@ class Generator(nn.Module):
         self.normalization = NormalizationDecoder(*shape, max(config.fine // 2, 8)) if config.normalization else None
 
     def begin_from(self, weights: dict[str, torch.Tensor]) -> None:
-        """Take over weights of the same shape; only the normalization decoder may be missing, it then starts as the identity.
+        """Take over weights of the same shape.  Only the normalization decoder may be missing, it then starts as the identity, or left over.
 
         Raises:
             UsageError: another key is missing, left over or of another shape; names the first.
         """
         own = self.state_dict()
-        weights = unfold_first_layers(weights, own)
+        weights = {k: v for k, v in unfold_first_layers(weights, own).items() if k in own or not k.startswith("normalization.")}
         for key in [*own, *weights]:
             if key not in weights and not key.startswith("normalization.") or key not in own:
                 raise UsageError(f"the weights to begin from {'lack' if key in own else 'have an unknown'} {key}; "
