@@ -109,6 +109,8 @@ def explain(error: grpc.RpcError, endpoint: Endpoint, ca: bytes | None) -> Hemal
         return ServerUnavailable(f"{endpoint.authority} speaks gRPC but is no Hemalum server; check the port")
     if (too_large := message_too_large(error)) is not None:
         return too_large
+    if code == grpc.StatusCode.CANCELLED:
+        return ServerUnavailable(f"{endpoint.authority} ended the call before the run was open: it does not wait long for a client; try again")
     unknown = ServerUnavailable(f"{endpoint.authority} did not answer as a Hemalum server ({code.name}: {details}); try again")
     return diagnose(endpoint, ca) or unknown
 

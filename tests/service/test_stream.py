@@ -379,8 +379,8 @@ def test_a_client_that_vanishes(client, server, toy_slide, until):
 
 @pytest.fixture(scope="module")
 def strict(toy_models):
-    """A server that waits 2 s for its client and takes two runs; one more waits 1 s for its turn."""
-    child = odd_server(toy_models, limits={"idle_seconds": 2, "runs": 2, "slot_seconds": 1})
+    """A server that waits 5 s for its client and takes two runs; one more waits 1 s for its turn."""
+    child = odd_server(toy_models, limits={"idle_seconds": 5, "runs": 2, "slot_seconds": 1})
     yield child
     child.end()
 
@@ -394,7 +394,7 @@ def test_a_client_that_stops_sending(strict, slide, until):
             go_on.wait(20)
 
         run = client.run(slide, "toy", SMALL, order=order)
-        with pytest.raises(RunLost, match="has not sent what was due for 2 s"):
+        with pytest.raises(RunLost, match="has not sent what was due for 5 s"):
             list(run.events())
         go_on.set()
         assert until(lambda: client.refresh().runs == 0)
