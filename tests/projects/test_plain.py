@@ -95,7 +95,7 @@ def test_info_of_a_hundred_images_computes_less_than_three_seconds(tmp_path, toy
 def test_a_project_is_segmented_and_left_as_it_was(tmp_path, toy_slide, toy_models):
     path = write(tmp_path / "p", [
         ("tissue.png", builder(toy_slide)), ("tissue.png", builder(toy_slide)), ("wrong size", builder(toy_slide, width=600)),
-        ("gone", builder(tmp_path / "gone.svs")),
+        ("gone", builder(tmp_path / "gone.svs")), ("turned", {"builderType": "rotated", "rotation": "ROTATE_90", "builder": builder(toy_slide)}),
     ])  # fmt: skip
     before = path.read_bytes()
     done = hemalum("project", "segment", path, "--models", toy_models, "--model", "toy", "--device", "cpu")
@@ -107,6 +107,8 @@ def test_a_project_is_segmented_and_left_as_it_was(tmp_path, toy_slide, toy_mode
     assert json.loads((folder / "tissue.run.json").read_text(encoding="utf-8"))["image"]["mpp_source"] == "QuPath project"
     script = (folder / "import_nuclei.groovy").read_text(encoding="utf-8")
     assert "\"2\": 'tissue (2).geojson'" in script
+    others = (folder / "segment_in_qupath.groovy").read_text(encoding="utf-8")
+    assert "\"3\": 'wrong size'" in others and "\"5\": 'turned'" in others and "segment_in_qupath.groovy" in done.stdout
     again = hemalum("project", "segment", path)
     assert again.returncode == 3 and "going on with the job" in again.stdout
 

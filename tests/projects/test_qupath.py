@@ -42,8 +42,9 @@ def known_to_qupath(project: Path) -> Path:
     return project
 
 
-def hemalum(*arguments):
-    return subprocess.run([sys.executable, "-m", "hemalum", *map(str, arguments)], capture_output=True, text=True, timeout=500, check=False)
+def hemalum(*arguments, **environment):
+    command = [sys.executable, "-m", "hemalum", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, env=os.environ | environment, check=False)
 
 
 def test_a_project_of_qupath_is_understood_without_it(project):
@@ -134,3 +135,30 @@ def test_segment_puts_nuclei_into_the_project_and_export_reads_its_annotations(p
     written = hemalum("project", "export", project, "-o", tmp_path / "set", "--json")
     report = json.loads(written.stdout)
     assert report["images"] == 1 and report["nuclei"] >= 19 and report["counts"]["complete regions"] == 1, written.stderr
+
+
+@with_real
+@pytest.mark.skipif(not os.environ.get("JAR"), reason="JAR names no extension of QuPath's")
+def test_what_only_qupath_reads_is_streamed_by_its_extension(project, tmp_path, toy_models):
+    """The rotated, the cropped and the deconvolved image, in a profile of its own with the extension in it."""
+    from hemalum.projects.streamed import launcher
+
+    known_to_qupath(project)
+    extensions = tmp_path / "home" / "QuPath" / "v0.7" / "extensions"
+    extensions.mkdir(parents=True)
+    options = "project", "segment", project, "--models", toy_models, "--model", "toy", "--device", "cpu"
+    profile = {"JAVA_TOOL_OPTIONS": f"-Duser.home={tmp_path / 'home'} -Djava.util.prefs.userRoot={tmp_path / 'home'}"}
+    preferences = "qupath.lib.gui.prefs.PathPrefs"
+    folder_of_extensions = f"{preferences}.userPathProperty().set('{extensions.parent}'); {preferences}.savePreferences()"
+    subprocess.run([str(launcher()), "script", "-c", folder_of_extensions], env=os.environ | profile, check=True)
+    without = hemalum(*options, **profile)
+    assert without.returncode == 3 and "QuPath has no Hemalum extension" in without.stderr, without.stderr
+    shutil.copy(os.environ["JAR"], extensions)
+    done = hemalum(*options, **profile)
+    folder = project.parent / "hemalum"
+    assert done.returncode == 3 and "by QuPath" in done.stdout and "(deconvolved)" in done.stderr, done.stdout + done.stderr
+    for entry, name, least in (("4", "CMU-1-Small-Region.svs (turned)", 1000), ("5", "CMU-1-Small-Region.svs (cropped)", 1)):
+        features = json.loads((folder / f"{name}.geojson").read_text(encoding="utf-8"))["features"]
+        assert sum(parents(project, entry).values()) == len(features) >= least
+    again = hemalum(*options, **profile)
+    assert "by QuPath" not in again.stdout, "what lies there is not done again"

@@ -89,7 +89,8 @@ def info(path, as_json, qupath):
 def segment(path, output, tries, insert, **options):
     """Find the nuclei of every image, as a job that goes on where it was stopped, and put them into the project.
 
-    Without QuPath a script is written that does so later.
+    Images that only QuPath reads as the project has them (rotated, cropped, its own formats) are segmented by QuPath with Hemalum's
+    extension.  Without QuPath scripts are written that do so later.
     """
     from pathlib import Path
 
@@ -97,19 +98,25 @@ def segment(path, output, tries, insert, **options):
     from hemalum.batch.manifest import NAME, Manifest
     from hemalum.cli.job import manifest_of, work
     from hemalum.errors import PartlyFailed, UsageError
-    from hemalum.projects import with_qupath
+    from hemalum.projects import streamed, with_qupath
     from hemalum.projects.plain import read_project
-    from hemalum.projects.segment import describe, insert_new, write_script
+    from hemalum.projects.segment import describe, insert_new, unique, write_script
 
     found = read_project(path)
     folder = Path(output) if output else found.path.parent / "hemalum"
     for notice in found.notices:
         click.echo(notice, err=True)
-    usable = [entry for entry in found.entries if entry.state in ("found", "moved")]
-    left_out = [entry for entry in found.entries if entry not in usable]
-    for entry in left_out:
-        click.echo(f"{entry.name}: left out: {entry.reason}", err=True)
-    if not usable:
+    insert = with_qupath.found() if insert is None else insert
+    usable = [entry for entry in found.entries if entry.state in ("found", "moved") and streamed.readable(entry)]
+    others = [entry for entry in found.entries if entry.by_qupath]
+    failed = []
+    for entry in found.entries:
+        if insert and entry in others:
+            click.echo(f"{entry.name}: left to QuPath: {entry.reason}", err=True)
+        elif entry not in usable:
+            failed.append(entry.name)
+            click.echo(f"{entry.name}: left out: {entry.reason}", err=True)
+    if not usable and not others:
         raise UsageError(f"none of the {len(found.entries)} images of {found.path} can be segmented; the reasons are above")
     if (folder / NAME).exists():
         manifest = Manifest.read(folder)
@@ -121,18 +128,30 @@ def segment(path, output, tries, insert, **options):
         describe(manifest, usable)
         begin(folder, manifest)
     script = write_script(folder, manifest)
-    insert = with_qupath.found() if insert is None else insert
+    stems = [entry["stem"] for entry in manifest.inputs]
+    names = dict(zip([entry.id for entry in others], unique([*stems, *(entry.name for entry in others)])[len(stems) :], strict=True))
+    in_qupath = streamed.write_script(folder, found.path, names, manifest.options, manifest.model["id"]) if names else None
     try:
-        work(folder)
+        if manifest.inputs:
+            work(folder)
+    except PartlyFailed as error:
+        failed.append(str(error))
+        click.echo(str(error), err=True)
     finally:
-        if not insert:
-            click.echo(f"to bring the nuclei into QuPath: QuPath script -s -p {found.path} {script}")
-        else:
+        if insert:
             for sentence in insert_new(found.path, folder, manifest, click.echo):
-                left_out.append(sentence)
+                failed.append(sentence)
                 click.echo(sentence, err=True)
-    if left_out:
-        raise PartlyFailed(f"{len(left_out)} of {len(found.entries)} images were left out, the rest is done; the reasons are above")
+        else:
+            click.echo(f"to bring the nuclei into QuPath: QuPath script -s -p {found.path} {script}")
+    if in_qupath is not None and insert:
+        for sentence in streamed.run(in_qupath, names, [manifest.model["folder"]], click.echo):
+            failed.append(sentence)
+            click.echo(sentence, err=True)
+    elif in_qupath is not None:
+        click.echo(f"for the {len(names)} images that only QuPath reads, with its Hemalum extension: QuPath script {in_qupath}")
+    if failed:
+        raise PartlyFailed(f"not all of the {len(found.entries)} images are done, the rest is; the reasons are above")
 
 
 segment.params += [parameter for parameter in segment_command.params if parameter.name in TAKEN - {"region"}]

@@ -41,6 +41,7 @@ class Entry:
         reason: why it is refused or what is missing.
         mpp, size, series: what the project says, or None.
         metadata: the user's key–value pairs.  has_data: there is a .qpdata.
+        by_qupath: refused here, but QuPath with the extension can do it.
         objects: number of "annotations" and "detections" when QuPath saved the data last; empty where it did not say.
     """
 
@@ -54,6 +55,7 @@ class Entry:
     series: int | None = None
     metadata: dict = field(default_factory=dict)
     has_data: bool = False
+    by_qupath: bool = False
     objects: dict[str, int] = field(default_factory=dict)
 
     def record(self) -> dict:
@@ -146,6 +148,7 @@ def _entry(image: dict, folder: Path, was: Path | None) -> Entry:
             raise UnsupportedImage(f"its pixels come from {builder['uri']}, not from a file; {BY_QUPATH}")
     except HemalumError as error:
         entry.reason = str(error)
+        entry.by_qupath = entry.reason.endswith(BY_QUPATH)
         return entry
     entry.path, entry.state = _find(said, folder, was)
     if entry.state == "missing":

@@ -1,7 +1,7 @@
 """Segment a project's images as a job beside it, and write the script with which QuPath takes the nuclei in.
 
->>> unique(["a.svs", "a.svs", "b/c"])
-['a', 'a (2)', 'b_c']
+>>> unique(["a.svs", "a.svs", "b/c", "a.svs (cropped)"])
+['a', 'a (2)', 'b_c', 'a.svs (cropped)']
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ SCRIPT, INSERTED = "import_nuclei.groovy", "inserted.json"
 
 
 def unique(names: list[str]) -> list[str]:
-    """File names for images: without suffix and without what file systems refuse, numbered where they meet."""
-    from hemalum.slides import stem
+    """File names for images: without an image's suffix and without what file systems refuse, numbered where they meet."""
+    from hemalum.slides import SUFFIXES, stem
 
     found: dict[str, int] = {}
     result = []
     for name in names:
-        clean = stem(re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name)).strip(" .") or "image"
+        clean = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name)
+        clean = (stem(clean) if Path(clean).suffix.lower() in SUFFIXES else clean).strip(" .") or "image"
         count = found[clean.casefold()] = found.get(clean.casefold(), 0) + 1
         result.append(clean if count == 1 else f"{clean} ({count})")
     return result
@@ -48,12 +49,12 @@ def write_script(folder: Path, manifest: Manifest) -> Path:
         DiskFull: it cannot be written.
     """
     files = {known["entry"]: f"{known['stem']}.geojson" for known in manifest.inputs}
-    table = ",\n".join(f"    {json.dumps(number)}: {_groovy(name)}" for number, name in files.items())
+    table = ",\n".join(f"    {json.dumps(number)}: {groovy(name)}" for number, name in files.items())
     text = f"""// Imports the nuclei that Hemalum found.  Run it for all images of the project: Run > Run for project, or
 //     QuPath script -s -p project.qpproj {SCRIPT}
 import qupath.lib.io.PathIO
 
-def folder = {_groovy(str(folder.resolve()))}
+def folder = {groovy(str(folder.resolve()))}
 def files = [
 {table}
 ]
@@ -91,5 +92,6 @@ def insert_new(project: Path, folder: Path, manifest: Manifest, say: Callable[[s
     return list(failed.values())
 
 
-def _groovy(text: str) -> str:
+def groovy(text: str) -> str:
+    """A string of Groovy."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
