@@ -117,7 +117,7 @@ class Drive {
         String said = fx { "${pane.contentText ?: ''} ${texts(pane).join(' ')}".toString() }
         shot('message')
         press(pane, which)
-        until('the end of the message') { !pane.scene.window?.showing }
+        until('the end of the message') { !pane.scene?.window?.showing }
         said
     }
 

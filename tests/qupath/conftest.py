@@ -110,7 +110,7 @@ def mosaic(slide, tmp_path_factory) -> list[Path]:
     from hemalum.tiling import Rect
 
     with open_slide(slide) as region:
-        pixels = region.read(Rect(0, 0, region.width, region.height))
+        pixels = region.read(Rect(0, 0, *region.size))
     whole = np.pad(pixels, [(0, 8192 - pixels.shape[0]), (0, 8192 - pixels.shape[1]), (0, 0)], mode="wrap")
     first = tmp_path_factory.mktemp("mosaic") / "0.tif"
     micrometres = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}

@@ -63,26 +63,7 @@ Drive.go { drive ->
     // ------------------------------------------------ 200,000 nuclei of 24 points and 8 measurements
     int n = 200_000, points = 24, batch = 2_000
     int width = qupath.imageData.server.width, height = qupath.imageData.server.height
-    def random = new Random(1)
-    def names = (1..8).collect { "Measurement $it".toString() }
-    def batches = (0..<n.intdiv(batch)).collect {
-        int[] vertices = new int[2 * points * batch], offsets = new int[batch + 1]
-        double[] centroids = new double[2 * batch]
-        for (int i = 0; i < batch; i++) {
-            double x = 12 + random.nextDouble() * (width - 24), y = 12 + random.nextDouble() * (height - 24)
-            centroids[2 * i] = x
-            centroids[2 * i + 1] = y
-            for (int k = 0; k < points; k++) {
-                vertices[2 * (points * i + k)] = (int) Math.round(8 * (x + 8 * Math.cos(2 * Math.PI * k / points)))
-                vertices[2 * (points * i + k) + 1] = (int) Math.round(8 * (y + 8 * Math.sin(2 * Math.PI * k / points)))
-            }
-            offsets[i + 1] = points * (i + 1)
-        }
-        float[] half = new float[batch]
-        Arrays.fill(half, 0.5f)
-        new FoundNuclei(vertices, offsets, half, (0..<batch).collect { UUID.randomUUID() } as UUID[], centroids, new int[batch], names,
-                (0..<8).collect { half } as float[][])
-    }
+    def batches = (0..<n.intdiv(batch)).collect { Made.nuclei(batch, points, width, height, new Random(it)) }
     def hierarchy = qupath.imageData.hierarchy
     int events = 0
     hierarchy.addListener({ event -> events++ } as PathObjectHierarchyListener)
@@ -103,4 +84,36 @@ Drive.go { drive ->
     }
     out.inserted = insert()
     out.replaced = insert()
+}
+
+/** Round nuclei anywhere in the image. */
+@groovy.transform.CompileStatic
+class Made {
+
+    static FoundNuclei nuclei(int n, int points, int width, int height, Random random) {
+        int[] vertices = new int[2 * points * n], offsets = new int[n + 1]
+        double[] centroids = new double[2 * n]
+        for (int i = 0; i < n; i++) {
+            double x = 12 + random.nextDouble() * (width - 24), y = 12 + random.nextDouble() * (height - 24)
+            centroids[2 * i] = x
+            centroids[2 * i + 1] = y
+            for (int k = 0; k < points; k++) {
+                vertices[2 * (points * i + k)] = (int) Math.round(8 * (x + 8 * Math.cos(2 * Math.PI * k / points as double)))
+                vertices[2 * (points * i + k) + 1] = (int) Math.round(8 * (y + 8 * Math.sin(2 * Math.PI * k / points as double)))
+            }
+            offsets[i + 1] = points * (i + 1)
+        }
+        float[] half = new float[n]
+        Arrays.fill(half, 0.5f)
+        UUID[] ids = new UUID[n]
+        for (int i = 0; i < n; i++)
+            ids[i] = new UUID(random.nextLong(), random.nextLong())
+        float[][] columns = new float[8][]
+        List<String> names = []
+        for (int m = 0; m < 8; m++) {
+            columns[m] = half
+            names.add("Measurement $m".toString())
+        }
+        new FoundNuclei(vertices, offsets, half, ids, centroids, new int[n], names, columns)
+    }
 }

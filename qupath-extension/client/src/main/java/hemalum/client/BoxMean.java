@@ -9,6 +9,9 @@ package hemalum.client;
  */
 public final class BoxMean {
 
+    /** Sides of a block up to which means are looked up. */
+    private static final int LARGEST_LOOKED_UP = 8;
+
     private BoxMean() {}
 
     /**
@@ -28,9 +31,17 @@ public final class BoxMean {
             throw new IllegalArgumentException(pixels.length + " pixels are not " + width + " × " + height + ".");
         int columns = (width + n - 1) / n, rows = (height + n - 1) / n;
         byte[] out = new byte[Math.multiplyExact(3, Math.multiplyExact(rows, columns))];
-        // 2048² · 255 stays below 2³⁰, and twice that below 2³¹
-        int[] sums = new int[3 * columns];
         int at = 0;
+        if (n == 1) {
+            for (int i = 0; i < width * height; i++) {
+                out[at++] = (byte) (pixels[i] >> 16);
+                out[at++] = (byte) (pixels[i] >> 8);
+                out[at++] = (byte) pixels[i];
+            }
+            return out;
+        }
+        byte[] means = n <= LARGEST_LOOKED_UP ? means(n * n) : null;
+        int[] sums = new int[3 * columns];
         for (int row = 0; row < rows; row++) {
             int top = row * n, bottom = Math.min(height, top + n);
             java.util.Arrays.fill(sums, 0);
@@ -38,11 +49,25 @@ public final class BoxMean {
                 addRow(pixels, y * width, width, n, sums);
             for (int column = 0; column < columns; column++) {
                 int count = (bottom - top) * (Math.min(width, (column + 1) * n) - column * n);
-                for (int c = 0; c < 3; c++)
-                    out[at++] = (byte) ((2L * sums[3 * column + c] + count) / (2L * count));
+                boolean whole = means != null && count == n * n;
+                for (int i = 3 * column; i < 3 * column + 3; i++)
+                    out[at++] = whole ? means[sums[i]] : mean(sums[i], count);
             }
         }
         return out;
+    }
+
+    /** 2 · 2048² · 255 + 2048² stays below 2³¹. */
+    private static byte mean(int sum, int count) {
+        return (byte) ((2 * sum + count) / (2 * count));
+    }
+
+    /** The mean for every sum of so many values: three million divisions a tile would cost as much as reading it. */
+    private static byte[] means(int count) {
+        byte[] means = new byte[255 * count + 1];
+        for (int sum = 0; sum < means.length; sum++)
+            means[sum] = mean(sum, count);
+        return means;
     }
 
     private static void addRow(int[] pixels, int start, int width, int n, int[] sums) {

@@ -123,13 +123,14 @@ public final class NucleiClient implements AutoCloseable {
      * The stain of an image, and its colour table.
      *
      * @param overview    the whole image in one picture
+     * @param mpp         µm per px of the overview, 0 if not known: a coarse one mixes colours, which is corrected for
      * @param stain       method, or empty for the server's default
      * @param stainMatrix six optical densities to use instead of an estimate, or null
      * @param reference   an image whose stain to take on, or null for the built-in reference
      */
-    public Normalized normalize(TileSource.Pixels overview, String stain, double[] stainMatrix, TileSource.Pixels reference) {
+    public Normalized normalize(TileSource.Pixels overview, double mpp, String stain, double[] stainMatrix, TileSource.Pixels reference) {
         NormalizeRequest.Builder request = NormalizeRequest.newBuilder().setApiVersion(API_VERSION).setClient(name)
-                .setStain(stain == null ? "" : stain).setThumbnail(true).setOverview(overview(overview));
+                .setStain(stain == null ? "" : stain).setThumbnail(true).setOverview(overview(overview)).setOverviewMpp(mpp);
         if (stainMatrix != null)
             request.setStainMatrix(Wire.matrix(stainMatrix));
         if (reference != null)

@@ -378,7 +378,7 @@ class ServerTest {
         Blobs blobs = new Blobs(1200, 900);
         TileSource.Pixels overview = blobs.overview(2048);
         try (NucleiClient client = client()) {
-            Normalized normalized = client.normalize(overview, "macenko", null, null);
+            Normalized normalized = client.normalize(overview, 0, "macenko", null, null);
             assertEquals(6, normalized.stainMatrix().length);
             int[] pixels = new int[overview.width() * overview.height()];
             for (int i = 0; i < pixels.length; i++)
@@ -389,7 +389,7 @@ class ServerTest {
                 for (int c = 0; c < 3; c++)
                     assertEquals(theirs[3 * i + c] & 0xff, pixels[i] >> 16 - 8 * c & 0xff);
             // the same stain, given instead of estimated, gives the same table
-            assertArrayEquals(normalized.table().rgb(), client.normalize(overview, "macenko", normalized.stainMatrix(), null).table().rgb());
+            assertArrayEquals(normalized.table().rgb(), client.normalize(overview, 0, "macenko", normalized.stainMatrix(), null).table().rgb());
         }
     }
 }

@@ -48,7 +48,6 @@ final class HemalumExtension implements QuPathExtension {
         button.onAction = { segment.click() }
         qupath.toolBar?.items?.add(button)
         Preferences.install(qupath.preferencePane)
-        Runtime.runtime.addShutdownHook(new Thread({ Connections.stopLocal() }, 'hemalum-shutdown'))
     }
 
     // present in QuPath 0.7 only, so without @Override

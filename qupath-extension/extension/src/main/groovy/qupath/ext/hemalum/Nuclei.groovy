@@ -49,7 +49,10 @@ final class Nuclei {
         PathObject[] made = new PathObject[nuclei.size()]
         List<String> names = nuclei.names()
         IntStream.range(0, made.length).parallel().forEach { int i ->
-            PathObject object = PathObjects.createDetectionObject(ROIs.createPolygonROI(nuclei.xs(i), nuclei.ys(i), plane), pathClass)
+            ROI outline = ROIs.createPolygonROI(nuclei.xs(i), nuclei.ys(i), plane)
+            // computes what QuPath would compute when it first asks, for all of them on the user interface's thread
+            outline.boundsX
+            PathObject object = PathObjects.createDetectionObject(outline, pathClass)
             object.setID(nuclei.ids()[i])
             MeasurementList list = object.measurementList
             list.put(PROBABILITY, nuclei.probability()[i] as double)

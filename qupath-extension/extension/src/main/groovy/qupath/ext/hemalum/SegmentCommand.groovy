@@ -62,8 +62,17 @@ final class SegmentCommand {
             Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.nothing.to.restore'))
             return
         }
-        last = Nuclei.restore(last, this)
-        Dialogs.showInfoNotification(Strings.get('title'), Strings.get('restored'))
+        def wanted = last
+        last = null     // not twice at a time
+        def thread = new Thread({
+            def back = Nuclei.restore(wanted, this)
+            Platform.runLater {
+                last = back
+                Dialogs.showInfoNotification(Strings.get('title'), Strings.get('restored'))
+            }
+        }, 'hemalum-restore')
+        thread.daemon = true
+        thread.start()
     }
 
     /** Ends the run that is under way, if there is one. */

@@ -196,8 +196,8 @@ final class Segmenter {
         }
         int count = (byParent.values()*.size().sum() ?: 0) as int
         monitor.stage(Strings.get('stage.inserting', count))
-        Nuclei.Replaced replaced = Nuclei.insert(imageData.hierarchy, byParent, regions, this)
         boolean unsaved = imageData.changed
+        Nuclei.Replaced replaced = Nuclei.insert(imageData.hierarchy, byParent, regions, this)
         imageData.changed = true
         logger.info('Hemalum: {} nuclei, {} of {} tiles failed, model {} {}, {}', count, summary.failed().size(), summary.tiles(),
                 collector.plan.model().id(), collector.plan.model().version(), collector.plan.device())

@@ -5,6 +5,7 @@ import hemalum.client.BoxMean
 import hemalum.client.BoxSums
 import hemalum.client.TileSource
 import java.awt.image.BufferedImage
+import java.awt.image.DataBufferInt
 import qupath.lib.images.servers.ImageServer
 import qupath.lib.images.servers.TileRequest
 import qupath.lib.regions.ImagePlane
@@ -58,7 +59,14 @@ final class SlideTiles implements TileSource {
         new TileSource.Pixels(Math.ceilDiv(width, n), Math.ceilDiv(height, n), BoxMean.of(rgb(image), width, height, n))
     }
 
+    /** Pixels as 0xRRGGBB with anything above; to be read only, since they may be the image's own. */
     private static int[] rgb(BufferedImage image) {
+        def buffer = image.raster.dataBuffer
+        if ((image.type == BufferedImage.TYPE_INT_RGB || image.type == BufferedImage.TYPE_INT_ARGB) && buffer instanceof DataBufferInt) {
+            int[] own = ((DataBufferInt) buffer).data
+            if (image.raster.parent == null && own.length == image.width * image.height)
+                return own
+        }
         image.getRGB(0, 0, image.width, image.height, null, 0, image.width)
     }
 }

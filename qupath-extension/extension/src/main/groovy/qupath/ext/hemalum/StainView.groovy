@@ -3,6 +3,7 @@ package qupath.ext.hemalum
 import groovy.transform.CompileStatic
 import hemalum.client.NucleiClient
 import hemalum.client.Normalized
+import hemalum.client.ServiceException
 import hemalum.client.TileSource
 import java.awt.image.BufferedImage
 import java.nio.file.Files
@@ -151,12 +152,25 @@ final class StainView {
         String path = Preferences.reference.get()
         if (!path)
             return null
-        def server = ImageServers.buildServer(new File(path).toURI())
         try {
-            new SlideTiles(server, ImagePlane.defaultPlane).overview(side)
-        } finally {
-            ((AutoCloseable) server).close()
+            def server = ImageServers.buildServer(new File(path).toURI())
+            try {
+                return new SlideTiles(server, ImagePlane.defaultPlane).overview(side)
+            } finally {
+                ((AutoCloseable) server).close()
+            }
+        } catch (Exception e) {
+            // one that cannot be read must not keep the tab from showing
+            Preferences.reference.set('')
+            throw new ServiceException(ServiceException.Kind.REFUSED, Strings.get('error.reference', path), e)
         }
+    }
+
+    /** µm per px of an overview, 0 if not known. */
+    private static double micronsPerPixel(ImageData<BufferedImage> imageData, TileSource.Pixels overview) {
+        def server = imageData.server
+        def calibration = server.pixelCalibration
+        calibration.hasPixelSizeMicrons() ? calibration.averagedPixelSizeMicrons * server.width / overview.width() : 0.0d
     }
 
     private void fill(ImageData<BufferedImage> imageData, Normalized normalized) {
@@ -200,18 +214,14 @@ final class StainView {
                 try {
                     int side = client.info().overviewSide() ?: 2048
                     def overview = new SlideTiles(imageData.server, ImagePlane.defaultPlane).overview(side)
-                    Normalized made = client.normalize(overview, Preferences.stain.get() ?: '', null, reference(side))
+                    Normalized made = client.normalize(overview, micronsPerPixel(imageData, overview), Preferences.stain.get() ?: '', null, reference(side))
                     known[imageData] = made
                     Platform.runLater { use.with(imageData, made) }
                 } finally {
                     client.close()
                 }
             } catch (Exception e) {
-                Platform.runLater {
-                    // one that cannot be used must not keep the tab from showing
-                    Preferences.reference.set('')
-                    SegmentCommand.tell(e)
-                }
+                Platform.runLater { SegmentCommand.tell(e) }
             }
         }, 'hemalum-stain')
         thread.daemon = true
