@@ -42,6 +42,16 @@ def test_added_terms_of_the_segmentation():
     assert segmentation_loss(logits, targets, 0, 2).item() - plain == pytest.approx(2 * 0.45 / 4, abs=1e-6)
 
 
+def test_pixels_that_are_not_known_count_for_nothing():
+    logits, targets = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True), torch.zeros(2, 3, 4, 4)
+    targets[:, 0, :2], targets[:, 1, :2], targets[:, 2, :, :3] = 1, 0.5, 1
+    loss = segmentation_loss(logits, targets)
+    loss.backward()
+    assert (logits.grad[..., 3] == 0).all() and (logits.grad[..., :3] != 0).all()
+    assert loss.item() == pytest.approx(segmentation_loss(logits[..., :3], targets[:, :2, :, :3]).item(), abs=1e-6)
+    assert segmentation_loss(logits, targets * torch.tensor([1.0, 1, 0]).view(3, 1, 1)).item() == pytest.approx(0, abs=1e-6)
+
+
 def test_targets_are_brought_to_the_logits_size():
     targets = torch.zeros(1, 2, 4, 4)
     targets[0, 0, :2, :2], targets[0, 0, 0, 2] = 1, 1

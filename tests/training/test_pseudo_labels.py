@@ -15,10 +15,12 @@ pytest.importorskip("torch", reason="the extra `training` is not installed")
 
 import hemalum
 from hemalum.errors import UsageError
-from hemalum_training import pseudo_labels
+from hemalum_training import cross_fit, pseudo_labels
 from hemalum_training.agreement import TileScores, choose, confidence, mean_softmax, score_tile
 from hemalum_training.config import load_config
+from hemalum_training.datasets import LabelledImage, load_labelled
 from hemalum_training.labelling import load_teacher, view_maps
+from hemalum_training.pools import StoredTile
 from hemalum_training.pseudo_labels import load_pseudo, make_pseudo_labels
 from hemalum_training.rule_comparison import compare, compare_rules, partial_spearman
 from hemalum_training.supervised import train_supervised
@@ -236,6 +238,65 @@ def test_rules_are_compared_on_images_kept_apart(run):
     rows = json.loads((out / "rules.json").read_text())["rows"]
     assert {row["tile"].rsplit("-", 2)[0] for row in rows} == {"nucls_sample/nucls_train_1"}
     assert found["tiles"] >= 10 and 0 < found["mean_aji"] < 1
+
+
+def test_cross_fitted_teachers_label_every_training_image_and_none_that_they_learned_from(run, tmp_path, monkeypatch):
+    _, folder, _ = run
+    head, tail = CONFIG.split("[schedule]")
+    text = head + "[schedule]" + tail.replace("tile = 128", "tile = 32").replace("jitters = 1", "jitters = 0") + """
+[method.cycle]
+epochs = 1
+steps_per_epoch = 1
+crop = 64
+discriminator_width = 4
+"""
+    for change in (('"tf_efficientnet_lite0"', '"test_resnet"'), ("clusters = 2", "clusters = 4")):
+        text = text.replace(*change)
+    (tmp_path / "folds.toml").write_text(text)
+    config, learned = load_config(tmp_path / "folds.toml"), []
+    make_tiles(dataclasses.replace(config, tiles=dataclasses.replace(config.tiles, tile=128)), folder, tmp_path, log=quiet)
+    original = cross_fit.CycleRun
+
+    def recorded(network, config, pools, *arguments, **options):
+        learned.append(set(pools.names()))
+        return original(network, config, pools, *arguments, **options)
+
+    monkeypatch.setattr(cross_fit, "CycleRun", recorded)
+    compare_rules(config, folder, tmp_path, log=quiet, folds=2)
+    rows = json.loads((tmp_path / "rules.json").read_text())["rows"]
+    labelled = [row["tile"].rsplit("-", 2)[0] for row in rows]
+    every = {image.name for image in load_labelled(config, folder)}
+    assert set(labelled) == every == learned[0] | learned[1]
+    first = [name for name in dict.fromkeys(labelled) if name not in learned[0]]
+    assert list(dict.fromkeys(labelled))[:len(first)] == first and not set(first) & learned[0] and set(first) <= learned[1]
+
+
+def test_a_patient_lies_in_one_fold():
+    def image(patient, number):
+        nothing = np.zeros((2, 2))
+        return LabelledImage(f"set/{patient}{number}", nothing, nothing, nothing, group=patient)
+
+    x, y = [image(p, n) for p in "abcde" for n in range(3)], [image(p, n) for p in "aefgh" for n in range(3, 5)]
+    parts = cross_fit.parts_of(x, y, 3)
+    owners = [{i.group for i in part} for part in parts]
+    assert sum(map(len, owners)) == 8 == len(set().union(*owners)) and sum(map(len, parts)) == 25
+    assert all(part & set("aefgh") for part in owners)
+    with pytest.raises(UsageError, match="6 folds need"):
+        cross_fit.parts_of(x, y, 6)
+
+
+def test_pixels_that_the_teacher_is_unsure_of_are_left_out_where_the_configuration_says_so(run):
+    config, _, out = run
+    tile = load_pseudo(out)[0]
+    sure = cv2.imread(str(tile.sure), cv2.IMREAD_UNCHANGED)
+    assert sure.dtype == np.uint8 and sure.shape == (256, 256)
+    every, some = (StoredTile.of(tile, least).own() for least in (0.0, 0.5))
+    assert every.known is None
+    assert (some.known == (sure >= 127.5)).all()
+    labels = cv2.imread(str(tile.labels), cv2.IMREAD_UNCHANGED)
+    inside = cv2.erode((labels > 0).astype(np.uint8), np.ones((5, 5))) > 0
+    border = (cv2.dilate((labels > 0).astype(np.uint8), np.ones((3, 3))) > 0) & (cv2.erode((labels > 0).astype(np.uint8), np.ones((3, 3))) == 0)
+    assert (~some.known)[border].mean() > 2 * (~some.known)[inside].mean(), "it is the borders that are unsure"
 
 
 @pytest.mark.parametrize("init, words", [(None, "--init"), ("nothing-of-this-name", "nothing-of-this-name")])

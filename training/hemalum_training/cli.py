@@ -108,14 +108,15 @@ def tiles(config, data, out):
 @_cores
 @_device
 @click.option("--compare", is_flag=True, help="Only compare the rules, on labelled images that the teacher never saw; writes OUT/rules.json.")
-def pseudo_label(config, data, out, init, device, compare):
+@click.option("--folds", type=click.IntRange(2), help="With --compare: train so many teachers, each without a part of the labelled images.")
+def pseudo_label(config, data, out, init, device, compare, folds):
     """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts."""
     from .pseudo_labels import make_pseudo_labels
     from .rule_comparison import compare_rules
 
     loaded, out = _run(config, out)
-    if compare:
-        compare_rules(loaded, data, out, init, device, log=click.echo)
+    if compare or folds:
+        compare_rules(loaded, data, out, init, device, click.echo, folds or 0)
         return
     click.echo(f"pseudo labels: {make_pseudo_labels(loaded, out, init, device, log=click.echo)}")
 

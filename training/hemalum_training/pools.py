@@ -149,9 +149,6 @@ def load_pools(config: Config, data: Path, out: Path, pseudo: bool) -> Pools:
         raise UsageError(f"{strange[0]} is not in {Path(out) / 'tiles'}; run `hemalum train tiles` again with this configuration.")
     by_domain = {name: [image for image in images if rows[image.name].domain == name] for name in "XY"}
     density = {image.name: rows[image.name].weight for image in images}
-    for part in by_domain.values():
-        if not any(density[image.name] for image in part):     # no stratum of density is in both domains
-            density |= {image.name: image.weight for image in part}
     stored, unlabelled = [], []
     if pseudo:
         stored = [StoredTile.of(tile, config.pseudo.sure) for tile in load_pseudo(out)]
@@ -164,8 +161,10 @@ def load_pools(config: Config, data: Path, out: Path, pseudo: bool) -> Pools:
 def _draw(pool: list, count: int, rng: np.random.Generator, weights: dict[str, float] | None = None) -> list:
     if not count:
         return []
-    weights = np.array([(weights or {}).get(item.name, item.weight) for item in pool])
-    return [pool[i] for i in rng.choice(len(pool), count, p=weights / weights.sum())]
+    share = np.array([(weights or {}).get(item.name, item.weight) for item in pool])
+    if not share.any():     # none of these shows a density that the other domain has, too
+        share = np.array([item.weight for item in pool])
+    return [pool[i] for i in rng.choice(len(pool), count, p=share / share.sum())]
 
 
 def _share(count: int, share: float, rng: np.random.Generator) -> int:

@@ -15,24 +15,22 @@ from hemalum import metrics
 from hemalum.instances import Parameters, instances
 from hemalum.resample import box_mean
 
-from .augment import enlarged
 from .datasets import LABEL_MPP, LabelledImage
 from .networks import Generator
 from .replay import to_bytes
 from .supervised import to_input
 
 MPP = 0.5
-STRIDE = 32
 INSTANCES = Parameters(min_area=4.0 / LABEL_MPP**2, largest=30.0 / LABEL_MPP)
 
 
 @dataclass
 class Prediction:
-    """Of an image of H×W px at 0.5 µm/px.
+    """Of an image that is H×W px at 0.5 µm/px.
 
     Attributes:
         foreground, distance: float32 2H×2W at 0.25 µm/px; a single-channel decoder has no distance (None).
-        normalized: uint8 H×W×3, or None.
+        normalized: uint8 H×W×3 (a generator that has this decoder reads 0.5 µm/px), or None.
     """
 
     foreground: np.ndarray
@@ -53,24 +51,29 @@ class Prediction:
 
 @torch.no_grad()
 def predict(generator: Generator, pixels: np.ndarray, normalized: bool = False, device: str = "cpu") -> Prediction:
-    """One pass of a generator in evaluation mode over a whole image, uint8 H×W×3 at 0.5 µm/px, mirrored to whole strides."""
-    height, width = pixels.shape[:2]
-    border = cv2.BORDER_REFLECT_101 if min(height, width) > STRIDE else cv2.BORDER_REPLICATE
-    padded = enlarged(cv2.copyMakeBorder(pixels, 0, -height % STRIDE, 0, -width % STRIDE, border), generator.config.fold)
+    """One pass of a generator in evaluation mode over a whole image, uint8 at the generator's µm/px, mirrored to whole strides."""
+    (height, width), stride, scale = pixels.shape[:2], generator.config.stride, 2 // generator.config.fold
+    border = cv2.BORDER_REFLECT_101 if min(height, width) > stride else cv2.BORDER_REPLICATE
+    padded = cv2.copyMakeBorder(pixels, 0, -height % stride, 0, -width % stride, border)
     out = generator(to_input(padded[None], device).contiguous(memory_format=torch.channels_last), normalized=normalized)
     logits = out["segmentation"][0].float()
     maps = [m.cpu().numpy() for m in (logits[0].sigmoid(), *(m.clamp(0, 1) for m in logits[1:2]))]
     if generator.config.output_scale == 1:
         maps = [cv2.resize(m, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR) for m in maps]
-    maps = [np.ascontiguousarray(m[:2 * height, :2 * width]) for m in maps]
+    maps = [np.ascontiguousarray(m[:scale * height, :scale * width]) for m in maps]
     tile = to_bytes(out["normalized"])[0].permute(1, 2, 0).cpu().numpy()[:height, :width] if normalized else None
     return Prediction(maps[0], maps[1] if len(maps) > 1 else None, tile)
+
+
+def at_mpp_of(generator: Generator, pixels: np.ndarray) -> np.ndarray:
+    """Pixels at 0.25 µm/px as the generator reads them."""
+    return box_mean(pixels, 2 // generator.config.fold)
 
 
 def labels_of(generator: Generator, image: LabelledImage, device: str = "cpu") -> np.ndarray:
     """Nuclei found in an image at 0.25 µm/px, int32 of the image's size."""
     height, width = image.labels.shape
-    found = predict(generator, box_mean(image.pixels, 2), device=device).labels()
+    found = predict(generator, at_mpp_of(generator, image.pixels), device=device).labels()
     return found[:height, :width]
 
 

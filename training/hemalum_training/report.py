@@ -24,7 +24,6 @@ from PIL import Image
 from hemalum.contact_sheet import draw, embedded, worst_window
 from hemalum.errors import UsageError
 from hemalum.instances import instances
-from hemalum.resample import box_mean
 
 from .config import Config
 from .curves import curves
@@ -105,13 +104,13 @@ def _samples(config: Config, data: Path, out: Path) -> str:
     images = _validation(config, data)[:SAMPLES] if weights else []
     if images:
         from .export import load_generator
-        from .predict import predict
+        from .predict import at_mpp_of, predict
 
         for name, path in weights.items():
             generator, pages = load_generator(path), []
             for image in images:
                 whole = image.pixels[:SIDE, :SIDE]
-                found = predict(generator, box_mean(whole, 2), normalized=generator.normalization is not None)
+                found = predict(generator, at_mpp_of(generator, whole), normalized=generator.normalization is not None)
                 labels = found.labels()[: whole.shape[0], : whole.shape[1]]
                 column = [whole, np.array(draw(image.labels[:SIDE, :SIDE], labels, whole, max(whole.shape[:2])))]
                 if found.normalized is not None:

@@ -7,7 +7,6 @@ no rule can earn by preferring sparse or dense tiles), over the tiles that have 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,12 @@ from hemalum.resample import box_mean
 
 from .agreement import RULES, TileScores
 from .config import Config
-from .datasets import LabelledImage, load_labelled
+from .cross_fit import train_folds
+from .datasets import LabelledImage
 from .evaluate import labelled_parts
 from .labelling import Teacher, from_weights, label_tile, load_teacher
 from .method_config import Pseudo
+from .store import write_json
 
 RESAMPLES = 1000
 
@@ -75,7 +76,8 @@ def compare(rows: list[dict], seed: int = 0) -> dict:
     """
     with_nuclei = [row for row in rows if row["true_density"] > 0]
     if len(with_nuclei) < 10:
-        raise UsageError(f"only {len(with_nuclei)} tiles with nuclei were held out; keep more images for validation.")
+        raise UsageError(f"only {len(with_nuclei)} tiles with nuclei were held out, and 10 are needed; keep more images for validation, or "
+                         "cross-fit with --folds and more labelled images.")
     columns = {rule: np.array([_scores(row).of(rule) for row in with_nuclei]) for rule in RULES}
     columns |= {f"{part} alone": np.array([row[part] for row in with_nuclei]) for part in ("confidence", "agreement")}
     truth, density = (np.array([row[key] for row in with_nuclei]) for key in ("aji", "true_density"))
@@ -98,26 +100,28 @@ def compare(rows: list[dict], seed: int = 0) -> dict:
             "rules": found, "agreement_minus_mean_softmax": {"mean": round(float(difference.mean()), 3), "interval": interval(difference)}}
 
 
-def compare_rules(config: Config, data: Path, out: Path, init: str | None = None, device: str = "cpu", log=print) -> dict:
+def compare_rules(config: Config, data: Path, out: Path, init: str | None = None, device: str = "cpu", log=print, folds: int = 0) -> dict:
     """Compare the rules and write OUT/rules.json.
 
-    Held out are the validation images.  Where OUT/folds/K/weights.pt and OUT/folds/K/held_out.txt (image names) exist, each fold's
-    teacher also labels the training images that it did not see.
+    Args:
+        init: the teacher, where OUT/teacher is not trained; it labels the validation and zero-shot images.
+        folds: cross-fit instead: train so many teachers (`cross_fit`), each of which labels the training images that it left out.
+
+    Raises:
+        UsageError: no teacher, or too few images.
     """
     wanted, out, rows = config.pseudo or Pseudo(), Path(out), []
-    folds = sorted(path.parent for path in (out / "folds").glob("*/held_out.txt"))
-    images = {image.name: image for image in load_labelled(config, data)} if folds else {}
-    for fold in folds:
-        named = fold.joinpath("held_out.txt").read_text(encoding="utf-8").split()
-        rows += measure(from_weights(fold / "weights.pt", device), [images[name] for name in named], wanted, config.tiles.tile, config.seed)
-    if not folds:
+    if folds:
+        teachers = [(from_weights(weights, device), part) for weights, part in train_folds(config, data, out, folds, device, log)]
+    else:
         teacher = load_teacher(out, init, device)
-        for name, part in labelled_parts(config, data).items():
-            rows += measure(teacher, part, wanted, config.tiles.tile, config.seed)
-            log(f"{name}: {len(rows)} tiles")
+        teachers = [(teacher, part) for part in labelled_parts(config, data).values()]
+    for teacher, part in teachers:
+        rows += measure(teacher, part, wanted, config.tiles.tile, config.seed)
+        log(f"{len(rows)} tiles labelled, the last by {teacher.name}")
     result = compare(rows, config.seed)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "rules.json").write_text(json.dumps({**result, "rows": rows}, indent=1), encoding="utf-8")
+    write_json(out / "rules.json", {**result, "rows": rows})
     for name, row in result["rules"].items():
         log(f"{name:26} partial rank correlation {row['partial_spearman']:.3f} {row['interval']}  plain {row['spearman']:.3f}")
     difference = result["agreement_minus_mean_softmax"]
