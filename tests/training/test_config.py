@@ -67,7 +67,8 @@ def test_a_file_that_is_no_configuration(tmp_path, text, words):
         load_config(tmp_path / "wrong.toml")
 
 
-@pytest.mark.parametrize("encoder, words", [("resnet49", "knows no encoder"), ("vit_base_patch16_224", "strides 2, 4, 8, 16 and 32")])
+@pytest.mark.parametrize("encoder, words", [("resnet49", "knows no encoder"), ("vit_base_patch16_224", "strides 2, 4, 8, 16 and 32"),
+                                            ("mobilenetv3_small_050", "a statistic over the tile")])
 def test_an_encoder_that_cannot_be_used_is_named(narrow, encoder, words):
     from hemalum_training.networks import Generator
 

