@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hemalum.batch import files, pieces
 from hemalum.batch.job import begin, work_on
@@ -213,6 +215,62 @@ def test_the_command_its_status_and_its_report(tmp_path, slides, toy_models):
     assert "http" not in text.replace("http-equiv", "") and "src=\"/" not in text
     assert hemalum("job", "run", slides[0].parent, "-o", tmp_path / "b", *options[:-2], "--mpp", "9").returncode == 2
     assert not (tmp_path / "b").exists()
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_the_report_shows_pictures_and_charts_in_a_browser(whole, tmp_path):
+    (tmp_path / "report.html").write_text(page(whole), encoding="utf-8")
+    options = "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1180,1400", f"--user-data-dir={tmp_path / 'profile'}"
+    command = [CHROMIUM, *options, f"--screenshot={tmp_path / 'seen.png'}", (tmp_path / "report.html").as_uri()]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    seen = np.asarray(Image.open(tmp_path / "seen.png").convert("RGB")).astype(int)
+    outlines = (seen[..., 1] > seen[..., 0] + 20) & (seen[..., 1] > seen[..., 2] + 20)
+    bars, line = ((seen == colour).all(2) for colour in ([0x66, 0x88, 0xAA], [0xCC, 0x66, 0]))
+    assert outlines.sum() > 1000 and bars.sum() > 1000 and line.sum() > 50
+    assert bars.nonzero()[1].min() > outlines.nonzero()[1].max(), "charts beside the pictures"
+
+
+def test_a_folder_of_slides_that_is_away_for_a_while_is_waited_for(tmp_path, slides, toy_models, whole):
+    folder, source = tmp_path / "job", tmp_path / "in"
+    shutil.copytree(slides[0].parent, source)
+    begin(folder, kills.manifest(sorted(source.iterdir()), toy_models))
+    source.rename(tmp_path / "away")
+    said = []
+
+    def say(sentence):
+        said.append(sentence)
+        if "waiting for it" in sentence:
+            (tmp_path / "away").rename(source)
+
+    work_on(folder, say, pause=0.01)
+    assert len([sentence for sentence in said if "waiting" in sentence]) == 1 and kills.compare(folder, whole) == []
+
+
+def test_a_surprise_in_one_slide_does_not_end_the_job(tmp_path, slides, toy_models, whole, monkeypatch):
+    from hemalum.slides import Slide
+
+    folder, overview = tmp_path / "job", Slide.overview
+    begin(folder, kills.manifest(slides, toy_models))
+    monkeypatch.setattr(Slide, "overview", lambda slide: 1 / 0 if slide.name == "slide1" else overview(slide))
+    said = []
+    with pytest.raises(PartlyFailed, match="1 of 3 slides were set aside"):
+        work_on(folder, said.append, pause=0.01)
+    assert "ZeroDivisionError" in state(folder, "slide1")["reason"] and "overview" in (folder / "work" / "slide1" / "error.txt").read_text()
+    monkeypatch.undo()
+    work_on(folder, said.append)
+    assert kills.compare(folder, whole) == []
+
+
+def test_what_was_deleted_is_made_again_and_what_was_not_stays(tmp_path, whole):
+    folder = tmp_path / "job"
+    shutil.copytree(whole, folder)
+    (folder / "slide1.labels.png").unlink()
+    said = []
+    work_on(folder, said.append)
+    assert len(said) == 1 and said[0].startswith("slide1:") and kills.compare(folder, whole) == []
 
 
 def test_bookkeeping_costs_little(whole):

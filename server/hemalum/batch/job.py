@@ -37,7 +37,7 @@ from hemalum.models import Model
 from hemalum.pipeline import Pipeline
 
 HOPELESS = (UnsupportedImage, UnknownResolution, UsageError)  # the next try would say the same
-PAUSE = 2.0  # s before a slide that failed is tried again where no other is left to do; before its third try thirty times that
+PAUSE = 2.0  # s before a slide that failed is tried again where no other is left to do
 PATIENCE = 600.0  # s that a folder of inputs may be away
 
 
@@ -147,7 +147,7 @@ class Work:
                 tried = self._tries[entry["stem"]] = self._tries.get(entry["stem"], 0) + 1
                 others = any(other["stem"] not in self._tries for other in self._todo)
             if tried > 1 and not others:
-                time.sleep(self._pause * 30 ** (tried - 2))
+                time.sleep(self._pause)
             if not self._one(entry, tried):
                 self._todo.append(entry)
 

@@ -12,16 +12,20 @@ from hemalum.batch.summary import EDGES
 from hemalum.measure import AREA, HAEMATOXYLIN
 
 STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222;background:#fff}
-h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em}
-table{border-collapse:collapse}td,th{padding:.25em .7em;text-align:right;border-bottom:1px solid #ddd}
-td:first-child,th:first-child{text-align:left}
+body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222;background:#fff}
+h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em}section h2{margin:0}p{margin:.5em 0}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+td,th{padding:.25em .55em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}
+td:first-child,th:first-child{text-align:left}a{color:inherit}
 section{border:1px solid #ddd;border-radius:6px;padding:.8em 1em;margin:1em 0}
 section.odd{border-color:#c60;border-width:2px}
-section img{max-width:48%;margin-right:1%;border:1px solid #eee}svg{margin-right:2em}
+.row{display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start}.row img{max-height:340px;max-width:100%;border:1px solid #eee}
+.row svg{display:block}
 .bad{color:#b00}.odd strong{color:#a50}small{color:#666}
 """
 LABELS = {AREA: "nucleus area, µm²", HAEMATOXYLIN: "haematoxylin, mean OD"}
+STATES = {"partly": "done in part"}
+ORDER = ("overview", "read", "resample", "engine", "postprocess", "settle", "pieces", "write")
 OUTLIER = 3.5  # robust z from which a slide counts as differing (Iglewicz and Hoaglin)
 
 
@@ -55,18 +59,29 @@ def page(folder: str | Path) -> str:
     }
     z = {name: outliers(values) for name, values in measures.items()}
     strongest = np.max(np.abs(list(z.values())), axis=0) if done else np.zeros(0)
+    usual = {name: float(np.nanmedian([np.nan if v is None else v for v in values] or [np.nan])) for name, values in measures.items()}
     order = np.argsort(-strongest, kind="stable")
+    pooled = {name: np.sum([known["histograms"][name] for _, known in done if name in known["histograms"]] or [0], axis=0) for name in EDGES}
     failures = [(slide, known) for slide, known in slides if slide["status"] in ("set aside", "failed") or slide["failed_tiles"]]
+    created = job["created"].replace("T", " ").replace("+00:00", " UTC")
     body = [
         f"<h1>Job {html.escape(folder.resolve().name)}</h1>",
-        f"<p>{job['state']} · {job['counts']['done']} of {len(slides)} slides done · {job['nuclei']:,} nuclei · model "
+        f"<p>{STATES.get(job['state'], job['state'])} · {job['counts']['done']} of {len(slides)} slides done · {job['nuclei']:,} nuclei · model "
         f"{html.escape(job['model']['id'])} <small>{job['model']['sha256'][:12]}</small> · Hemalum {html.escape(job['hemalum'])} · begun "
-        f"{html.escape(job['created'])}. For research use only.</p>",
+        f"{html.escape(created)}. For research use only.</p>",
         _failures(failures),
         _table([done[i] for i in order], strongest[order]),
-        *(_slide(*done[i], {name: float(column[i]) for name, column in z.items()}) for i in order),
     ]
-    head = f'<meta charset="utf-8"><title>Job {html.escape(folder.resolve().name)}</title><style>{STYLE}</style>'
+    for i in order:
+        differs = [
+            f"{name} {measures[name][i]:,.4g}, usually {usual[name]:,.4g} ({column[i]:+.1f} median deviations)"
+            for name, column in z.items() if abs(column[i]) > OUTLIER
+        ]  # fmt: skip
+        body.append(_slide(*done[i], differs, pooled))
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Job {html.escape(folder.resolve().name)}</title><style>{STYLE}</style>"
+    )
     return f'<!doctype html><html lang="en">{head}{"".join(body)}</html>'
 
 
@@ -84,46 +99,54 @@ def _failures(failures) -> str:
 def _table(done, strongest) -> str:
     if not done:
         return ""
-    stages = sorted({stage for _, known in done for stage in known["seconds"]} - {"total"})
+    stages = sorted(
+        {stage for _, known in done for stage in known["seconds"]} - {"total"}, key=lambda stage: (*ORDER, stage).index(stage)
+    )
     head = ["slide", "nuclei", "tissue mm²", "nuclei/mm²", *stages, "total s"]
     rows = []
     for (slide, known), z in zip(done, strongest, strict=True):
-        cells = [known["nuclei"], f"{known['tissue_mm2']:.2f}", known["density_per_mm2"]]
+        density = known["density_per_mm2"]
+        cells = [f"{known['nuclei']:,}", f"{known['tissue_mm2']:.3g}", "" if density is None else f"{density:,.0f}"]
         cells += [f"{known['seconds'].get(stage, 0):.1f}" for stage in (*stages, "total")]
-        name = html.escape(slide["stem"]) + (" ⚠" if z > OUTLIER else "")
-        rows.append("<tr>" + "".join(f"<td>{'' if cell is None else cell}</td>" for cell in (name, *cells)) + "</tr>")
+        name = html.escape(slide["stem"])
+        link = f'<a href="#{name}">{name}</a>' + (" ⚠" if z > OUTLIER else "")
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in (link, *cells)) + "</tr>")
     heads = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    title = "<h2>Slides <small>those that differ most first; seconds per stage, summed over workers</small></h2>"
-    return f"{title}<table><tr>{heads}</tr>{''.join(rows)}</table>"
+    title = "<h2>Slides <small>those that differ most first; seconds per stage, summed over workers; line in the charts: all slides</small></h2>"
+    return f'{title}<div class="wide"><table><tr>{heads}</tr>{"".join(rows)}</table></div>'
 
 
-def _slide(slide, known, z: dict[str, float]) -> str:
-    odd = [f"{name}: {value:+.1f} median deviations" for name, value in z.items() if abs(value) > OUTLIER]
+def _slide(slide, known, differs: list[str], pooled: dict[str, np.ndarray]) -> str:
     both = zip(("thumbnail", "nuclei"), known["pictures"], strict=True)
     pictures = "".join(f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">' for alt, data in both)
-    charts = "".join(_histogram(LABELS[name], counts, EDGES[name]) for name, counts in known["histograms"].items())
+    charts = "".join(_histogram(LABELS[name], np.array(counts), pooled[name], EDGES[name]) for name, counts in known["histograms"].items())
     notices = f"<small>{html.escape('; '.join(known['notices']))}</small>" if known["notices"] else ""
-    warning = f"<p><strong>Differs: {html.escape('; '.join(odd))}</strong></p>" if odd else ""
+    warning = f"<p><strong>Differs: {html.escape('; '.join(differs))}</strong></p>" if differs else ""
+    name = html.escape(slide["stem"])
     return (
-        f'<section{" class=odd" if odd else ""}><h2>{html.escape(slide["stem"])}</h2>{warning}'
-        f"<p>{known['nuclei']:,} nuclei on {known['tissue_mm2']:.3f} mm² of tissue → "
-        f"{', '.join(map(html.escape, known['outputs']))}</p>{pictures}<div>{charts}</div>{notices}</section>"
+        f'<section id="{name}"{" class=odd" if differs else ""}><h2>{name}</h2>{warning}'
+        f"<p>{known['nuclei']:,} nuclei on {known['tissue_mm2']:.3g} mm² of tissue → {', '.join(map(html.escape, known['outputs']))}</p>"
+        f'<div class="row">{pictures}<div>{charts}</div></div>{notices}</section>'
     )
 
 
-def _histogram(label: str, counts: list[int], edges: np.ndarray) -> str:
-    """A bar chart as inline SVG; the last bar holds all that is larger."""
-    width, height, top = 320, 90, max(1, *counts)
-    step = width / len(counts)
-    bars = "".join(
-        f'<rect x="{i * step:.1f}" y="{height - n / top * height:.1f}" width="{step - 1:.1f}" height="{n / top * height:.1f}" fill="#68a"/>'
-        for i, n in enumerate(counts)
-    )
+def _histogram(label: str, counts: np.ndarray, pooled: np.ndarray, edges: np.ndarray) -> str:
+    """Bars of a slide and a line of all slides, of equal area, as inline SVG; the last bar holds all that is larger."""
+    shown = 1 + int(np.max(np.flatnonzero(pooled > 0.002 * pooled.sum()), initial=4))  # the same for all slides of a job
+    bars, line = (np.append(some[: shown - 1], some[shown - 1 :].sum()) / max(1, some.sum()) for some in (counts, pooled))
+    width, height, top = 320, 90, max(bars.max(), line.max(), 1e-9)
+    step = width / shown
+    drawn = "".join(
+        f'<rect x="{i * step:.1f}" y="{(1 - n / top) * height:.1f}" width="{step - 1:.1f}" height="{n / top * height:.1f}" fill="#68a"/>'
+        for i, n in enumerate(bars) if n
+    )  # fmt: skip
+    points = " ".join(f"{(i + 0.5) * step:.1f},{(1 - n / top) * height:.1f}" for i, n in enumerate(line))
     below = height + 14
     return (
-        f'<svg width="{width}" height="{height + 34}" role="img" aria-label="{label}">{bars}'
+        f'<svg width="{width}" height="{height + 40}" viewBox="0 -2 {width} {height + 40}" role="img" aria-label="{label}">{drawn}'
+        f'<polyline points="{points}" fill="none" stroke="#c60" stroke-width="1.2"><title>all slides of the job</title></polyline>'
         f'<line x1="0" y1="{height}" x2="{width}" y2="{height}" stroke="#888"/><text x="0" y="{below}" font-size="11">{edges[0]:g}</text>'
-        f'<text x="{width}" y="{below}" font-size="11" text-anchor="end">{edges[-1]:g}</text>'
+        f'<text x="{width}" y="{below}" font-size="11" text-anchor="end">≥ {edges[shown - 1]:g}</text>'
         f'<text x="{width / 2}" y="{height + 30}" font-size="12" text-anchor="middle">{label}</text></svg>'
     )
 

@@ -12,10 +12,11 @@ from hemalum.events import NucleiFound
 from hemalum.measure import AREA, HAEMATOXYLIN
 from hemalum.nuclei import Nuclei
 from hemalum.run import Run
-from hemalum.sinks.overlay import COLOUR
+from hemalum.sinks.overlay import COLOUR, draw_outlines
 from hemalum.writing import Outcome
 
 PICTURE = 420  # px, the longest side of a picture in the report
+OUTLINES = 1.0  # µm per px up to which outlines can be told apart; beyond, how much of a px is nuclei is painted
 EDGES = {AREA: np.linspace(0, 200, 41), HAEMATOXYLIN: np.linspace(0, 1.6, 41)}
 
 
@@ -30,6 +31,8 @@ class Statistics:
         self._size, self._mpp = (run.image.width, run.image.height), run.image.mpp
         shrink = min(1.0, PICTURE / max(overview.shape[:2]))
         self._picture = cv2.resize(overview, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else overview.copy()
+        self._step = self._size[0] / self._picture.shape[1]     # level-0 px a px of the picture
+        self._outlined = self._picture.copy() if self._step * self._mpp <= OUTLINES else None
         self._cover = np.zeros(self._picture.shape[:2])
         self._histograms = {name: np.zeros(len(edges) - 1, np.int64) for name, edges in EDGES.items() if name in run.columns}
         self._sums = dict.fromkeys(self._histograms, 0.0)
@@ -56,10 +59,13 @@ class Statistics:
 
     def add(self, nuclei: Nuclei) -> None:
         self._count += len(nuclei)
-        height, width = self._cover.shape
-        step = self._size[0] / width
-        x, y = np.clip((nuclei.centroids / step).astype(int), 0, (width - 1, height - 1)).T
-        np.add.at(self._cover, (y, x), nuclei.areas() / step**2)
+        if self._outlined is not None:
+            if len(nuclei):
+                draw_outlines(self._outlined, nuclei.vertices, nuclei.offsets, self._step)
+        else:
+            height, width = self._cover.shape
+            x, y = np.clip((nuclei.centroids / self._step).astype(int), 0, (width - 1, height - 1)).T
+            np.add.at(self._cover, (y, x), nuclei.areas() / self._step**2)
         for name, counts in self._histograms.items():
             column, edges = nuclei.columns[name].astype(np.float64), EDGES[name]
             counts += np.histogram(np.clip(column, edges[0], edges[-1]), edges)[0]
@@ -67,9 +73,6 @@ class Statistics:
 
     def content(self, outcome: Outcome) -> dict:
         """Plain values for `state.json`."""
-        cover = cv2.GaussianBlur(self._cover, (0, 0), 1.0)
-        alpha = np.clip(cover * 2, 0, 0.8)[..., None]
-        overlay = (self._picture * (1 - alpha) + np.array(COLOUR) * alpha).astype(np.uint8)
         return {
             "nuclei": self._count,
             "tissue_mm2": round(self.tissue_mm2, 6),
@@ -81,11 +84,18 @@ class Statistics:
             "failed_tiles": {str(tile): reason for tile, reason in outcome.summary.failed.items()},
             "outputs": [path.name for path in outcome.paths],
             "notices": outcome.notices,
-            "pictures": [_jpeg(self._picture), _jpeg(overlay)],
+            "pictures": [_jpeg(self._picture), _jpeg(self._overlay())],
         }
+
+    def _overlay(self) -> np.ndarray:
+        if self._outlined is not None:
+            return self._outlined
+        alpha = np.clip(cv2.GaussianBlur(self._cover, (0, 0), 1.0) * 2, 0, 0.8)[..., None]
+        return (self._picture * (1 - alpha) + np.array(COLOUR) * alpha).astype(np.uint8)
 
 
 def _jpeg(picture: np.ndarray) -> str:
     """Base64 of a JPEG."""
-    encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    options = cv2.IMWRITE_JPEG_QUALITY, 80, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444  # thin outlines stay green
+    encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), options)[1]
     return base64.b64encode(encoded.tobytes()).decode("ascii")
