@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hemalum.errors import UnsupportedImage, UsageError
+from hemalum.errors import UnknownResolution, UnsupportedImage, UsageError
 from hemalum.projects.export import export
 from hemalum.projects.sources import Source, read_list
 
@@ -105,6 +105,10 @@ def test_bad_input(tmp_path, slides):
         export([Source(slides / "s0.png", plain, mpp=0.5)], tmp_path / "set")
     with pytest.raises(UsageError, match="exists"):
         export([], tmp_path)
+    whole = write(tmp_path / "c.geojson", [square(50, 50, 300, "annotation", "Complete")])
+    with pytest.raises(UnknownResolution, match="column mpp"):
+        export([Source(slides / "s0.png", whole)], tmp_path / "set")
+    assert not (tmp_path / "set").exists()
     (tmp_path / "b.geojson").write_text("{}")
     with pytest.raises(UsageError, match="not GeoJSON"):
         export([Source(slides / "s0.png", tmp_path / "b.geojson", mpp=0.5)], tmp_path / "set")

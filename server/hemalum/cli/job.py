@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import click
 
 from hemalum.cli.segment import TAKEN, segment
@@ -40,23 +42,28 @@ def manifest_of(paths, options: dict, tries: int, workers: int | None = None, sc
     return Manifest.make(paths, model, {**run, **engine, **chosen}, tries)
 
 
-def work(folder, workers: int | None = None, scheduler: str | None = None, quiet: bool = False) -> None:
-    """Go through a job with progress shown; with workers or a scheduler, on a Dask cluster."""
-    from contextlib import ExitStack
+def work(folder, cluster=None, quiet: bool = False) -> None:
+    """Go through a job with progress shown; on a Dask cluster where one is given."""
     from functools import partial
 
     from hemalum.batch.job import work_on
     from hemalum.cli.common import shown_progress
 
+    say = (lambda sentence: None) if quiet else click.echo
     warn = partial(click.echo, err=True)
-    with ExitStack() as stack:
-        cluster = None
-        if workers or scheduler:
-            from hemalum.batch.cluster import Cluster
+    work_on(folder, say, lambda name: shown_progress(name, quiet, plain=cluster is not None), compute=cluster, warn=warn)
 
-            cluster = stack.enter_context(Cluster(workers, scheduler, warn))
-        say = (lambda sentence: None) if quiet else click.echo
-        work_on(folder, say, lambda name: shown_progress(name, quiet, plain=cluster is not None), compute=cluster, warn=warn)
+
+@contextmanager
+def cluster_of(workers: int | None, scheduler: str | None):
+    """A `Cluster` for as long as the context lasts, or None where neither is given."""
+    if not workers and not scheduler:
+        yield None
+        return
+    from hemalum.batch.cluster import Cluster
+
+    with Cluster(workers, scheduler, lambda sentence: click.echo(sentence, err=True)) as cluster:
+        yield cluster
 
 
 def once(paths, output, options: dict, as_json: bool) -> None:
@@ -121,8 +128,10 @@ def run(inputs, output, tries, workers, scheduler, **options):
     from hemalum.batch.job import begin
     from hemalum.slides import images_in
 
-    begin(output, manifest_of(images_in(inputs), options, tries, workers, scheduler))
-    work(output, workers, scheduler)
+    manifest = manifest_of(images_in(inputs), options, tries, workers, scheduler)
+    with cluster_of(workers, scheduler) as cluster:
+        begin(output, manifest)
+        work(output, cluster)
 
 
 run.params += [parameter for parameter in segment.params if parameter.name in TAKEN]
@@ -133,7 +142,8 @@ run.params += [parameter for parameter in segment.params if parameter.name in TA
 @on_cluster
 def resume(folder, workers, scheduler):
     """Go on with a job; slides that were set aside or done in part are tried again."""
-    work(folder, workers, scheduler)
+    with cluster_of(workers, scheduler) as cluster:
+        work(folder, cluster)
 
 
 @job.command()

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from hemalum.errors import NotWritable, UsageError
+from hemalum.errors import NotWritable, UnknownResolution, UsageError
 from hemalum.projects.annotations import Annotations, read
 from hemalum.projects.cut import draw, read_at, unlabelled_tiles, windows, write_png
 from hemalum.projects.sources import Source
@@ -45,16 +45,18 @@ def export(sources: list[Source], folder: str | Path, mpp: float = 0.25, validat
         raise UsageError(f"{folder} exists; nothing in it is overwritten, so name another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
-            fresh = Path(scratch) / "set"
+        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-")
+    except OSError as error:
+        raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from error
+    with scratch:
+        fresh = Path(scratch.name) / "set"
+        try:
             for name in ("images", "labels", "unlabelled"):
                 (fresh / name).mkdir(parents=True)
             report = _export(sources, fresh, mpp, validation, unlabelled, say)
             fresh.rename(folder)
-    except PermissionError as error:
-        raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from error
-    except OSError as error:
-        raise lost(folder, error) from error
+        except OSError as error:
+            raise lost(folder, error) from error
     return report
 
 
@@ -66,7 +68,9 @@ def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, sa
         part, stem = parts[owner[number]], f"{number:04d}_{source.name or source.image.stem}".replace("/", "_")
         with open_slide(source.image, source.mpp, source.series) as slide:
             slide.require_size(source.size)
-            scale = scale_for(slide.require_mpp(), mpp)
+            if slide.mpp is None:
+                raise UnknownResolution(f"{source.image} states no resolution; write it into the list's column mpp, or set the pixel size in QuPath")
+            scale = scale_for(slide.mpp, mpp)
             to_px = slide.mpp / mpp
             before = len(rows)
             counts.update(found.counts)
