@@ -179,6 +179,16 @@ class TestRun:
         with pytest.raises(RunLost, match=r"\(cycle\) is not a number at step 5"):
             training.train()
         assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 4
+        monkeypatch.undo()
+        said = []
+        run(learning_rate=1e-4, log=said.append).train()
+        assert said[0] == "resumed at step 4" and "kept" in said[-1], "as the sentence advises"
+
+    def test_a_number_that_is_none_is_seen_in_whichever_part_of_a_step(self, pools, trainer):
+        t, rng = trainer(cycle_every=2), np.random.default_rng(0)
+        labelled, batch = pools.labelled(t.cycle, rng), pools.batch(replace(t.cycle, pseudo_share=0.0), rng)
+        batch.x_targets[0, 0, 0, 0] = float("nan")
+        assert not np.isfinite(t.step(0, 8, labelled, batch, rng)["total"])
 
     def test_a_weight_is_not_touched_by_a_loss_that_is_not_a_number(self, pools, trainer):
         t, rng = trainer(), np.random.default_rng(0)
