@@ -49,6 +49,8 @@ def rows(found: dict[str, dict]) -> Iterator[tuple[str, str, str, str]]:
         yield "the same on sparse tissue, ms per tile of 576 µm", f"{found['postprocess']['sparse']['ms']}", "", ""
     if it := of("replay", "ratio"):
         yield "stub engine at 20 ms a tile, 2 post-processing processes ÷ 1", f"{it[0]}", "≥ 1.6", "1.8"
+    if it := of("jobs", "ratio", "bookkeeping"):
+        yield "two Dask workers of one thread ÷ one · a job's bookkeeping, share of its time", f"{it[0]} · {it[1]}", "1.6 · ≤ 0.03", ""
     if it := of("server_overhead", "through_server_over_in_process"):
         yield "through the server on loopback ÷ in process", f"{it[0]}", "≤ 1.2", "≤ 1.1"
     if it := of("start_up", "help_s", "server_answers_s"):
