@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hemalum.nuclei import Nuclei
 
 STAINS = ("macenko", "vahadane", "reinhard", "learned", "none")
-SETTABLE = ("foreground", "marker", "sigma", "min_area_um2")
+SETTABLE = ("foreground", "marker", "sigma", "min_area_um2", "part_um2")
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Parameters:
 
     Attributes:
         foreground, marker: probabilities 0–1; sigma: map pixels; min_area_um2: µm².
+        part_um2: from which size on parts of a marker are nuclei of their own, µm²; 0: never (`hemalum.markers`).
         regions: polygons (shapely, level-0 px); empty = the whole image.  They are united and segmented once.
         skip_glass: leave out tiles that show glass only; never applied inside `regions`.
         stain: how the stain matrix is estimated for the H&E measurements; it changes no nucleus.
@@ -74,6 +75,7 @@ class Parameters:
     marker: float | None = None
     sigma: float | None = None
     min_area_um2: float | None = None
+    part_um2: float | None = None
     regions: tuple = ()
     skip_glass: bool = True
     stain: str = "macenko"
@@ -86,7 +88,7 @@ class Parameters:
     def resolved(self, thresholds: dict[str, float]) -> Parameters:
         """A copy with every threshold filled from the card's `thresholds`; `UsageError` if one is out of range."""
         filled = {name: getattr(self, name) if getattr(self, name) is not None else thresholds.get(name) for name in SETTABLE}
-        for name, low, high in (("foreground", 0, 1), ("marker", 0, 1), ("sigma", 0, 10), ("min_area_um2", 0, 1000)):
+        for name, low, high in (("foreground", 0, 1), ("marker", 0, 1), ("sigma", 0, 10), ("min_area_um2", 0, 1000), ("part_um2", 0, 1000)):
             if filled[name] is not None and not low <= filled[name] <= high:
                 raise UsageError(f"{name} {filled[name]:g} is out of range; give {low} to {high}")
         if self.stain not in STAINS:

@@ -89,7 +89,7 @@ class Run:
         self.settings = Settings(
             chosen.foreground, chosen.marker, chosen.sigma, chosen.min_area_um2, model.card.largest_nucleus_um, model.card.output_scale,
             chosen.measure, self.stain.matrix if chosen.stain != "none" or chosen.stain_matrix else None,
-            model.card.thresholds.get("part_um2", 0.0),
+            chosen.part_um2 or 0.0,
         )  # fmt: skip
         self.columns = self.settings.columns
         self.engine: Engine = engine() if callable(engine) else engine

@@ -92,6 +92,15 @@ def initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
     return {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(model.verified("weights.safetensors")).items()}
 
 
+def blend(start: dict[str, torch.Tensor], end: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
+    """`share` of `end` and the rest of `start`, weight by weight; counters are `end`'s.
+
+    >>> blend({"w": torch.zeros(2)}, {"w": torch.ones(2)}, 0.25)["w"].tolist()
+    [0.25, 0.25]
+    """
+    return {k: torch.lerp(start[k], v, share) if v.is_floating_point() else v for k, v in end.items()}
+
+
 class Ema:
     """Exponential moving average of a network's weights and buffers, with warm-up (decay min(decay, step / (step + 20)))."""
 

@@ -57,6 +57,8 @@ class Schedule:
     """Warm-up, constant rate, then a cosine cool-down over the last `cooldown` steps: more steps can be put in before the cool-down.
 
     `frozen_statistics`: BatchNorm uses and keeps the statistics of the weights begun from, which a few images could only spoil.
+    `blend`: share of the trained weights in the result, the rest are those begun from: the mean of both does better on tissue that
+    neither saw (Wortsman et al. 2022, arXiv 2109.01903).
     """
 
     steps: int = 6000
@@ -70,13 +72,15 @@ class Schedule:
     crop: int = 192
     clip: float = 5.0
     frozen_statistics: bool = False
+    blend: float = 1.0
 
     def __post_init__(self):
         demand("schedule",
                (min(self.steps, self.warmup, self.batch) > 0, "steps, warmup and batch must be at least 1"),
                (self.crop > 0 and self.crop % 32 == 0, "crop must be a multiple of 32"),
                (self.cooldown >= 0, "cooldown cannot be negative"),
-               (0 <= self.ema < 1, "ema must lie within 0 and 1"))
+               (0 <= self.ema < 1, "ema must lie within 0 and 1"),
+               (0 < self.blend <= 1, "blend must lie above 0 and at most be 1"))
 
 
 @dataclass(frozen=True)

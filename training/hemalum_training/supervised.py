@@ -146,14 +146,15 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
         if time.monotonic() - saved > save_seconds or step == schedule.steps:
             keep("checkpoint.pt")
             saved = time.monotonic()
-    kept = ema.state if init is None or not validation else better(network, start, ema.state, validation, device, log)
+    end = ema.state if init is None else checkpoint.blend(start, ema.state, schedule.blend)
+    kept = end if init is None or not validation else better(network, start, end, validation, device, log)
     checkpoint.save(out / "weights.pt", {"config": identity, "network": kept})
     return out / "weights.pt"
 
 
 def made_with(config: Config) -> dict:
     """What a checkpoint must have been made with; the rates and the number of steps may change."""
-    free = {"steps", "cooldown", "warmup", *checkpoint.FREE}
+    free = {"steps", "cooldown", "warmup", "blend", *checkpoint.FREE}
     return {"seed": config.seed, "network": config.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
             "schedule": {k: v for k, v in dataclasses.asdict(config.schedule).items() if k not in free},
             "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {}, "fingerprint": config.fingerprint()}

@@ -18,7 +18,7 @@ from hemalum.events import Parameters
 from hemalum.models import Model, find
 
 NAME, FORMAT = "job.json", 1
-CHOICES = ("foreground", "marker", "sigma", "min_area_um2", "skip_glass", "stain", "core")
+CHOICES = ("foreground", "marker", "sigma", "min_area_um2", "part_um2", "skip_glass", "stain", "core")
 
 
 @dataclass

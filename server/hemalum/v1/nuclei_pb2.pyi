@@ -94,16 +94,18 @@ class ModelInfo(_message.Message):
     def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., mpp: _Optional[float] = ..., largest_nucleus_um: _Optional[float] = ..., halo: _Optional[int] = ..., licence: _Optional[str] = ..., licence_why: _Optional[str] = ..., commercial: bool = ..., description: _Optional[str] = ..., thresholds: _Optional[_Union[Thresholds, _Mapping]] = ..., card_json: _Optional[str] = ...) -> None: ...
 
 class Thresholds(_message.Message):
-    __slots__ = ("foreground", "marker", "sigma", "min_area_um2")
+    __slots__ = ("foreground", "marker", "sigma", "min_area_um2", "part_um2")
     FOREGROUND_FIELD_NUMBER: _ClassVar[int]
     MARKER_FIELD_NUMBER: _ClassVar[int]
     SIGMA_FIELD_NUMBER: _ClassVar[int]
     MIN_AREA_UM2_FIELD_NUMBER: _ClassVar[int]
+    PART_UM2_FIELD_NUMBER: _ClassVar[int]
     foreground: float
     marker: float
     sigma: float
     min_area_um2: float
-    def __init__(self, foreground: _Optional[float] = ..., marker: _Optional[float] = ..., sigma: _Optional[float] = ..., min_area_um2: _Optional[float] = ...) -> None: ...
+    part_um2: float
+    def __init__(self, foreground: _Optional[float] = ..., marker: _Optional[float] = ..., sigma: _Optional[float] = ..., min_area_um2: _Optional[float] = ..., part_um2: _Optional[float] = ...) -> None: ...
 
 class Parameters(_message.Message):
     __slots__ = ("thresholds", "regions", "skip_glass", "stain", "stain_matrix", "measure", "normalized_tiles", "interactive", "core")
