@@ -158,3 +158,8 @@ def test_engine_refuses_what_does_not_fit(toy_model):
         open_engine(toy_model, "cpu", precision="int8")
     with pytest.raises(ValueError, match="uint8"):
         open_engine(toy_model, "cpu").maps(np.zeros((1, 384, 384, 3), np.float32))
+
+
+def test_a_folder_without_a_model_is_not_installed(tmp_path):
+    with pytest.raises(UsageError, match="holds no model; give a folder"):
+        models.install(tmp_path)

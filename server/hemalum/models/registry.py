@@ -137,10 +137,13 @@ def install(folder: str | Path, into: Path | None = None) -> Model:
     """Copy the model package in `folder` to the user's model folder, replacing an older one of the same id at once.
 
     Raises:
+        UsageError: there is no such folder, or it holds no model.
         DamagedModel: card or file not as the contract says; nothing is copied.
         NotWritable: the model folder cannot be written.
     """
     source = Path(folder)
+    if not (source / "card.json").is_file():
+        raise UsageError(f"{source} holds no model; give a folder with a card.json, such as a training's OUT/package")
     model = _model(source)
     if problems := check(model):
         raise DamagedModel(problems[0])
