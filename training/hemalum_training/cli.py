@@ -18,13 +18,9 @@ def _torch():
     """PyTorch, without what its exporter says to its developers."""
     import warnings
 
-    from hemalum.errors import UsageError
+    import timm  # noqa: F401
+    import torch
 
-    try:
-        import timm  # noqa: F401
-        import torch
-    except ImportError:
-        raise UsageError("training needs PyTorch and timm; install them with `pip install hemalum[training]`") from None
     warnings.simplefilter("ignore", torch.jit.TracerWarning)
     return torch
 
