@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ import torch
 
 from hemalum_training.config import load_config
 from hemalum_training.datasets import load_labelled
-from hemalum_training.experiment import comparisons, difference, few
 from hemalum_training.networks import Generator
 from hemalum_training.predict import scores
 
@@ -72,17 +70,3 @@ def test_the_sources_table_names_its_definitions_and_the_published_values(run):
     table = (run[0] / "table.md").read_text()
     for part in ("| teacher |", "| student with pseudo labels |", "published: AttCycle", "0.6915", "Kumar et al. 2017", "against its own input"):
         assert part in table
-
-
-def test_arms_are_compared_image_by_image_and_seed_by_seed():
-    assert ("student+agreement", "student+mean_softmax") in comparisons(["teacher", "student", "student+agreement", "student+mean_softmax"])
-    first, second = {1: {"AJI": [0.5, 0.7]}, 2: {"AJI": [0.3, 0.7]}}, {1: {"AJI": [0.4, 0.7]}, 2: {"AJI": [0.4, 0.6]}}
-    by_image, by_seed = difference(first, second, "AJI")
-    assert by_image == pytest.approx([0.0, 0.05]) and by_seed == pytest.approx([0.05, 0.0])
-
-
-def test_few_labelled_images_are_the_same_ones_in_any_order():
-    images = load_labelled(load_config(CONFIG), DATA)
-    assert [i.name for i in few(images, 3)] == [i.name for i in few(images[::-1], 3)]
-    assert len(few(images, 0)) == len(images)
-    assert [i.name for i in few([replace(i, weight=9.0) for i in images], 3)] == [i.name for i in few(images, 3)]

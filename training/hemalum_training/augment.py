@@ -27,10 +27,10 @@ def stain_jitter(pixels: np.ndarray, rng: np.random.Generator, strength: float =
     return (np.exp(-np.clip(od, 0, 6)) * 255 + 0.5).astype(np.uint8)
 
 
-def photometric(pixels: np.ndarray, rng: np.random.Generator, fold: int = 1) -> np.ndarray:
-    """Stain, brightness, contrast, gamma, focus, sharpening, noise or JPEG; uint8 H×W×3 RGB at 0.5 ÷ fold µm/px."""
-    if rng.random() < 0.85:
-        pixels = stain_jitter(pixels, rng)
+def photometric(pixels: np.ndarray, rng: np.random.Generator, fold: int = 1, stain: float = 1.0) -> np.ndarray:
+    """Stain (with this strength), brightness, contrast, gamma, focus, sharpening, noise or JPEG; uint8 H×W×3 RGB at 0.5 ÷ fold µm/px."""
+    if stain and rng.random() < 0.85:
+        pixels = stain_jitter(pixels, rng, stain)
     if rng.random() < 0.5:
         table = np.arange(256, dtype=np.float32)
         table = 255 * (table / 255) ** np.exp(rng.uniform(-0.2, 0.2))
@@ -53,8 +53,8 @@ def enlarged(pixels: np.ndarray, fold: int) -> np.ndarray:
     return cv2.resize(pixels, None, fx=fold, fy=fold, interpolation=cv2.INTER_CUBIC) if fold > 1 else pixels
 
 
-def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colour=photometric,
-                fold: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colour=photometric, fold: int = 1,
+                turned: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """One augmented crop of 0.5 · `crop` µm.
 
     Returns:
@@ -66,6 +66,8 @@ def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colou
     height, width = image.labels.shape
     scale, flip = np.exp(rng.uniform(-0.25, 0.25)), rng.choice([-1, 1])
     angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else rng.integers(4) * np.pi / 2
+    if not turned:
+        flip, angle = 1, 0.0
     half = crop * scale
     centre = [rng.uniform(min(half, side / 2), max(side - half, side / 2)) for side in (width, height)]
     c, s = np.cos(angle) * scale, np.sin(angle) * scale

@@ -19,7 +19,8 @@ else:
 
 from hemalum.errors import UsageError
 
-from .method_config import Method, Pseudo, Tiles, UnlabelledSet
+from .data_config import Pseudo, Tiles, UnlabelledSet
+from .method_config import Method
 from .networks import GeneratorConfig
 from .normalizer_config import Normalizer
 from .tables import build, demand, tables

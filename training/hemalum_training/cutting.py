@@ -16,8 +16,8 @@ from hemalum.stain import estimate
 from hemalum.tiling import scale_for
 from hemalum.tissue import tissue_mask
 
+from .data_config import Tiles
 from .domains import nuclear_density
-from .method_config import Tiles
 from .regions import regions, tile_grid
 from .sources import TileSource
 from .store import write_png, write_text

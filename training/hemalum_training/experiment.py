@@ -1,12 +1,14 @@
-"""Do pseudo labels lift the student?  Arms trained with the same tiles, steps and seeds, scored on images that no training saw.
+"""Do pseudo labels lift the student, and what does each part bring?  Arms trained with the same tiles, steps and seeds, scored on images
+that no training saw.
 
     OUT/tiles                      domains, made once
     OUT/seed-S/teacher/            AttCycle of this seed, the arm "teacher" and the one that labels
     OUT/seed-S/pseudo/             its pseudo labels, by the rule of the arm that was trained last; scores are computed once
     OUT/seed-S/ARM/                training and, at its end, scores.json
-    OUT/experiment.md, .json       the comparison, in whatever order it comes
+    OUT/experiment.md, .json       the comparison
 
-An arm is "teacher", "student" (labels alone) or "student+RULE", RULE one of `agreement.RULES`.  A run that was stopped goes on where it was.
+An arm is "teacher", "student" (labels alone) or "student+RULE", RULE one of `agreement.RULES`; "ARM without NAME" is the same with the
+changes of [method.experiment.without.NAME].  A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -15,26 +17,55 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from hemalum.errors import UsageError
-from hemalum.metrics import bootstrap
 
+from .agreement import RULES
+from .comparison import WITHOUT, write_comparison
 from .config import Config
 from .cycle_run import CycleRun
+from .data_config import Pseudo
 from .datasets import LabelledImage, load_labelled
 from .export import load_generator
-from .method_config import Pseudo
 from .pools import Pools, load_pools
-from .pseudo_labels import make_pseudo_labels
-from .source_table import COLUMNS, as_text, score, scored_images
-from .store import write_json, write_text
+from .pseudo_labels import load_pseudo, make_pseudo_labels
+from .source_table import score, scored_images
+from .store import write_json
 from .tiles import make_tiles
 
-COMPARED = ("AJI", "F1 nucleus", "F1 pixel", "SSIM")
+
+@dataclass(frozen=True)
+class Arm:
+    """`name`, and what it means: `kind` "teacher" or "student", the `rule` of its pseudo labels or "", the `config` it is trained with."""
+
+    name: str
+    kind: str
+    rule: str
+    config: Config
+
+    @property
+    def folder(self) -> str:
+        return self.name.replace(" ", "-")
+
+
+def arm_of(name: str, config: Config) -> Arm:
+    """The arm of this name.
+
+    Raises:
+        UsageError: there is no such arm.
+    """
+    whole, _, without = name.partition(WITHOUT)
+    kind, _, rule = whole.partition("+")
+    if kind not in ("teacher", "student") or rule and (kind == "teacher" or rule not in RULES):
+        raise UsageError(f"there is no arm “{name}”; arms are teacher, student and student+RULE, RULE one of {', '.join(RULES)}.")
+    if rule:
+        config = replace(config, pseudo=replace(config.pseudo or Pseudo(), rule=rule))
+    if without:
+        method, pseudo = config.method.changed(without, config.pseudo)
+        config = replace(config, method=method, pseudo=pseudo)
+    return Arm(name, kind, rule, config)
 
 
 def few(images: list[LabelledImage], count: int) -> list[LabelledImage]:
@@ -47,52 +78,68 @@ def run_experiment(config: Config, data: Path, out: Path, device: str = "cpu", l
     """Train and score every arm with every seed, write the comparison and return its path.
 
     Raises:
-        UsageError: no [method], an unknown arm, no image that is scored only, or two rules that keep different numbers of tiles.
+        UsageError: no [method], an unknown arm, steps that depend on the arm, no image that is scored only, or rules that keep different
+            numbers of tiles.
         RunLost: as a training.
     """
     if config.method is None:
         raise UsageError(f"configuration {config.name} has no table [method]; add one.")
-    what, images = scored_images(config, data)
     if not config.zero_shot:
         raise UsageError("the experiment is scored on images that no training sees, even to choose an epoch; name some in [zero_shot.NAME].")
-    wanted, out = config.method.experiment, Path(out)
+    cycle, wanted, out = config.method.cycle, config.method.experiment, Path(out)
+    if not cycle.steps_per_epoch:
+        raise UsageError("the experiment needs [method.cycle] steps_per_epoch, so that every arm works the same number of steps.")
+    # the teacher comes first, whether it is scored or not: the others may need its labels
+    names = list(dict.fromkeys(["teacher", *wanted.arms]))
+    for name in names:
+        arm_of(name, config)
+    what, images = scored_images(config, data)
     if not (out / "tiles" / "manifest.csv").is_file():
         make_tiles(config, data, out, log)
-    scores: dict[str, dict[int, dict]] = {arm: {} for arm in wanted.arms}
-    kept: dict[int, int] = {}
+    scores: dict[str, dict[int, dict]] = {name: {} for name in wanted.arms}
     for seed in wanted.seeds:
-        own, folder = replace(config, seed=seed), out / f"seed-{seed}"
+        folder = out / f"seed-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         _same_tiles(out / "tiles", folder / "tiles")
-        # the teacher comes first, whether it is scored or not: the others may need its labels
-        for arm in dict.fromkeys(["teacher", *wanted.arms]):
-            log(f"seed {seed}, {arm}")
-            path = folder / arm / "scores.json"
+        arms = [arm_of(name, replace(config, seed=seed)) for name in names]
+        for number, arm in enumerate(arms):
+            path = folder / arm.folder / "scores.json"
             if not path.is_file():
-                weights, tiles = _train(own, data, folder, arm, device, log)
+                if number == 1:
+                    _refuse_unequal(arms, folder, device, log)
+                log(f"seed {seed}, {arm.name}")
+                weights, tiles = _train(arm, data, folder, device, log)
                 row = score(load_generator(weights).to(device), images, device)
                 write_json(path, {"images": row.images, "pseudo_tiles": tiles, **row.values})
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if arm in scores:
-                scores[arm][seed] = found
-            if (tiles := found["pseudo_tiles"]) and kept.setdefault(seed, tiles) != tiles:
-                raise UsageError(f"the rules keep {kept[seed]} and {tiles} tiles; lower [pseudo] keep so that both find enough, and begin a new run.")
-    return _report(scores, wanted.seeds, what, config, out, log)
+            if arm.name in scores:
+                scores[arm.name][seed] = json.loads(path.read_text(encoding="utf-8"))
+    return write_comparison(scores, what, cycle.epochs * cycle.steps_per_epoch, out, log)
 
 
-def _train(config: Config, data: Path, folder: Path, arm: str, device: str, log) -> tuple[Path, int]:
+def _refuse_unequal(arms: list[Arm], folder: Path, device: str, log) -> None:
+    """Before any student is trained: each must learn from as many pseudo-labelled tiles as the others that do."""
+    kept = {arm.name: _labelled(arm, folder, device, log) for arm in arms if arm.rule}
+    if len(set(kept.values())) > 1:
+        raise UsageError(f"the arms would learn from different numbers of tiles ({', '.join(f'{name}: {n}' for name, n in kept.items())}); "
+                         "lower [pseudo] keep or threshold so that all find enough.")
+
+
+def _labelled(arm: Arm, folder: Path, device: str, log) -> int:
+    """Choose the pseudo labels of an arm; how many there are."""
+    make_pseudo_labels(arm.config, folder, device=device, log=log)
+    return len(load_pseudo(folder))
+
+
+def _train(arm: Arm, data: Path, folder: Path, device: str, log) -> tuple[Path, int]:
     """Weights of one arm, and how many pseudo tiles it learned from."""
-    kind, _, rule = arm.partition("+")
-    if kind not in ("teacher", "student") or (kind == "teacher" and rule):
-        raise UsageError(f"there is no arm “{arm}”; arms are teacher, student and student+RULE.")
-    if rule:
-        config = replace(config, pseudo=replace(config.pseudo or Pseudo(), rule=rule))
-        make_pseudo_labels(config, folder, device=device, log=log)
-    pools = load_pools(config, data, folder, pseudo=bool(rule))
+    if arm.rule:
+        _labelled(arm, folder, device, log)
+    config = arm.config
+    pools = load_pools(config, data, folder, pseudo=bool(arm.rule))
     count = config.method.experiment.labelled
     pools = Pools(few(pools.x, count), few(pools.y, count), pools.x_unlabelled, pools.pseudo, pools.density)
-    network = config.method.teacher if kind == "teacher" else config.network
-    run = CycleRun(network, config, pools, load_labelled(config, data, "validation"), folder / arm, device, log=log)
+    network = config.method.teacher if arm.kind == "teacher" else config.network
+    run = CycleRun(network, config, pools, load_labelled(config, data, "validation"), folder / arm.folder, device, log=log)
     return run.train(), len(pools.pseudo)
 
 
@@ -102,40 +149,3 @@ def _same_tiles(source: Path, target: Path) -> None:
             os.symlink(os.path.relpath(source, target.parent), target, target_is_directory=True)
         except OSError:         # Windows without the right to make links
             shutil.copytree(source, target)
-
-
-def comparisons(arms: list[str]) -> list[tuple[str, str]]:
-    """Pairs whose difference is reported: pseudo labels against none, student against teacher, rule against rule.
-
-    >>> comparisons(["teacher", "student", "student+agreement"])
-    [('student+agreement', 'student'), ('student+agreement', 'teacher'), ('student', 'teacher')]
-    """
-    pseudo = [arm for arm in arms if "+" in arm]
-    pairs = [(a, "student") for a in pseudo] + [(a, "teacher") for a in [*pseudo, "student"]]
-    pairs += [(a, b) for i, a in enumerate(pseudo) for b in pseudo[i + 1:]]
-    return [(a, b) for a, b in pairs if a in arms and b in arms]
-
-
-def difference(first: dict[int, dict], second: dict[int, dict], column: str) -> tuple[list[float], list[float]]:
-    """first − second in a column: one value an image (mean over seeds), one value a seed (mean over images)."""
-    values = np.array([np.array(first[seed][column]) - np.array(second[seed][column]) for seed in first])
-    return values.mean(0).tolist(), values.mean(1).tolist()
-
-
-def _report(scores: dict[str, dict[int, dict]], seeds: list[int], what: str, config: Config, out: Path, log) -> Path:
-    means = {arm: {c: float(np.mean([rows[s][c] for s in seeds])) for c in COLUMNS} for arm, rows in scores.items()}
-    cycle = config.method.cycle
-    steps = cycle.epochs * cycle.steps_per_epoch or f"{cycle.epochs} epochs of"
-    lines = [as_text(means, f"{what}; means over seeds {', '.join(map(str, seeds))}; {steps} steps an arm"), "",
-             "Differences: mean over seeds and images, 95 % interval by bootstrap over images (seeds averaged first), then each seed's mean.", ""]
-    record = {"means": means, "differences": {}}
-    for first, second in comparisons(list(scores)):
-        for column in COMPARED:
-            by_image, by_seed = difference(scores[first], scores[second], column)
-            mean, low, high = bootstrap(by_image)
-            record["differences"][f"{first} − {second}: {column}"] = {"mean": mean, "low": low, "high": high, "seeds": by_seed}
-            lines.append(f"{first} − {second}  {column:10} {mean:+.4f} ({low:+.4f} … {high:+.4f})   seeds " + " ".join(f"{v:+.4f}" for v in by_seed))
-    log("\n".join(lines))
-    write_json(out / "experiment.json", record)
-    write_text(out / "experiment.md", "\n".join(lines) + "\n")
-    return out / "experiment.md"

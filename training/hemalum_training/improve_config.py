@@ -9,9 +9,9 @@ from pathlib import Path
 from hemalum.batch.files import commit
 
 from .config import Config, LabelledSet, load_config
+from .data_config import UnlabelledSet
 from .datasets import LabelledImage
 from .improve_plan import Request, network_of
-from .method_config import UnlabelledSet
 from .package import card_of, pseudo_data
 
 SET = "project"     # name of the training set in data/ and in the configuration

@@ -23,9 +23,9 @@ from hemalum.stain import Stain, apply_table, colour_table
 
 from .agreement import TileScores, score_tile
 from .augment import enlarged, stain_jitter
+from .data_config import Pseudo
 from .evaluate import instance_parameters
 from .export import HALO, Deployed, load_generator
-from .method_config import Pseudo
 from .networks import Generator
 from .predict import INSTANCES, MPP, Prediction, predict
 

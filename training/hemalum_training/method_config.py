@@ -1,4 +1,4 @@
-"""The tables [unlabelled.NAME], [tiles], [pseudo] and [method] of a configuration.  METHOD names what the source leaves open."""
+"""The tables [method.…] of a configuration: cycle training and experiments.  METHOD names what the source leaves open."""
 
 from __future__ import annotations
 
@@ -7,60 +7,11 @@ from dataclasses import dataclass, field
 
 from hemalum.errors import UsageError
 
+from .data_config import Pseudo
 from .networks import GeneratorConfig
 from .tables import build, demand
 
 NORMALIZATIONS = ("instance", "spectral", "none")    # of a discriminator
-
-
-@dataclass(frozen=True)
-class UnlabelledSet:
-    """Slides, images or an export without labels; the licence must be among the configuration's, as for labels.
-
-    Attributes:
-        folder: where it lies, from the folder given with `--data`; the set's own name by default.  What it may hold: see `sources`.
-        mpp: µm/px of the images on disk; needed where they do not state it, and then over what they state.
-        group_column: the manifest's column that names patient or slide.
-        include, exclude: patterns of names (`*` and `?`) that are taken (all by default) and that are not.
-    """
-
-    licence: str
-    folder: str | None = None
-    mpp: float | None = None
-    group_column: str | None = None
-    include: list[str] = field(default_factory=lambda: ["*"])
-    exclude: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """S1, the table [tiles].
-
-    Attributes:
-        tile, region_min, region_max: px at 0.5 µm/px.
-        regions: regions of a slide at most, those with most tissue.
-        tissue: least share of a tile that is tissue.
-        validation: share of the patients or slides of each unlabelled set that no training sees.
-        clusters: stain clusters among which the target domain Y is chosen; reference: name of an image, slide or patient whose
-            cluster is Y.  Without one the rule of `domains.choose_target` decides.
-        density_bins: strata in which nuclear density is matched between X and Y.
-    """
-
-    tile: int = 256
-    region_min: int = 2000
-    region_max: int = 8000
-    regions: int = 4
-    tissue: float = 0.3
-    validation: float = 0.0
-    clusters: int = 4
-    reference: str | None = None
-    density_bins: int = 5
-
-    def __post_init__(self):
-        demand("tiles",
-               (32 <= self.tile <= self.region_min <= self.region_max, "32 ≤ tile ≤ region_min ≤ region_max must hold"),
-               (min(self.regions, self.clusters, self.density_bins) > 0, "regions, clusters and density_bins must be at least 1"),
-               (0 <= self.tissue <= 1 and 0 <= self.validation < 1, "tissue and validation are shares, from 0 to 1"))
 
 
 @dataclass(frozen=True)
@@ -80,7 +31,7 @@ class Cycle:
             the tile's own image and on G_X2Y(G_Y2X(y)).  consistency: weight of agreement between a tile's segmentation and its
             translation's (claim 6).
         pseudo_share: share of pseudo tiles among the Y tiles, and of unlabelled ones among the X tiles, of a step.
-        stain_jitter: strength of stain augmentation on X.
+        stain_jitter: strength of stain augmentation on X.  turned: crops are mirrored and turned.
         pool: images in each replay pool.  decay_start: share of the steps at the full rate, then linear to zero.
         ema: decay of the averaged generators, which are what is validated and kept.
         amp: "none" or "bf16".  gradient_checkpointing: recompute activations in the backward pass.
@@ -111,6 +62,7 @@ class Cycle:
     consistency: float = 0.0
     pseudo_share: float = 0.5
     stain_jitter: float = 1.0
+    turned: bool = True
     pool: int = 50
     ema: float = 0.995
     discriminator_width: int = 64
@@ -132,53 +84,22 @@ class Cycle:
 
 
 @dataclass(frozen=True)
-class Pseudo:
-    """Pseudo labels, the table [pseudo].
-
-    Attributes:
-        rule: "mean_softmax" (the source's) or "agreement"; see `agreement`.
-        threshold: a tile is kept only above this score of the rule.
-        keep: tiles kept at most.  pool: tiles labelled at most, drawn evenly; 0 labels all.
-        band: px at 0.25 µm/px on either side of the predicted border that count beside the foreground.
-        jitters: views in another stain, beside the four flips, that must agree; jitter: their strength.
-        bins: density strata that get equal quotas; empty_share: share of tiles without nuclei at most.
-        weight: share of the supervised crops that come from pseudo tiles.
-        sure: least |2p − 1| of a pixel that is learned from, p the teacher's mean over all views: nuclear borders and what the views
-            disagree about are left out of the loss.  0 learns from every pixel.
-    """
-
-    rule: str = "agreement"
-    threshold: float = 0.6
-    keep: int = 5000
-    pool: int = 0
-    band: int = 6
-    jitters: int = 2
-    jitter: float = 0.6
-    bins: int = 4
-    empty_share: float = 0.03
-    weight: float = 0.3
-    sure: float = 0.0
-
-    def __post_init__(self):
-        demand("pseudo",
-               (self.rule in ("mean_softmax", "agreement"), "rule must be “mean_softmax” or “agreement”"),
-               (0 < self.weight < 1, "weight must lie between 0 and 1"),
-               (0 <= self.sure < 1, "sure must lie within 0 and 1"),
-               (min(self.keep, self.bins) > 0, "keep and bins must be at least 1"),
-               (min(self.pool, self.band, self.jitters) >= 0, "pool, band and jitters cannot be negative"))
-
-
-@dataclass(frozen=True)
 class Experiment:
     """Arms of the comparison, trained with each seed for equal optimizer steps; see `experiment`.
 
     Attributes:
         labelled: labelled training images of each domain at most (0: all), the same ones for every arm.
+        without: what an arm "ARM without NAME" is trained with instead, by NAME: tables `cycle` and `pseudo` of changed keys.
     """
 
     arms: list[str] = field(default_factory=lambda: ["teacher", "student", "student+agreement", "student+mean_softmax"])
     seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
     labelled: int = 0
+    without: dict[str, dict] = field(default_factory=dict)
+
+    def __post_init__(self):
+        demand("method.experiment", (bool(self.arms and self.seeds), "arms and seeds must name some"),
+               (self.labelled >= 0, "labelled cannot be negative"))
 
 
 @dataclass(frozen=True)
@@ -196,7 +117,25 @@ class Method:
         if unknown := sorted(set(table) - set(parts)):
             raise UsageError(f"unknown table [method.{unknown[0]}]; known: {', '.join(parts)}.")
         teacher = {**network.as_dict(), "transformer_depth": 0, "gates": True, "normalization": True, **table.get("teacher", {})}
-        return cls(**{k: build(c, teacher if k == "teacher" else table.get(k, {}), f"method.{k}") for k, c in parts.items()})
+        method = cls(**{k: build(c, teacher if k == "teacher" else table.get(k, {}), f"method.{k}") for k, c in parts.items()})
+        for name in method.experiment.without:
+            method.changed(name, None)
+        return method
+
+    def changed(self, name: str, pseudo: Pseudo | None) -> tuple[Method, Pseudo | None]:
+        """The method and pseudo labels of an arm "… without NAME".
+
+        Raises:
+            UsageError: an unknown name or key, a wrong value, or another number of steps.
+        """
+        if name not in self.experiment.without:
+            raise UsageError(f"an arm is “without {name}”, and [method.experiment.without] has no {name}; add it.")
+        where, changes = f"method.experiment.without.{name}", self.experiment.without[name]
+        cycle, labels = changes.get("cycle", {}), changes.get("pseudo", {})
+        demand(where, (set(changes) <= {"cycle", "pseudo"}, "only the tables cycle and pseudo can be changed"),
+               (not {"epochs", "steps_per_epoch"} & set(cycle), "every arm works the same steps"))
+        method = dataclasses.replace(self, cycle=build(Cycle, {**dataclasses.asdict(self.cycle), **cycle}, f"{where}.cycle"))
+        return method, build(Pseudo, {**dataclasses.asdict(pseudo or Pseudo()), **labels}, f"{where}.pseudo") if labels or pseudo else None
 
     def as_dict(self) -> dict:
         return dataclasses.asdict(self)

@@ -115,16 +115,17 @@ class Pools:
         crop, count = cycle.cycle_crop or cycle.crop, cycle.cycle_batch or cycle.batch
         jitter = partial(stain_jitter, strength=cycle.stain_jitter) if cycle.stain_jitter else _unchanged
         others = _share(count, cycle.pseudo_share, rng) if self.x_unlabelled else 0
-        x = [sample_crop(image, crop, rng, jitter) for image in _draw(self.x, count - others, rng, self.density)]
-        x += [sample_crop(tile.own(), crop, rng, jitter) for tile in _draw(self.x_unlabelled, others, rng)]
+        sampled = partial(sample_crop, crop=crop, turned=cycle.turned)
+        x = [sampled(image, rng=rng, colour=jitter) for image in _draw(self.x, count - others, rng, self.density)]
+        x += [sampled(tile.own(), rng=rng, colour=jitter) for tile in _draw(self.x_unlabelled, others, rng)]
         pseudo = _share(count, cycle.pseudo_share, rng) if self.pseudo else 0
-        y = [sample_crop(image, crop, rng, _unchanged) for image in _draw(self.y, count - pseudo, rng, self.density)]
+        y = [sampled(image, rng=rng, colour=_unchanged) for image in _draw(self.y, count - pseudo, rng, self.density)]
         own = []
         for tile in _draw(self.pseudo, pseudo, rng):
             seed = int(rng.integers(2**63))
             # one seed, one geometry: the pseudo label fits both images
-            y.append(sample_crop(tile.in_target_stain(), crop, np.random.default_rng(seed), _unchanged))
-            own.append(sample_crop(tile.own(), crop, np.random.default_rng(seed), jitter))
+            y.append(sampled(tile.in_target_stain(), rng=np.random.default_rng(seed), colour=_unchanged))
+            own.append(sampled(tile.own(), rng=np.random.default_rng(seed), colour=jitter))
         (x_pixels, x_targets), (y_pixels, y_targets), (own_pixels, _) = (_stack(part, crop, device) for part in (x, y, own))
         place = torch.arange(count)
         return Batch(x_pixels, x_targets, place < count - others, y_pixels, y_targets, place >= count - pseudo, own_pixels)
@@ -134,7 +135,8 @@ class Pools:
         hand = self.x + self.y if cycle.identity_segmentation else self.x
         pseudo = _share(cycle.batch, cycle.pseudo_share, rng) if self.pseudo and cycle.pseudo_own else 0
         images = _draw(hand, cycle.batch - pseudo, rng) + [tile.own() for tile in _draw(self.pseudo, pseudo, rng)]
-        return Labelled(*_stack([sample_crop(image, cycle.crop, rng, photometric) for image in images], cycle.crop, device))
+        colour = partial(photometric, stain=cycle.stain_jitter)
+        return Labelled(*_stack([sample_crop(image, cycle.crop, rng, colour, turned=cycle.turned) for image in images], cycle.crop, device))
 
 
 def load_pools(config: Config, data: Path, out: Path, pseudo: bool) -> Pools:

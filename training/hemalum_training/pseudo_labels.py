@@ -24,8 +24,8 @@ from hemalum.stain import Stain
 
 from .agreement import TileScores, choose
 from .config import Config
+from .data_config import Pseudo
 from .labelling import Teacher, label_tile, load_teacher, normalized_tile
-from .method_config import Pseudo
 from .store import read_rows, write_json, write_png, write_rows
 from .thumbnails import thumbnail_page
 from .tile_store import Tile, load_domains, load_tiles, tile_pixels
@@ -49,7 +49,7 @@ def make_pseudo_labels(config: Config, out: Path, init: str | None = None, devic
     """Write OUT/pseudo from the training tiles of OUT/tiles; tiles that this teacher has labelled already are not computed again.
 
     Raises:
-        UsageError: no tiles or no teacher yet, or no tile is kept.
+        UsageError: no tiles or no teacher yet, a teacher that finds nothing, or no tile that is kept.
     """
     out, wanted = Path(out), config.pseudo or Pseudo()
     tiles = _pool([tile for tile in load_tiles(out) if tile.part == "train"], wanted.pool)
@@ -65,6 +65,8 @@ def make_pseudo_labels(config: Config, out: Path, init: str | None = None, devic
         if number % 25 == 0 or number == len(tiles):
             log(f"pseudo labels: {number}/{len(tiles)} tiles")
     reasons = choose(scores, wanted.rule, wanted.threshold, wanted.keep, wanted.bins, wanted.empty_share)
+    if not any(s.nuclei for s in scores):
+        raise UsageError(f"the teacher ({teacher.name}) finds no nucleus on any of {len(tiles)} tiles; train it longer or name another.")
     if all(reasons):
         best = max(s.of(wanted.rule) for s in scores)
         raise UsageError(f"no tile is kept: the best score is {best:.3f}, the threshold of [pseudo] is {wanted.threshold:g}; lower it.")

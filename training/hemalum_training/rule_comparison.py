@@ -19,10 +19,10 @@ from hemalum.resample import box_mean
 from .agreement import RULES, TileScores
 from .config import Config
 from .cross_fit import train_folds
+from .data_config import Pseudo
 from .datasets import LabelledImage
 from .evaluate import labelled_parts
 from .labelling import Teacher, from_weights, label_tile, load_teacher
-from .method_config import Pseudo
 from .store import write_json
 
 RESAMPLES = 1000

@@ -23,7 +23,7 @@ from hemalum.projects.annotations import read as read_annotations
 from hemalum.projects.sources import read_list
 from hemalum.slides import images_in, stem
 
-from .method_config import UnlabelledSet
+from .data_config import UnlabelledSet
 
 
 @dataclass(frozen=True)

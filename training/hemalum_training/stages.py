@@ -9,8 +9,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+from hemalum.errors import UsageError
 
 from .config import Config
 from .report import write_report
@@ -66,8 +69,10 @@ def run_all(config: Config, data: Path, out: Path, device: str = "cpu", init: st
     """Work every stage that is not done, write OUT/report.html, and return the folder of the model package.
 
     Raises:
-        HemalumError: what the stage raises; the stages before it stay done.
+        UsageError: started by `torchrun`; HemalumError: what the stage raises, the stages before it stay done.
     """
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise UsageError("several processes share the work of `train teacher` and `train student` only; run the steps one by one.")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "stages.json"
