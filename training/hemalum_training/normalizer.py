@@ -22,7 +22,8 @@ from hemalum.errors import RunLost, UsageError
 from . import checkpoint
 from .augment import stain_jitter
 from .config import Config
-from .cycle import Batch, CycleTrainer
+from .cycle import CycleTrainer
+from .cycle_losses import Batch
 from .export import load_generator
 from .losses import cycle_loss, gan_generator
 from .method_config import Cycle

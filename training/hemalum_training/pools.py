@@ -20,7 +20,7 @@ from hemalum.errors import UsageError
 
 from .augment import photometric, sample_crop, stain_jitter
 from .config import Config
-from .cycle import Batch, Labelled
+from .cycle_losses import Batch, Labelled
 from .datasets import LabelledImage, distance_map, load_labelled
 from .method_config import Cycle
 from .pseudo_labels import PseudoTile, load_pseudo

@@ -12,48 +12,27 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from hemalum.errors import UsageError
-from hemalum.instances import instances
-from hemalum.metrics import bootstrap, score
-from hemalum.models import find
+from hemalum.metrics import score
 from hemalum.stain import apply_table, colour_table, estimate
 from hemalum.stain.learned import ColourFunction
 from hemalum.tissue import tissue_mask
 
 from .colour_pairs import by_generator, by_transport, density_of, mosaic, pairs_of, stain_of_tiles
 from .config import Config
-from .datasets import LabelledImage
 from .distil import fit_function
-from .evaluate import instance_parameters, maps_of
 from .export import load_generator
 from .normalizer import Picture, train_generator, translate
-from .similarity import rmse, ssim
+from .pair_scores import CLASSICAL, PROTOCOL, ROWS, NucleiFinder, Pair, likeness, milliseconds, summary, text
 
-CLASSICAL = ("reinhard", "macenko", "vahadane")
-ROWS = ("identity", *CLASSICAL, "transport", "distilled", "generator")
 SIZE = 65  # of the colour tables
 TRANSPORTED = 60_000  # px of either side
-TIMED = 2048  # px, side of the picture that is timed
-
-
-@dataclass(frozen=True)
-class Pair:
-    """`x`, `y`: uint8 h×w×3, whole tiles; `inside`: the rectangle that counts, as two slices."""
-
-    stem: str
-    slide: str
-    frame: str
-    x: np.ndarray
-    y: np.ndarray
-    inside: tuple[slice, slice]
 
 
 def load_pairs(folder: Path) -> list[Pair]:
@@ -124,7 +103,7 @@ def run_experiment(config: Config, data: Path, out: Path, model: str = "nuclei",
     if sorted(s for fold in wanted.folds for s in fold) != slides:
         raise UsageError(f"[normalizer.pairs] folds must hold each of the slides {', '.join(slides)} once.")
     out.mkdir(parents=True, exist_ok=True)
-    rows, pages, milliseconds = [], [], {}
+    rows, pages, times = [], [], {}
     nuclei = NucleiFinder(model)
     for number, fold in enumerate(wanted.folds):
         learned_from = [p for p in pairs if p.slide not in fold and p.slide not in wanted.apart]
@@ -134,7 +113,7 @@ def run_experiment(config: Config, data: Path, out: Path, model: str = "nuclei",
         for slide in fold:
             methods = of(slide)
             mine = [p for p in scored if p.slide == slide]
-            milliseconds = milliseconds or _milliseconds(methods, mine[0].x)
+            times = times or milliseconds(methods, mine[0].x)
             shown = [(pair, name, methods[name](pair.x)) for pair in mine for name in ROWS]
             found = nuclei.labels([tile for _, _, tile in shown])
             before = {pair.stem: labels for (pair, name, _), labels in zip(shown, found, strict=True) if name == "identity"}
@@ -147,82 +126,7 @@ def run_experiment(config: Config, data: Path, out: Path, model: str = "nuclei",
         writer.writeheader()
         writer.writerows(sorted(rows, key=lambda row: row["ssim"]))
     result = {"protocol": PROTOCOL, "main": summary(rows, lambda s: s not in wanted.apart), "apart": summary(rows, lambda s: s in wanted.apart),
-              "milliseconds_per_megapixel": milliseconds, "folds": wanted.folds}
+              "milliseconds_per_megapixel": times, "folds": wanted.folds}
     (out / "scores.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     log(text(result))
     return out / "scores.json"
-
-
-PROTOCOL = ("RGB SSIM (Gaussian window, σ 1.5) and PSNR inside the valid rectangle, generators and functions from slides of other folds, unpaired; "
-            "means of frames, 95 % bootstrap over frames, differences paired; nuclei F1 at IoU 0.5 against those of the unchanged X tile")
-
-
-def likeness(shown: np.ndarray, pair: Pair) -> dict[str, float]:
-    """SSIM and PSNR (dB) to the Y tile and SSIM to the X tile, within the rectangle that counts."""
-    a, x, y = (image[pair.inside] / 255 for image in (shown, pair.x, pair.y))
-    return {"ssim": ssim(a, y), "psnr": float(-20 * np.log10(max(rmse(a, y), 1e-6))), "ssim_to_source": ssim(a, x)}
-
-
-def summary(rows: list[dict], chosen: Callable[[str], bool]) -> dict[str, dict]:
-    """By method: means with intervals, and paired differences in SSIM and PSNR from identity and from the best classical method."""
-    frames = sorted({row["frame"] for row in rows if chosen(row["slide"])})
-
-    def values(method: str, key: str) -> list[float]:
-        return [float(np.mean([row[key] for row in rows if row["frame"] == f and row["method"] == method])) for f in frames]
-
-    if not frames:
-        return {}
-    best = {key: max(CLASSICAL, key=lambda m: np.mean(values(m, key))) for key in ("ssim", "psnr")}
-    out = {}
-    for method in ROWS:
-        out[method] = {key: list(bootstrap(values(method, key))) for key in ("ssim", "psnr", "ssim_to_source", "nuclei_f1")}
-        for key, classical in best.items():
-            for other in ("identity", classical):
-                if method not in (other, *CLASSICAL, "identity"):
-                    out[method][f"{key} - {other}"] = list(bootstrap(values(method, key), values(other, key)))
-    return out
-
-
-def text(result: dict) -> str:
-    """The table for people."""
-    lines = []
-    for part, title in (("main", "all slides but those apart"), ("apart", "slides apart")):
-        if not result[part]:
-            continue
-        lines += [title, f"{'':10}{'SSIM':>22}{'PSNR dB':>22}{'SSIM to X':>11}{'nuclei F1':>11}{'ms/Mpx':>9}"]
-        for method, row in result[part].items():
-            cells = [f"{row[k][0]:.{d}f} [{row[k][1]:.{d}f}, {row[k][2]:.{d}f}]" for k, d in (("ssim", 3), ("psnr", 2))]
-            lines.append(f"{method:10}{cells[0]:>22}{cells[1]:>22}{row['ssim_to_source'][0]:11.3f}{row['nuclei_f1'][0]:11.3f}"
-                         f"{result['milliseconds_per_megapixel'][method]:9.1f}")
-        for method, row in result[part].items():
-            lines += [f"  {method}: {key} {v[0]:+.3f} [{v[1]:+.3f}, {v[2]:+.3f}]" for key, v in row.items() if " - " in key]
-    return "\n".join([*lines, result["protocol"]])
-
-
-def _milliseconds(methods: dict[str, Callable], tile: np.ndarray) -> dict[str, float]:
-    """Per megapixel, the better of three, on a picture of many tiles (the generator on one tile)."""
-    many = -(-TIMED // tile.shape[0])
-    large = np.tile(tile, (many, many, 1))
-    out = {}
-    for name, method in methods.items():
-        picture = tile if name == "generator" else large
-        seconds = []
-        for _ in range(3):
-            began = time.perf_counter()
-            method(picture)
-            seconds.append(time.perf_counter() - began)
-        out[name] = round(1e9 * min(seconds) / (picture.shape[0] * picture.shape[1]), 2)
-    return out
-
-
-class NucleiFinder:
-    """Nuclei of tiles at 0.25 µm/px by an installed model, as the server finds them."""
-
-    def __init__(self, model: str):
-        self.model = find(model)
-        self.parameters = instance_parameters(self.model.card.thresholds)
-
-    def labels(self, tiles: list[np.ndarray]) -> list[np.ndarray]:
-        """int32 h×w for each uint8 h×w×3."""
-        images = [LabelledImage("", t, np.zeros(t.shape[:2], np.int32), np.zeros(t.shape[:2], np.float16)) for t in tiles]
-        return [instances(*s.maps.astype(np.float32), self.parameters) for s in maps_of(self.model, images)]

@@ -1,0 +1,106 @@
+"""Scores of the scanner experiment: how like the target, how true to the source, how fast, and whether the nuclei stay the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hemalum.instances import instances
+from hemalum.metrics import bootstrap
+from hemalum.models import find
+
+from .datasets import LabelledImage
+from .evaluate import instance_parameters, maps_of
+from .similarity import rmse, ssim
+
+CLASSICAL = ("reinhard", "macenko", "vahadane")
+ROWS = ("identity", *CLASSICAL, "transport", "distilled", "generator")
+TIMED = 2048  # px, side of the picture that is timed
+PROTOCOL = ("RGB SSIM (Gaussian window, σ 1.5) and PSNR inside the valid rectangle, generators and functions from slides of other folds, unpaired; "
+            "means of frames, 95 % bootstrap over frames, differences paired; nuclei F1 at IoU 0.5 against those of the unchanged X tile")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`x`, `y`: uint8 h×w×3, whole tiles; `inside`: the rectangle that counts, as two slices."""
+
+    stem: str
+    slide: str
+    frame: str
+    x: np.ndarray
+    y: np.ndarray
+    inside: tuple[slice, slice]
+
+
+def likeness(shown: np.ndarray, pair: Pair) -> dict[str, float]:
+    """SSIM and PSNR (dB) to the Y tile and SSIM to the X tile, within the rectangle that counts."""
+    a, x, y = (image[pair.inside] / 255 for image in (shown, pair.x, pair.y))
+    return {"ssim": ssim(a, y), "psnr": float(-20 * np.log10(max(rmse(a, y), 1e-6))), "ssim_to_source": ssim(a, x)}
+
+
+def summary(rows: list[dict], chosen: Callable[[str], bool]) -> dict[str, dict]:
+    """By method: means with intervals, and paired differences in SSIM and PSNR from identity and from the best classical method."""
+    frames = sorted({row["frame"] for row in rows if chosen(row["slide"])})
+
+    def values(method: str, key: str) -> list[float]:
+        return [float(np.mean([row[key] for row in rows if row["frame"] == f and row["method"] == method])) for f in frames]
+
+    if not frames:
+        return {}
+    best = {key: max(CLASSICAL, key=lambda m: np.mean(values(m, key))) for key in ("ssim", "psnr")}
+    out = {}
+    for method in ROWS:
+        out[method] = {key: list(bootstrap(values(method, key))) for key in ("ssim", "psnr", "ssim_to_source", "nuclei_f1")}
+        for key, classical in best.items():
+            for other in ("identity", classical):
+                if method not in (other, *CLASSICAL, "identity"):
+                    out[method][f"{key} - {other}"] = list(bootstrap(values(method, key), values(other, key)))
+    return out
+
+
+def text(result: dict) -> str:
+    """The table for people."""
+    lines = []
+    for part, title in (("main", "all slides but those apart"), ("apart", "slides apart")):
+        if not result[part]:
+            continue
+        lines += [title, f"{'':10}{'SSIM':>22}{'PSNR dB':>22}{'SSIM to X':>11}{'nuclei F1':>11}{'ms/Mpx':>9}"]
+        for method, row in result[part].items():
+            cells = [f"{row[k][0]:.{d}f} [{row[k][1]:.{d}f}, {row[k][2]:.{d}f}]" for k, d in (("ssim", 3), ("psnr", 2))]
+            lines.append(f"{method:10}{cells[0]:>22}{cells[1]:>22}{row['ssim_to_source'][0]:11.3f}{row['nuclei_f1'][0]:11.3f}"
+                         f"{result['milliseconds_per_megapixel'][method]:9.1f}")
+        for method, row in result[part].items():
+            lines += [f"  {method}: {key} {v[0]:+.3f} [{v[1]:+.3f}, {v[2]:+.3f}]" for key, v in row.items() if " - " in key]
+    return "\n".join([*lines, result["protocol"]])
+
+
+def milliseconds(methods: dict[str, Callable], tile: np.ndarray) -> dict[str, float]:
+    """Per megapixel, the better of three, on a picture of many tiles (the generator on one tile)."""
+    many = -(-TIMED // tile.shape[0])
+    large = np.tile(tile, (many, many, 1))
+    out = {}
+    for name, method in methods.items():
+        picture = tile if name == "generator" else large
+        seconds = []
+        for _ in range(3):
+            began = time.perf_counter()
+            method(picture)
+            seconds.append(time.perf_counter() - began)
+        out[name] = round(1e9 * min(seconds) / (picture.shape[0] * picture.shape[1]), 2)
+    return out
+
+
+class NucleiFinder:
+    """Nuclei of tiles at 0.25 µm/px by an installed model, as the server finds them."""
+
+    def __init__(self, model: str):
+        self.model = find(model)
+        self.parameters = instance_parameters(self.model.card.thresholds)
+
+    def labels(self, tiles: list[np.ndarray]) -> list[np.ndarray]:
+        """int32 h×w for each uint8 h×w×3."""
+        images = [LabelledImage("", t, np.zeros(t.shape[:2], np.int32), np.zeros(t.shape[:2], np.float16)) for t in tiles]
+        return [instances(*s.maps.astype(np.float32), self.parameters) for s in maps_of(self.model, images)]
