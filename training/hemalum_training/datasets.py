@@ -136,6 +136,14 @@ def load_labelled(config: Config, data: Path, part: str = "train") -> list[Label
     return images
 
 
+def mean_by_set(images: list[LabelledImage], values: list[float]) -> float:
+    """Mean of one value an image, averaged over sets, so that a large set does not decide alone."""
+    sets: dict[str, list[float]] = {}
+    for image, value in zip(images, values, strict=True):
+        sets.setdefault(image.name.split("/")[0], []).append(value)
+    return float(np.mean([np.mean(found) for found in sets.values()]))
+
+
 def load_zero_shot(config: Config, data: Path) -> list[LabelledImage]:
     """The images that are scored and used for nothing else."""
     return [image for name, entry in config.zero_shot.items() for image in load_set(Path(data) / name, entry, "validation")]

@@ -22,7 +22,7 @@ from hemalum.resample import box_mean, model_tile
 from hemalum.tiling import plan_tiles
 
 from .config import Config
-from .datasets import LABEL_MPP, LabelledImage, load_set
+from .datasets import LABEL_MPP, LabelledImage, load_set, mean_by_set
 from .export import LARGEST_NUCLEUS_UM
 
 GRID = {"foreground": (0.35, 0.4, 0.45, 0.5, 0.55), "marker": (0.35, 0.45, 0.55, 0.65), "sigma": (1.0, 1.5, 2.0)}
@@ -79,10 +79,7 @@ def choose_thresholds(scored: list[Scored], base: InstanceParameters, grid: dict
     for values in itertools.product(*grid.values()):
         point = dict(zip(grid, values, strict=True))
         found = score_maps(scored, replace(base, **point))
-        by_set: dict[str, list[float]] = {}
-        for s, score in zip(scored, found, strict=True):
-            by_set.setdefault(s.image.name.split("/")[0], []).append((score.aji + score.pq) / 2)
-        rows.append({**point, "score": round(float(np.mean([np.mean(v) for v in by_set.values()])), 5)})
+        rows.append({**point, "score": round(mean_by_set([s.image for s in scored], [(f.aji + f.pq) / 2 for f in found]), 5)})
     best = max(rows, key=lambda row: row["score"])
     return {k: best[k] for k in grid}, rows
 

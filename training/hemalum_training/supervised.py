@@ -19,7 +19,7 @@ from hemalum.errors import RunLost
 from . import checkpoint
 from .augment import sample_batch
 from .config import Config, Schedule
-from .datasets import load_labelled, load_zero_shot
+from .datasets import load_labelled, load_zero_shot, mean_by_set
 from .losses import segmentation_loss
 from .networks import Generator
 from .twins import refuse_shared
@@ -161,16 +161,16 @@ def made_with(config: Config) -> dict:
 
 
 def better(network: Generator, start: dict, end: dict, images: list, device: str, log) -> dict:
-    """The trained weights, or those begun from where the trained ones score no higher (mean AJI of `images`)."""
+    """The trained weights, or those begun from where the trained ones score no higher: mean of AJI and PQ over `images`, by set."""
     from .predict import scores  # predict builds on this module
 
     found = []
     for state in (start, end):
         network.load_state_dict(state)
-        found.append(float(np.mean([s.aji for s in scores(network, images, device)])))
+        found.append(mean_by_set(images, [(s.aji + s.pq) / 2 for s in scores(network, images, device)]))
     if found[1] > found[0]:
-        log(f"validation AJI {found[0]:.4f} → {found[1]:.4f}")
+        log(f"validation, mean of AJI and PQ: {found[0]:.4f} → {found[1]:.4f}")
         return end
-    log(f"the training did not beat the starting model (validation AJI {found[1]:.4f}, before {found[0]:.4f}), which is kept; "
+    log(f"the training did not beat the starting model (validation, mean of AJI and PQ: {found[1]:.4f}, before {found[0]:.4f}), which is kept; "
         "more steps, more images or a lower learning rate may help")
     return start
