@@ -114,3 +114,13 @@ class TestSimilarity:
     def test_differences(self):
         assert mae(np.array([0.0, 1.0]), np.array([0.5, 1.0])) == 0.25
         assert rmse(np.array([0.0, 1.0]), np.array([0.6, 1.0])) == pytest.approx(0.6 / math.sqrt(2))
+
+
+def test_a_tile_carried_to_the_target_stain_is_nearer_to_it_and_one_left_alone_is_not(drawn):
+    from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
+    from hemalum.tissue import tissue_mask
+    from hemalum_training.source_table import stain_distance
+
+    tile = drawn(4, eosin=(240, 190, 190), haematoxylin=(70, 60, 150)).pixels
+    carried = apply_table(tile, colour_table(estimate(tile, tissue_mask(tile), "macenko", 0.5), REFERENCE))
+    assert stain_distance(carried, REFERENCE) < 0.7 * stain_distance(tile, REFERENCE)

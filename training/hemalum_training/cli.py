@@ -156,11 +156,17 @@ def export(config, data, out):
 @_cores
 @_device
 def evaluate(config, data, out, overlays, device):
-    """Score the package of a run on the validation and zero-shot images; with [method] also print the source's table."""
+    """Score the package of a run on the validation and zero-shot images; with [method] also print the source's table.
+
+    Of an experiment, print the table of its arms again.
+    """
     from .package import report_scores
     from .source_table import evaluate_arms
 
     loaded, out = _run(config, out)
+    if (out / "experiment.md").is_file():
+        click.echo((out / "experiment.md").read_text(encoding="utf-8"))
+        return
     report_scores(loaded, data, out, overlays, log=click.echo)
     if loaded.method is not None:
         evaluate_arms(loaded, data, out, device, log=click.echo)

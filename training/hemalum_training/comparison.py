@@ -8,7 +8,7 @@ import numpy as np
 
 from hemalum.metrics import bootstrap
 
-from .source_table import COLUMNS, as_text
+from .source_table import COLUMNS, UNCHANGED, Row, as_text
 from .store import write_json, write_text
 
 COMPARED = ("AJI", "F1 nucleus", "F1 pixel", "SSIM")
@@ -38,16 +38,16 @@ def difference(first: dict[int, dict], second: dict[int, dict], column: str) -> 
     return values.mean(0).tolist(), values.mean(1).tolist()
 
 
-def write_comparison(scores: dict[str, dict[int, dict]], images: str, steps: int, out: Path, log=print) -> Path:
+def write_comparison(scores: dict[str, dict[int, dict]], untouched: Row, images: str, steps: int, out: Path, log=print) -> Path:
     """Print and write OUT/experiment.md and experiment.json.
 
     Args:
-        scores: by arm and seed, columns of one value an image.
+        scores: by arm and seed, columns of one value an image.  untouched: the row of the images themselves.
         images: what was scored, for the title.
     """
     seeds = list(next(iter(scores.values())))
-    means = {arm: {c: float(np.mean([rows[s][c] for s in seeds])) for c in COLUMNS} for arm, rows in scores.items()}
-    lines = [as_text(means, f"{images}; means over seeds {', '.join(map(str, seeds))}; {steps} steps an arm"), "",
+    means = {arm: {c: float(np.mean([rows[s][c] for s in seeds])) if c in rows[seeds[0]] else None for c in COLUMNS} for arm, rows in scores.items()}
+    lines = [as_text(means | {UNCHANGED: untouched.means()}, f"{images}; means over seeds {', '.join(map(str, seeds))}; {steps} steps an arm"), "",
              "Differences: mean over seeds and images, 95 % interval by bootstrap over images (seeds averaged first), then each seed's mean.", ""]
     record = {"means": means, "differences": {}}
     for first, second in comparisons(list(scores)):

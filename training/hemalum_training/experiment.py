@@ -31,8 +31,9 @@ from .datasets import LabelledImage, load_labelled
 from .export import load_generator
 from .pools import Pools, load_pools
 from .pseudo_labels import load_pseudo, make_pseudo_labels
-from .source_table import score, scored_images
+from .source_table import score, scored_images, unchanged
 from .store import write_json
+from .tile_store import load_domains
 from .tiles import make_tiles
 
 
@@ -96,6 +97,7 @@ def run_experiment(config: Config, data: Path, out: Path, device: str = "cpu", l
     what, images = scored_images(config, data)
     if not (out / "tiles" / "manifest.csv").is_file():
         make_tiles(config, data, out, log)
+    reference = load_domains(out).reference
     scores: dict[str, dict[int, dict]] = {name: {} for name in wanted.arms}
     for seed in wanted.seeds:
         folder = out / f"seed-{seed}"
@@ -109,11 +111,11 @@ def run_experiment(config: Config, data: Path, out: Path, device: str = "cpu", l
                     _refuse_unequal(arms, folder, device, log)
                 log(f"seed {seed}, {arm.name}")
                 weights, tiles = _train(arm, data, folder, device, log)
-                row = score(load_generator(weights).to(device), images, device)
+                row = score(load_generator(weights).to(device), images, reference, device)
                 write_json(path, {"images": row.images, "pseudo_tiles": tiles, **row.values})
             if arm.name in scores:
                 scores[arm.name][seed] = json.loads(path.read_text(encoding="utf-8"))
-    return write_comparison(scores, what, cycle.epochs * cycle.steps_per_epoch, out, log)
+    return write_comparison(scores, unchanged(images, reference), what, cycle.epochs * cycle.steps_per_epoch, out, log)
 
 
 def _refuse_unequal(arms: list[Arm], folder: Path, device: str, log) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,28 +9,36 @@ import numpy as np
 
 from hemalum import metrics
 from hemalum.resample import box_mean
+from hemalum.stain import Stain, estimate
+from hemalum.tissue import tissue_mask
 
 from .config import Config
 from .datasets import LabelledImage
+from .domains import style
 from .evaluate import labelled_parts
 from .export import load_generator
 from .networks import Generator
 from .predict import MPP, predict
 from .similarity import luminance, mae, rmse, ssim
+from .store import write_json, write_text
+from .tile_store import load_domains
 
-COLUMNS = ("F1 pixel", "F1 nucleus", "mIOU", "AJI", "AJI components", "MAE", "RMSE", "SSIM")
+COLUMNS = ("F1 pixel", "F1 nucleus", "mIOU", "AJI", "AJI components", "MAE", "RMSE", "SSIM", "to Y")
+UNCHANGED = "the input itself"
 # The source's own 70 tiles; its F1 is not said to be of pixels or nuclei, its nuclei are connected components.
 PUBLISHED = {
-    "AttCycle": (0.8095, None, 0.8156, None, 0.6835, 0.1204, 0.1603, 0.7270),
-    "TransCycle without pseudo labels": (0.7733, None, 0.7888, None, 0.6382, 0.1328, 0.1765, 0.7612),
-    "TransCycle with pseudo labels": (0.8140, None, 0.8201, None, 0.6915, 0.1233, 0.1598, 0.8224),
+    "AttCycle": (0.8095, None, 0.8156, None, 0.6835, 0.1204, 0.1603, 0.7270, None),
+    "TransCycle without pseudo labels": (0.7733, None, 0.7888, None, 0.6382, 0.1328, 0.1765, 0.7612, None),
+    "TransCycle with pseudo labels": (0.8140, None, 0.8201, None, 0.6915, 0.1233, 0.1598, 0.8224, None),
 }
 DEFINITIONS = f"""\
 Means over images, at 0.25 µm/px. F1 pixel: 2·TP / (2·TP + FP + FN) of foreground pixels. F1 nucleus: the same of nuclei matched at
 IoU > 0.5. mIOU: mean of the IoU of background and of nuclei. AJI: Kumar et al. 2017; nuclei told apart by the distance channel where
 the decoder has one, and “AJI components” as in the source, by the connected components of the foreground. MAE, RMSE, SSIM (Wang et
 al. 2004): the normalized image at {MPP} µm/px against its own input, luminance in [0, 1], so they say how much structure is kept; the
-source does not name its reference image, so those columns cannot be compared with the published ones."""
+source does not name its reference image, so those columns cannot be compared with the published ones. To Y: distance of the image's
+stain from the reference stain of domain Y (unit optical densities and amounts of both stains); a generator that changes nothing keeps all
+structure and comes no nearer than “{UNCHANGED}”."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,13 @@ class Row:
     images: list[str]
     values: dict[str, list[float]]
 
-    def mean(self, column: str) -> float:
-        return float(np.mean(self.values[column]))
+    def means(self) -> dict[str, float | None]:
+        """By column; None where it was not measured."""
+        return {column: float(np.mean(self.values[column])) if column in self.values else None for column in COLUMNS}
 
 
-def score(generator: Generator, images: list[LabelledImage], device: str = "cpu") -> Row:
-    """Every column of the table for each image; the generator is in evaluation mode."""
+def score(generator: Generator, images: list[LabelledImage], reference: Stain, device: str = "cpu") -> Row:
+    """Every column of the table for each image; the generator is in evaluation mode, `reference` is the stain of domain Y."""
     values: dict[str, list[float]] = {column: [] for column in COLUMNS}
     for image in images:
         height, width = image.labels.shape
@@ -56,10 +64,22 @@ def score(generator: Generator, images: list[LabelledImage], device: str = "cpu"
         s = metrics.score(image.labels, labels)
         before, after = luminance(pixels), luminance(found.normalized)
         row = (s.dice, s.f1, mean_iou(image.labels > 0, labels > 0), s.aji, metrics.score(image.labels, components).aji,
-               mae(before, after), rmse(before, after), ssim(before, after))
+               mae(before, after), rmse(before, after), ssim(before, after), stain_distance(found.normalized, reference))
         for column, value in zip(COLUMNS, row, strict=True):
             values[column].append(value)
     return Row([image.name for image in images], values)
+
+
+def unchanged(images: list[LabelledImage], reference: Stain) -> Row:
+    """The row of the images themselves: nothing segmented, nothing normalized."""
+    known = {"MAE": 0.0, "RMSE": 0.0, "SSIM": 1.0}
+    values = {column: [known[column]] * len(images) for column in known}
+    return Row([image.name for image in images], values | {"to Y": [stain_distance(box_mean(image.pixels, 2), reference) for image in images]})
+
+
+def stain_distance(pixels: np.ndarray, reference: Stain) -> float:
+    """How far the stain of an image (uint8 H×W×3 at 0.5 µm/px) is from another, see `domains.style`."""
+    return float(np.linalg.norm(style(estimate(pixels, tissue_mask(pixels), "macenko", MPP)) - style(reference)))
 
 
 def mean_iou(reference: np.ndarray, predicted: np.ndarray) -> float:
@@ -100,9 +120,10 @@ def evaluate_arms(config: Config, data: Path, out: Path, device: str = "cpu", lo
     student = "student with pseudo labels" if config.pseudo else "student without pseudo labels"
     arms = {"teacher": Path(out) / "teacher" / "weights.pt", student: Path(out) / "weights.pt"}
     what, images = scored_images(config, data)
-    rows = {name: score(load_generator(path).to(device), images, device) for name, path in arms.items() if path.is_file()}
-    text = as_text({name: {column: row.mean(column) for column in COLUMNS} for name, row in rows.items()}, what)
+    reference = load_domains(out).reference
+    rows = {name: score(load_generator(path).to(device), images, reference, device) for name, path in arms.items() if path.is_file()}
+    text = as_text({name: row.means() for name, row in [*rows.items(), (UNCHANGED, unchanged(images, reference))]}, what)
     log(text)
-    (Path(out) / "table.json").write_text(json.dumps({name: {"images": row.images, **row.values} for name, row in rows.items()}), encoding="utf-8")
-    (Path(out) / "table.md").write_text(text + "\n", encoding="utf-8")
+    write_json(Path(out) / "table.json", {name: {"images": row.images, **row.values} for name, row in rows.items()})
+    write_text(Path(out) / "table.md", text + "\n")
     return Path(out) / "table.md"
