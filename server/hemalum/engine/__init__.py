@@ -3,7 +3,7 @@
 >>> import numpy as np
 >>> from hemalum.models import find
 >>> open_engine(find("nuclei"), "cpu").maps(np.zeros((1, 100, 70, 3), np.uint8)).shape
-(1, 2, 200, 140)
+(1, 2, 100, 70)
 """
 
 from __future__ import annotations

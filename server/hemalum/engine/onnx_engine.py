@@ -9,7 +9,7 @@ only when it finds the same foreground as the stored fp32 maps on this very mach
 >>> from hemalum.models import find
 >>> engine = OnnxEngine(find("nuclei"))
 >>> engine.maps(np.zeros((1, 384, 300, 3), np.uint8)).shape
-(1, 2, 768, 600)
+(1, 2, 384, 300)
 """
 
 from __future__ import annotations
