@@ -88,6 +88,7 @@ def test_slides_and_images_become_tiles_split_by_patient(data, tmp_path):
     rows = load_labelled_rows(out)
     assert rows["nucls_sample/nucls_train_1"].part == "validation" and len(rows) == 8
     assert {row.domain for row in rows.values()} | {t.domain for t in tiles} == {"X", "Y"}
+    assert all(row.weight > 0 for row in rows.values()), "no hand label is lost for its density"
     assert load_domains(out).rule in json.loads((out / "tiles" / "domains.json").read_text())["rule"]
     assert all((out / "tiles" / f"{name}.png").stat().st_size > 10_000 for name in {t.domain for t in tiles})
     # a tile shows what the slide shows there

@@ -23,6 +23,8 @@ from .thumbnails import thumbnail_page
 from .tile_store import TILE_MPP, LabelledRow, Tile, write_table
 from .twins import SIDE, refuse_twins, thumbnail
 
+LEAST = 0.25    # hand labels are few: of a density that the other domain lacks they are drawn a quarter as often, instead of never
+
 
 def make_tiles(config: Config, data: Path, out: Path, log=print) -> Path:
     """Write OUT/tiles; sources that are done already, with the same settings, are not read again.
@@ -62,7 +64,7 @@ def make_tiles(config: Config, data: Path, out: Path, log=print) -> Path:
     if not tiles:
         raise UsageError("no source has a tile with enough tissue; lower [tiles] tissue or add images.")
     _refuse_empty_domains(config, rows)
-    tiles, rows = (_weighted(found, config.tiles.density_bins) for found in (tiles, rows))
+    tiles, rows = _weighted(tiles, config.tiles.density_bins), _weighted(rows, config.tiles.density_bins, LEAST)
     write_table(folder / "labelled.csv", rows, LabelledRow)
     write_json(folder / "domains.json", domains.record())
     write_table(folder / "manifest.csv", tiles, Tile)
@@ -117,12 +119,16 @@ def _refuse_empty_domains(config: Config, rows: list[LabelledRow]) -> None:
                              "images in " + ("other stains." if name == "X" else "the reference stain."))
 
 
-def _weighted(rows: list, bins: int) -> list:
-    """Rows with their weights, matched within each part."""
+def _weighted(rows: list, bins: int, least: float = 0.0) -> list:
+    """Rows with their weights, matched within each part; none is drawn less often than `least` times as evenly as could be."""
     out = []
     for part in sorted({row.part for row in rows}):
         inside = [row for row in rows if row.part == part]
-        weights = match_density(np.array([r.density for r in inside]), np.array([r.domain for r in inside]), bins)
+        domain = np.array([row.domain for row in inside])
+        weights = match_density(np.array([row.density for row in inside]), domain, bins)
+        for there in (domain == name for name in sorted(set(domain))):
+            weights[there] = np.maximum(weights[there], least / there.sum())
+            weights[there] /= weights[there].sum()
         out += [dataclasses.replace(row, weight=round(float(w), 8)) for row, w in zip(inside, weights, strict=True)]
     return out
 
