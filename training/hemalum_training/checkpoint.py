@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 from pathlib import Path
@@ -13,8 +14,9 @@ from hemalum.errors import DiskFull, UsageError
 from hemalum.models import Model, find
 from hemalum.models.card import Card
 
-from .store import out_of_space
+from .store import out_of_space, write_json
 
+INITIAL = "initial.json"
 FREE = ("learning_rate", "clip")   # may change in mid-training: what is advised where a loss is not a number
 
 
@@ -86,10 +88,27 @@ def initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
         if "network" not in (state := _read(path)):
             raise UsageError(f"{path} holds no averaged weights; name the weights.pt of a run that is finished.")
         return state["network"]
-    model = Model(Card.read(path), path) if (path / "card.json").is_file() else find(str(source))
+    model = _model(source)
     if model.path("weights.safetensors") is None:
         raise UsageError(f"model {model.id} has no weights.safetensors, so training cannot begin from it; name another model.")
     return {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(model.verified("weights.safetensors")).items()}
+
+
+def note_initial(source: str | Path, out: Path) -> None:
+    """Keep in OUT which weights a training began from, for the card of what comes of it: `name` and, of a model, `licence`."""
+    path = Path(source)
+    if (out / "checkpoint.pt").is_file():
+        return      # it began before
+    if path.is_file():
+        write_json(out / INITIAL, {"name": f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"})
+    else:
+        model = _model(source)
+        write_json(out / INITIAL, {"name": f"model {model.id} {model.card.version}", "licence": model.card.licence})
+
+
+def _model(source: str | Path) -> Model:
+    path = Path(source)
+    return Model(Card.read(path), path) if (path / "card.json").is_file() else find(str(source))
 
 
 def blend(start: dict[str, torch.Tensor], end: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from .config import Config, LabelledSet, load_config
 from .data_config import UnlabelledSet
 from .datasets import LabelledImage
 from .improve_plan import Request, network_of
-from .package import card_of, pseudo_data
+from .model_card import card_of, licence_of, pseudo_data
 
 SET = "project"     # name of the training set in data/ and in the configuration
 OWN = "own"         # licence of the user's own images
@@ -58,6 +58,7 @@ def card(request: Request, config: Config, images: list[LabelledImage], run: Pat
     found = card_of(config, counts, pseudo_data(config, run) if (run / "pseudo" / "teacher.json").is_file() else [])
     if request.full:
         found["description"] = f"{request.full.stem} with the user's corrected nuclei."
+        found["licence"] = licence_of({entry.licence for entry in [*config.sets.values(), *config.unlabelled.values()]} - {OWN})
     else:
         found["licence"], found["data"] = dict(base.card.licence), [*base.card.data, *found["data"]]
         found["description"] = f"{base.id} {base.card.version}, fine-tuned on the user's corrected nuclei."

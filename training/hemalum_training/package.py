@@ -19,10 +19,11 @@ from hemalum.resample import box_mean
 
 from . import evaluate as ev
 from .augment import photometric, sample_crop
+from .checkpoint import INITIAL
 from .config import Config
 from .datasets import LabelledImage, load_labelled
 from .export import HALO, WINDOW, export_package, write_card
-from .pseudo_labels import load_pseudo
+from .model_card import card_of, cycle_data, pseudo_data
 
 CALIBRATION_TILES = 24
 MEASURES = {"aji": "AJI", "pq": "PQ", "dq": "DQ", "sq": "SQ", "dice": "Dice"}
@@ -45,29 +46,6 @@ def check_tile(images: list[LabelledImage], fold: int) -> np.ndarray:
     return pixels[rows][:, columns]
 
 
-def pseudo_data(config: Config, out: Path) -> list[dict]:
-    """The unlabelled sets whose kept tiles were learned from, as a card names them."""
-    if config.pseudo is None:
-        return []
-    kept = [tile.name for tile in load_pseudo(out)]
-    counts = {name: sum(tile.startswith(f"{name}-") for tile in kept) for name in config.unlabelled}
-    teacher = json.loads((out / "pseudo" / "teacher.json").read_text(encoding="utf-8"))["teacher"]
-    return [{"name": name, "licence": entry.licence, "images": counts[name], "use": f"pseudo labels by {teacher}, rule {config.pseudo.rule}"}
-            for name, entry in config.unlabelled.items() if counts[name]]
-
-
-def card_of(config: Config, counts: dict[str, int], pseudo: list[dict]) -> dict:
-    restricted = any("NC" in entry.licence for entry in [*config.sets.values(), *config.unlabelled.values()])
-    licence = ({"weights": "CC-BY-NC-SA-4.0", "commercial": False,
-                "why": "learned also from images that allow no commercial use, so the weights are offered on the same terms"} if restricted else
-               {"weights": "Apache-2.0", "commercial": True, "why": "learned only from images under CC0, CC BY 4.0 and Apache-2.0"})
-    labelled = [{"name": name, "licence": entry.licence, "images": counts[name], "use": "training"} for name, entry in config.sets.items()]
-    initial = [{"name": f"model {config.initial}", "use": "initial weights"}] if config.initial else []
-    return {"id": config.name, "description": "Nuclei in H&E, many tissues, about 20× and finer.", "licence": licence,
-            "data": initial + labelled + pseudo,
-            "version": config.version, "rebuild": config.rebuild or f"hemalum train all training/configs/{config.name}.toml --data DIR"}
-
-
 def package_model(out: Path) -> Model:
     return Model(Card.read(out / "package"), out / "package")
 
@@ -88,8 +66,9 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     images = load_labelled(config, data)
     free = [image for image in images if config.sets[image.name.split("/")[0]].licence == "CC0"]
     counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
-    card = card_of(config, counts, pseudo_data(config, out)) | {"thresholds": {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0,
-                                                                              "part_um2": config.part_um2}}
+    initial = json.loads((out / INITIAL).read_text(encoding="utf-8")) if (out / INITIAL).is_file() else None
+    thresholds = {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0, "part_um2": config.part_um2}
+    card = card_of(config, counts, pseudo_data(config, out) + cycle_data(config, out), initial) | {"thresholds": thresholds}
     folder = out / "package"
     fold = config.network.fold
     export_package(out / "weights.pt", folder, card, calibration(images, config.seed, fold), check_tile(free, fold))
@@ -102,8 +81,8 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
         card["thresholds"] |= chosen
     else:
         log("no image is kept for validation, so the thresholds are the usual ones; name some in [sets.NAME] validation.")
-    thresholds = f"thresholds chosen on the validation images of the training sets ({_validation(config)})" if judged else "the usual thresholds"
-    card["scores"] = {"protocol": f"mean over images, whole images at 0.25 µm/px, default precision, {thresholds}; zero-shot sets trained nothing"
+    choice = f"thresholds chosen on the validation images of the training sets ({_validation(config)})" if judged else "the usual thresholds"
+    card["scores"] = {"protocol": f"mean over images, whole images at 0.25 µm/px, default precision, {choice}; zero-shot sets trained nothing"
                                   + (" and chose nothing but part_um2" if config.part_um2 else ""),
                       "images": ev.table(parts, ev.instance_parameters(card["thresholds"]))}
     (out / "thresholds.json").write_text(json.dumps(sorted(rows, key=lambda r: -r["score"]), indent=1), encoding="utf-8")

@@ -93,6 +93,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     network = Generator(config.network).to(device, memory_format=torch.channels_last)
     if init is not None:
         network.begin_from(checkpoint.initial_weights(init))
+        checkpoint.note_initial(init, out)
     start = {k: v.clone() for k, v in network.state_dict().items()}
     encoder = {id(p) for p in network.encoder.parameters()}
     groups = [{"params": list(network.encoder.parameters()), "part": schedule.encoder_rate},

@@ -1,0 +1,66 @@
+"""What a trained model's card says: what it learned from, and on which terms its weights can be had."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+
+from .config import OPEN_LICENCES, Config
+from .pseudo_labels import load_pseudo
+from .tile_store import load_tiles
+
+
+def pseudo_data(config: Config, out: Path) -> list[dict]:
+    """The unlabelled sets whose kept tiles were learned from, as a card names them."""
+    if config.pseudo is None:
+        return []
+    kept = [tile.name for tile in load_pseudo(out)]
+    counts = {name: sum(tile.startswith(f"{name}-") for tile in kept) for name in config.unlabelled}
+    teacher = json.loads((out / "pseudo" / "teacher.json").read_text(encoding="utf-8"))["teacher"]
+    return [{"name": name, "licence": entry.licence, "images": counts[name], "use": f"pseudo labels by {teacher}, rule {config.pseudo.rule}"}
+            for name, entry in config.unlabelled.items() if counts[name]]
+
+
+def cycle_data(config: Config, out: Path) -> list[dict]:
+    """The unlabelled sets whose tiles a cycle training saw, as a card names them."""
+    if config.method is None:
+        return []
+    counts = Counter(tile.set for tile in load_tiles(out) if tile.part == "train" and tile.domain == "X")
+    return [{"name": name, "licence": entry.licence, "images": counts[name], "use": "tiles without labels, GAN and cycle losses"}
+            for name, entry in config.unlabelled.items() if counts[name]]
+
+
+def licence_of(licences: Collection[str], initial: dict | None = None) -> dict:
+    """Terms of weights that learned from images under these licences, begun from weights under those of `initial` (a card's `licence`).
+
+    >>> licence_of({"CC0", "CC BY 4.0"})["weights"], licence_of({"CC0", "CC BY-NC 4.0"})["commercial"], licence_of({"of our clinic"})["weights"]
+    ('Apache-2.0', False, 'not stated')
+    """
+    if any("NC" in licence for licence in licences):
+        return {"weights": "CC-BY-NC-SA-4.0", "commercial": False,
+                "why": "learned also from images that allow no commercial use, so the weights are offered on the same terms"}
+    if others := sorted(set(licences) - set(OPEN_LICENCES)):
+        return {"weights": "not stated", "commercial": False,
+                "why": f"learned also from images under “{', '.join(others)}”; whoever they belong to decides"}
+    if initial and not initial.get("commercial", True):
+        return {**initial, "why": f"begun from weights under these terms, which {initial['why']}"}
+    return {"weights": "Apache-2.0", "commercial": True, "why": "learned only from images under CC0, CC BY 4.0 and Apache-2.0"}
+
+
+def card_of(config: Config, counts: dict[str, int], pseudo: list[dict], initial: dict | None = None) -> dict:
+    """A card's fields but thresholds, scores and files.
+
+    Args:
+        counts: images by set.  pseudo: what `pseudo_data` and `cycle_data` say.  initial: what the training noted of the weights begun
+            from (`checkpoint.note_initial`).
+    """
+    licences = {entry.licence for entry in [*config.sets.values(), *config.unlabelled.values()]}
+    licence = licence_of(licences, initial and initial.get("licence"))
+    labelled = [{"name": name, "licence": entry.licence, "images": counts[name], "use": "training"} for name, entry in config.sets.items()]
+    begun = initial["name"] if initial else f"model {config.initial}" if config.initial else ""
+    first = [{"name": begun, "use": "initial weights"}] if begun else []
+    return {"id": config.name, "description": "Nuclei in H&E, many tissues, about 20× and finer.", "licence": licence,
+            "data": first + labelled + pseudo,
+            "version": config.version, "rebuild": config.rebuild or f"hemalum train all training/configs/{config.name}.toml --data DIR"}
