@@ -3,7 +3,7 @@
 Prints one JSON line.  Both on a generated slide at 0.25 µm/px.  With --replay each tile takes so many milliseconds of sleep instead of the
 network's time, so that the ratio can be told on a machine whose cores are busy; what is left is the real thing.
 
-    python benchmarks/jobs.py [--models DIR] [--model ID] [--side 8192] [--replay MS]
+    python benchmarks/jobs.py [--models DIR] [--model ID] [--side 8192] [--turns 3] [--replay MS]
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--models", action="append", default=[])
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--side", type=int, default=8192)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--replay", type=float, metavar="MS")
     arguments = parser.parse_args()
     model = find(arguments.model, arguments.models)
@@ -71,18 +72,21 @@ def main() -> None:
             seconds(here / "alone", [small], model)
             record = json.loads((here / "alone" / f"{stem(small)}.run.json").read_text(encoding="utf-8"))
             found["bookkeeping"] = round(record["seconds"]["pieces"] / record["seconds"]["total"], 4)
-        taken = {}
-        for workers in (1, 2):
-            with Cluster(workers) as cluster:
+        taken: dict[int, list[float]] = {1: [], 2: []}
+        with Cluster(1) as one, Cluster(2) as two:
+            for workers, cluster in ((1, one), (2, two)):
                 if arguments.replay is not None:
                     cluster.client.run(replay, arguments.replay / 1000)
                 seconds(here / f"warm{workers}", [small], model, cluster)  # engines opened, code compiled
-                taken[workers] = seconds(here / f"job{workers}", [large], model, cluster)
-        record = json.loads((here / "job2" / f"{stem(large)}.run.json").read_text(encoding="utf-8"))
-        same = len({(here / f"job{workers}" / f"{stem(large)}.geojson").read_bytes() for workers in taken}) == 1
+            for turn in range(arguments.turns):  # in turn, so that other work on the machine meets both
+                for workers, cluster in ((1, one), (2, two)):
+                    taken[workers].append(seconds(here / f"job{workers}-{turn}", [large], model, cluster))
+        record = json.loads((here / "job2-0" / f"{stem(large)}.run.json").read_text(encoding="utf-8"))
+        same = len({path.read_bytes() for path in here.glob(f"job?-?/{stem(large)}.geojson")}) == 1
     found |= {"tiles": record["counts"]["tiles"], "nuclei": record["counts"]["nuclei"]}
     found |= {"same_bytes": same} if arguments.replay is None else {}
-    found |= {f"seconds_{workers}": round(value, 2) for workers, value in taken.items()} | {"ratio": round(taken[1] / taken[2], 3)}
+    found |= {f"seconds_{workers}": [round(value, 2) for value in values] for workers, values in taken.items()}
+    found["ratio"] = round(min(taken[1]) / min(taken[2]), 3)
     print(json.dumps(found))
 
 
