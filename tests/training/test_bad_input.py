@@ -96,6 +96,11 @@ def test_a_manifest_without_the_column_is_named(config, data, columns, words):
         load_labelled(config(["anna"], ('licence = "CC0"', 'licence = "CC0"\npatient_column = "patient"')), data)
 
 
+def test_a_folder_of_images_and_labels_needs_no_manifest(config, data):
+    (data / SET / "manifest.csv").unlink()
+    assert [image.name for image in load_labelled(config(), data)] == [f"{SET}/{stem}" for stem in sorted(STEMS) if stem != "nucls_train_3"]
+
+
 def test_a_picture_learned_from_and_kept_apart_is_refused_under_whatever_name(config, data, tmp_path):
     for part in ("images", "labels"):
         shutil.copy(data / SET / part / "nucls_train_3.png", data / SET / part / "nucls_train_2.png")

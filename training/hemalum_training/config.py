@@ -30,7 +30,7 @@ OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A folder with `images/`, `labels/` (16-bit instance maps) and `manifest.csv`.
+    """A folder with `images/*.png`, `labels/*.png` (16-bit instance maps) and `manifest.csv`, which may be missing: then all images are taken.
 
     Attributes:
         weight: share of the training crops, divided among the set's images.

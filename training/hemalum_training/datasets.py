@@ -77,11 +77,12 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
     """Images of one part, `train` or `validation`, of a set.
 
     Raises:
-        UsageError: no manifest or no such column in it; an image or a label that is missing or damaged; a label of another size.
+        UsageError: neither manifest nor images; a manifest without the column; an image or a label that is missing, damaged or of another
+            size than the other.
     """
     manifest = folder / "manifest.csv"
-    if not (rows := read_rows(manifest)):
-        raise UsageError(f"{folder} has no manifest.csv, or an empty one; --data must be the folder that holds the sets.")
+    if not (rows := read_rows(manifest) or [{"stem": path.stem} for path in sorted((folder / "images").glob("*.png"))]):
+        raise UsageError(f"{folder} has neither a manifest.csv with rows nor images/*.png; --data must be the folder that holds the sets.")
     if lacking := [column for column in ("stem", entry.patient_column) if column and column not in rows[0]]:
         raise UsageError(f"{manifest} has no column {lacking[0]}; correct it or the configuration.")
     known = {row[entry.patient_column] if entry.patient_column else row["stem"] for row in rows}
