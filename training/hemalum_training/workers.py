@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 
 import torch
@@ -24,6 +25,7 @@ class Workers:
             if device.startswith("cuda"):
                 torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
             dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+            atexit.register(dist.destroy_process_group)     # its threads would abort a process that ends beside them
         return cls()
 
     @property
