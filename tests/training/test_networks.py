@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from hemalum_training.config import Schedule
+from hemalum_training.improve_plan import step_seconds
 from hemalum_training.networks import Generator, PatchDiscriminator
 from hemalum_training.networks.attention_gate import AttentionGate
 from hemalum_training.predict import at_mpp_of, labels_of, predict
@@ -127,6 +129,11 @@ def test_an_image_is_read_at_the_generators_own_resolution_and_its_maps_are_thos
     assert pixels.shape[0] == tile.labels.shape[0] * fold // 2
     found = predict(generator, pixels)
     assert found.foreground.shape == found.distance.shape == tile.labels.shape == labels_of(generator, tile).shape
+
+
+@pytest.mark.parametrize("fold", [1, 2])
+def test_a_training_step_can_be_measured_beforehand(narrow, fold):
+    assert step_seconds(narrow(fold=fold, normalization=False), Schedule(batch=2, crop=64)) > 0
 
 
 def test_no_shipped_network_has_a_statistic_over_the_tile(narrow):

@@ -169,7 +169,8 @@ def network_of(model: Model) -> GeneratorConfig:
 def step_seconds(network: GeneratorConfig, schedule: Schedule, device: str = "cpu") -> float:
     """Seconds of one training step here: the second of two on noise."""
     generator = Generator(network, imagenet=False).to(device, memory_format=torch.channels_last).train()
-    x = torch.randn(schedule.batch, 3, schedule.crop, schedule.crop, device=device).contiguous(memory_format=torch.channels_last)
+    side = schedule.crop * network.fold
+    x = torch.randn(schedule.batch, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
     targets = torch.rand(schedule.batch, 2, 2 * schedule.crop, 2 * schedule.crop, device=device).round()
     for _ in range(2):
         began = time.monotonic()
