@@ -124,10 +124,10 @@ def test_the_list(tmp_path):
 
 
 def test_what_the_extension_exports_is_a_list(tmp_path, slides):
-    """images.csv as *Export training regions* in QuPath writes it: addresses for paths, and the size that QuPath sees."""
+    """images.csv as *Export training regions* in QuPath writes it, with the size that QuPath sees."""
     write(tmp_path / "P1_a-1.geojson", [square(50, 50, 300, "annotation", "Complete"), square(100, 100, 15)])
-    head = "name,geojson,image,width,height,mpp\n"
-    row = f"P1_a,P1_a-1.geojson,{(slides / 's0.png').as_uri()},1400,1300,0.5\n"
+    head = "image,annotations,patient,mpp,name,width,height\n"
+    row = f"{slides / 's0.png'},P1_a-1.geojson,,0.5,P1_a,1400,1300\n"
     (tmp_path / "images.csv").write_text(head + row, encoding="utf-8")
     sources = read_list(tmp_path / "images.csv", "^(P[0-9])")
     assert sources == [Source(slides / "s0.png", tmp_path / "P1_a-1.geojson", "P1", 0.5, size=(1400, 1300))]
@@ -135,6 +135,6 @@ def test_what_the_extension_exports_is_a_list(tmp_path, slides):
     (tmp_path / "images.csv").write_text(head + row.replace("1400,1300", "1300,1400"), encoding="utf-8")
     with pytest.raises(UnsupportedImage, match="1400×1300 px, but 1300×1400 px in QuPath"):
         export(read_list(tmp_path / "images.csv"), tmp_path / "turned", 0.5)
-    (tmp_path / "images.csv").write_text(head + row.replace("file://", "omero://"), encoding="utf-8")
+    (tmp_path / "images.csv").write_text(head + row.replace(f"{slides / 's0.png'}", "omero://1"), encoding="utf-8")
     with pytest.raises(UsageError, match="is not a file"):
         read_list(tmp_path / "images.csv")

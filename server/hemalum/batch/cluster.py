@@ -7,10 +7,12 @@ only names.  A worker that is killed costs the tiles it had; Dask gives them to 
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,8 @@ class Cluster:
         dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1, "distributed.deploy.lost-worker-timeout": f"{PATIENCE} s"})
         self._local, self._stop, self._scheduler, self._say = None, threading.Event(), scheduler, say
         if scheduler is None:
-            self._local = LocalCluster(n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0)
+            with _deaf_children():
+                self._local = LocalCluster(n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0)
         try:
             self.client = Client(self._local or scheduler, timeout=10)
         except (OSError, ValueError, *TIMEOUT) as error:
@@ -152,3 +155,16 @@ class Cluster:
                 run.fail(tile.index, "its piece is damaged")
             else:
                 run.restore(tile.index, kept)
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes that are started meanwhile take no notice of Ctrl-C: who started them ends them, without their tracebacks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -99,7 +99,7 @@ def read_project(path: str | Path) -> Project:
         raise VersionMismatch(f"{path} was made by QuPath {version}; projects of 0.5 to 0.7 can be read: update Hemalum")
     if len(number) < 2 or number < OLDEST:
         notices.append(f"the project was made by QuPath {version or 'of unknown version'}; projects of 0.5 to 0.7 are known")
-    was = file_of(content.get("uri")) if content.get("uri") else None
+    was = _file_of(content.get("uri")) if content.get("uri") else None
     return Project(path, version, [_entry(image, path.parent, was) for image in content["images"]], notices)
 
 
@@ -143,7 +143,7 @@ def _entry(image: dict, folder: Path, was: Path | None) -> Entry:
         if described.get("width") and described.get("height"):
             entry.size = int(described["width"]), int(described["height"])
         entry.mpp = _mpp(described.get("pixelCalibration") or {})
-        said = file_of(builder["uri"])
+        said = _file_of(builder["uri"])
         if said is None:
             raise UnsupportedImage(f"its pixels come from {builder['uri']}, not from a file; {BY_QUPATH}")
     except HemalumError as error:
@@ -176,10 +176,10 @@ def _mpp(calibration: dict) -> float | None:
     return (width + height) / 2
 
 
-def file_of(uri: str) -> Path | None:
+def _file_of(uri: str) -> Path | None:
     """The path of a file URI, also one written on Windows; None for another scheme.
 
-    >>> file_of("file:/slides/a%20b.svs").name, file_of("omero://x")
+    >>> _file_of("file:/slides/a%20b.svs").name, _file_of("omero://x")
     ('a b.svs', None)
     """
     parts = urlsplit(str(uri))

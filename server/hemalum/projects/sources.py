@@ -18,7 +18,7 @@ from typing import Any
 
 from hemalum.errors import UsageError
 from hemalum.projects import with_qupath
-from hemalum.projects.plain import Entry, Project, file_of, read_project
+from hemalum.projects.plain import Entry, Project, read_project
 from hemalum.projects.segment import unique
 
 HOW = (
@@ -43,7 +43,7 @@ class Source:
 def read_list(path: str | Path, pattern: str | None = None) -> list[Source]:
     """Sources of a CSV with the columns image, annotations and, where wanted, patient, mpp; paths are relative to it.
 
-    Also of the images.csv of QuPath's *Export training regions*: geojson instead of annotations, the image's address, name, width, height.
+    QuPath's *Export training regions* writes such a list, with name, width and height besides.
 
     Raises:
         UsageError: no such file or columns, or a number that is none; see also `patient_of`.
@@ -53,22 +53,21 @@ def read_list(path: str | Path, pattern: str | None = None) -> list[Source]:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read ({error}); give a CSV with the columns image, annotations, patient, mpp") from None
-    if not rows or not ({"image", "annotations"} <= set(rows[0]) or {"image", "geojson"} <= set(rows[0])):
+    if not rows or not {"image", "annotations"} <= set(rows[0]):
         raise UsageError(f"{path} has no columns image and annotations, or no rows; give a CSV with the columns image, annotations, patient, mpp")
     return [_of_row(row, path, pattern) for row in rows]
 
 
 def _of_row(row: dict[str, str], path: Path, pattern: str | None) -> Source:
-    image = row["image"] if "://" not in row["image"] and not row["image"].startswith("file:") else file_of(row["image"])
-    if image is None:
-        raise UsageError(f"{path}: {row['image']} is not a file; export the regions of that image through the project")
+    if "://" in row["image"]:
+        raise UsageError(f"{path}: {row['image']} is not a file; only images in files can be exported")
     try:
         mpp = float(row["mpp"]) if row.get("mpp") else None
         size = (int(row["width"]), int(row["height"])) if row.get("width") and row.get("height") else None
     except ValueError as error:
         raise UsageError(f"{path}: {error}; mpp is a number of µm per pixel, such as 0.25, width and height are pixels") from None
-    patient = (row.get("patient") or "").strip() or patient_of(row.get("name") or Path(image).name, {}, None, pattern)
-    return Source(path.parent / image, path.parent / (row.get("annotations") or row["geojson"]), patient, mpp, size=size)
+    patient = (row.get("patient") or "").strip() or patient_of(row.get("name") or Path(row["image"]).name, {}, None, pattern)
+    return Source(path.parent / row["image"], path.parent / row["annotations"], patient, mpp, size=size)
 
 
 def patient_of(name: str, metadata: dict, key: str | None, pattern: str | None) -> str:
