@@ -53,6 +53,9 @@ def run(tmp_path_factory, toy_models):
     torch.save({"config": {"network": generator.config.as_dict()}, "network": generator.state_dict()}, out / "weights.pt")
     (out / "scores.csv").write_text("precision,image,aji,pq\nfp32,nucls_sample/nucls_train_3,0.7,0.6\nfp32,nucls_sample/nucls_train_1,0.31,0.2\n")
     (out / "table.json").write_text(json.dumps({"teacher": {"images": ["a", "b"], "AJI": [0.9, 0.125], "SSIM": [0.5, 0.6]}}))
+    (out / "experiment.json").write_text(json.dumps({
+        "means": {"student": {"AJI": 0.5, "to Y": None}, "student without turns": {"AJI": 0.45, "to Y": 0.2}},
+        "differences": {"student − student without turns: AJI": {"mean": 0.05, "low": -0.01, "high": 0.11, "seeds": [0.04, 0.06]}}}))
     return load_config(out / "small.toml"), out
 
 
@@ -91,6 +94,11 @@ def test_scores_are_worst_first(page):
     assert 0 < page.index("<th>nucls_sample/nucls_train_1</th>") < page.index("<th>nucls_sample/nucls_train_3</th>")
     assert page.index("<th>b</th><td>0.1250") < page.index("<th>a</th><td>0.9000")
     assert page.count("<img") >= 2 + 3 + 2, "samples, pseudo tiles, the worst images with outlines"
+
+
+def test_arms_of_an_experiment_stand_beside_what_each_part_brought(page):
+    assert "<th>student</th><td>0.5000</td><td>–</td>" in page
+    assert "student − student without turns: AJI</th><td>0.0500</td><td>-0.0100</td><td>0.1100</td><td>+0.0400 +0.0600</td>" in page
 
 
 def test_a_run_is_shown_as_far_as_it_is(run, tmp_path):

@@ -63,7 +63,8 @@ class Pseudo:
 
     Attributes:
         rule: "mean_softmax" (the source's) or "agreement"; see `agreement`.
-        threshold: a tile is kept only above this score of the rule.
+        threshold: a tile is kept only above this score of the rule; `agreement` lies within 0 and 1, `mean_softmax` within 0.5 and 1,
+            where almost every tile has more than 0.9.
         keep: tiles kept at most.  pool: tiles labelled at most, drawn evenly; 0 labels all.
         band: px at 0.25 µm/px on either side of the predicted border that count beside the foreground.
         jitters: views in another stain, beside the four flips, that must agree; jitter: their strength.

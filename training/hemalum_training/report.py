@@ -6,6 +6,7 @@
 | samples | `samples.png`; validation images through the generators of `teacher/` and of the run itself |
 | tiles | `tiles/X.png`, `tiles/Y.png`, `tiles/domains.json` |
 | pseudo labels | `pseudo/manifest.csv` with reasons, `pseudo/images`, `pseudo/labels` |
+| comparison | `experiment.json`: arms, and what each part brought |
 | scores | `scores.csv` and `table.json`, worst image first |
 
 What a run does not have is left out, so the page can be written while a training goes on.
@@ -47,7 +48,7 @@ def write_report(config: Config, data: Path, out: Path, log=print) -> Path:
     """
     out = Path(out)
     sections = {"Losses and validation": _curves(out), "Samples": _samples(config, data, out), "Tiles": _tiles(out),
-                "Pseudo labels": _pseudo(out), "Scores": _scores(config, data, out)}
+                "Pseudo labels": _pseudo(out), "Comparison": _comparison(out), "Scores": _scores(config, data, out)}
     sections = {title: body for title, body in sections.items() if body}
     if not sections:
         raise UsageError(f"{out} holds nothing of a training yet; run `hemalum train all` or one of its steps first.")
@@ -75,7 +76,7 @@ def _figure(picture: Image.Image | np.ndarray, caption: str) -> str:
 
 def _table(names: list[str], rows: list[list]) -> str:
     def cell(value) -> str:
-        return format(value, ".4f") if isinstance(value, float) else html.escape(str(value))
+        return "–" if value is None else format(value, ".4f") if isinstance(value, float) else html.escape(str(value))
 
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     body = "".join(f"<tr><th>{cell(first)}</th>{''.join(f'<td>{cell(v)}</td>' for v in rest)}</tr>" for first, *rest in rows)
@@ -155,6 +156,18 @@ def _pseudo(out: Path) -> str:
         title = f"<summary>{html.escape(reason)}: {counts[reason]} tiles</summary>"
         parts.append(f"<details{' open' if reason == 'kept' else ''}>{title}{''.join(shown)}</details>")
     return "".join(parts)
+
+
+def _comparison(out: Path) -> str:
+    if not (out / "experiment.json").is_file():
+        return ""
+    record = json.loads((out / "experiment.json").read_text(encoding="utf-8"))
+    means, differences = record["means"], record["differences"]
+    columns = list(next(iter(means.values())))
+    rows = [[what, *(row[key] for key in ("mean", "low", "high")), " ".join(f"{v:+.4f}" for v in row["seeds"])] for what, row in differences.items()]
+    return (_table(["arm", *columns], [[arm, *(row[c] for c in columns)] for arm, row in means.items()])
+            + "<p>Differences: means over seeds and images, 95 % interval over images.</p>"
+            + _table(["difference", "mean", "low", "high", "each seed"], rows))
 
 
 def _scores(config: Config, data: Path, out: Path) -> str:
