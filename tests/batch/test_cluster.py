@@ -83,6 +83,19 @@ def test_two_workers_one_killed_same_bytes(tmp_path, toy_models, monkeypatch, cl
     assert killed and kills.compare(tmp_path / "job", tmp_path / "alone") == []
 
 
+def test_killed_with_its_workers_and_resumed_without_any(tmp_path, toy_models):
+    manifest = kills.manifest(kills.make_slides(tmp_path / "in", 2), toy_models)
+    begin(tmp_path / "job", manifest)
+    command = [sys.executable, "-m", "hemalum", "job", "resume", str(tmp_path / "job"), "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        wait_for_pieces(tmp_path / "job", 3)
+        child.kill()
+    work_on(tmp_path / "job", quiet)
+    begin(tmp_path / "alone", manifest)
+    work_on(tmp_path / "alone", quiet)
+    assert kills.compare(tmp_path / "job", tmp_path / "alone") == []
+
+
 def test_a_poisonous_tile_is_set_aside_and_costs_no_other(tmp_path, toy_models, cluster):
     from distributed import WorkerPlugin
 
