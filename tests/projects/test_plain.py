@@ -109,8 +109,12 @@ def test_a_project_is_segmented_and_left_as_it_was(tmp_path, toy_slide, toy_mode
     assert "\"2\": 'tissue (2).geojson'" in script
     others = (folder / "segment_in_qupath.groovy").read_text(encoding="utf-8")
     assert "\"3\": 'wrong size'" in others and "\"5\": 'turned'" in others and "segment_in_qupath.groovy" in done.stdout
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["images"].append({"serverBuilder": builder(toy_slide), "entryID": 6, "imageName": "tissue.png", "metadata": {}})
+    path.write_text(json.dumps(content), encoding="utf-8")
     again = hemalum("project", "segment", path)
-    assert again.returncode == 3 and "going on with the job" in again.stdout
+    assert again.returncode == 3 and "going on with the job" in again.stdout and "joined the project since are done, too: 1" in again.stdout
+    assert "tissue (3): 736 nuclei" in again.stdout and "tissue: 736" not in again.stdout, again.stdout
 
 
 def test_a_project_with_exported_annotations_becomes_a_training_set(tmp_path, toy_slide):

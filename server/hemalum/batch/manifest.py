@@ -46,15 +46,9 @@ class Manifest:
     @classmethod
     def make(cls, paths: list[Path], model: Model, options: dict, tries: int = 3) -> Manifest:
         """A new job's manifest."""
-        from hemalum.slides import stem
-
-        inputs = []
-        for path in paths:
-            size, modified = stamp(path)
-            inputs.append({"path": str(Path(path).resolve()), "stem": stem(path), "size": size, "modified": modified})
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         described = {"id": model.id, "sha256": model.digest, "folder": str(model.folder.resolve())}
-        return cls(__version__, inputs, described, options, tries, now)
+        return cls(__version__, inputs_of(paths), described, options, tries, now)
 
     @property
     def parameters(self) -> Parameters:
@@ -113,6 +107,17 @@ class Manifest:
             )
         model.verified("model.onnx")
         return model
+
+
+def inputs_of(paths: list[Path]) -> list[dict]:
+    """See `Manifest.inputs`."""
+    from hemalum.slides import stem
+
+    stamps = [stamp(path) for path in paths]
+    return [
+        {"path": str(Path(path).resolve()), "stem": stem(path), "size": size, "modified": modified}
+        for path, (size, modified) in zip(paths, stamps, strict=True)
+    ]
 
 
 def stamp(path: str | Path) -> tuple[int | None, int | None]:

@@ -95,12 +95,13 @@ def segment(path, output, tries, insert, **options):
     from pathlib import Path
 
     from hemalum.batch.job import begin
+    from hemalum.batch.lock import JobLock
     from hemalum.batch.manifest import NAME, Manifest
     from hemalum.cli.job import manifest_of, work
     from hemalum.errors import PartlyFailed, UsageError
     from hemalum.projects import streamed, with_qupath
     from hemalum.projects.plain import read_project
-    from hemalum.projects.segment import describe, insert_new, unique, write_script
+    from hemalum.projects.segment import add, insert_new, unique, write_script
 
     found = read_project(path)
     folder = Path(output) if output else found.path.parent / "hemalum"
@@ -121,15 +122,19 @@ def segment(path, output, tries, insert, **options):
     if (folder / NAME).exists():
         manifest = Manifest.read(folder)
         click.echo(f"going on with the job in {folder}, with the options it was begun with")
+        if new := add(manifest, usable):
+            with JobLock(folder):
+                manifest.write(folder)
+            click.echo(f"images that joined the project since are done, too: {new}")
     else:
-        manifest = manifest_of([entry.path for entry in usable], options, tries)
+        manifest = manifest_of([], options, tries)
         if "geojson" not in manifest.options["formats"]:
             raise UsageError("a project needs the format geojson, which QuPath imports; add it to --format")
-        describe(manifest, usable)
+        add(manifest, usable)
         begin(folder, manifest)
     script = write_script(folder, manifest)
     stems = [entry["stem"] for entry in manifest.inputs]
-    names = dict(zip([entry.id for entry in others], unique([*stems, *(entry.name for entry in others)])[len(stems) :], strict=True))
+    names = dict(zip([entry.id for entry in others], unique([entry.name for entry in others], stems), strict=True))
     in_qupath = streamed.write_script(folder, found.path, names, manifest.options, manifest.model["id"]) if names else None
     try:
         if manifest.inputs:

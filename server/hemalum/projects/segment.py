@@ -1,7 +1,7 @@
 """Segment a project's images as a job beside it, and write the script with which QuPath takes the nuclei in.
 
->>> unique(["a.svs", "a.svs", "b/c", "a.svs (cropped)"])
-['a', 'a (2)', 'b_c', 'a.svs (cropped)']
+>>> unique(["a.svs", "a.svs", "b/c", "a (2)", "a.svs (cropped)"])
+['a', 'a (2)', 'b_c', 'a (2) (2)', 'a.svs (cropped)']
 """
 
 from __future__ import annotations
@@ -9,35 +9,42 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from hemalum.batch.files import commit, commit_json, read_json
-from hemalum.batch.manifest import Manifest
+from hemalum.batch.manifest import Manifest, inputs_of
 from hemalum.projects.plain import Entry
 
 SCRIPT, INSERTED = "import_nuclei.groovy", "inserted.json"
 
 
-def unique(names: list[str]) -> list[str]:
+def unique(names: list[str], taken: Iterable[str] = ()) -> list[str]:
     """File names for images: without an image's suffix and without what file systems refuse, numbered where they meet."""
     from hemalum.slides import SUFFIXES, stem
 
-    found: dict[str, int] = {}
+    used = {name.casefold() for name in taken}
     result = []
     for name in names:
         clean = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name)
         clean = (stem(clean) if Path(clean).suffix.lower() in SUFFIXES else clean).strip(" .") or "image"
-        count = found[clean.casefold()] = found.get(clean.casefold(), 0) + 1
-        result.append(clean if count == 1 else f"{clean} ({count})")
+        free = next(n for n in chain([clean], (f"{clean} ({i})" for i in count(2))) if n.casefold() not in used)
+        used.add(free.casefold())
+        result.append(free)
     return result
 
 
-def describe(manifest: Manifest, entries: list[Entry]) -> None:
-    """Put into a manifest, whose inputs are the entries' files in order, what the project says of each."""
-    for known, entry, name in zip(manifest.inputs, entries, unique([entry.name or entry.path.name for entry in entries]), strict=True):
-        known.update(stem=name, entry=entry.id, mpp=entry.mpp, series=entry.series, expected=entry.size)
+def add(manifest: Manifest, entries: list[Entry]) -> int:
+    """Make inputs of those entries that are none yet, with what the project says of each; returns how many."""
+    known = {described["entry"] for described in manifest.inputs}
+    new = [entry for entry in entries if entry.id not in known]
+    names = unique([entry.name or entry.path.name for entry in new], [described["stem"] for described in manifest.inputs])
+    for described, entry, name in zip(inputs_of([entry.path for entry in new]), new, names, strict=True):
+        project = {"stem": name, "entry": entry.id, "mpp": entry.mpp, "series": entry.series, "expected": entry.size}
+        manifest.inputs.append(described | project)
+    return len(new)
 
 
 def write_script(folder: Path, manifest: Manifest) -> Path:
