@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 from hemalum.errors import DiskFull, UsageError
+from hemalum.models import find
 from hemalum_training import checkpoint
 from hemalum_training.config import load_config
 from hemalum_training.datasets import load_labelled
-from hemalum_training.model_card import licence_of
+from hemalum_training.model_card import card_of, licence_of
 from hemalum_training.networks import Generator
 from hemalum_training.package import make_package, report_scores
 from hemalum_training.supervised import train_supervised
@@ -166,19 +167,20 @@ def test_without_validation_images_a_model_is_packed_and_it_is_said_that_nothing
     assert (tmp_path / "run" / "package" / "card.json").is_file(), "also without a set under CC0"
 
 
-def test_a_card_does_not_promise_what_the_images_or_the_first_weights_do_not_allow(config, data, tmp_path):
+def test_a_card_does_not_promise_what_the_images_or_the_first_weights_do_not_allow(config, tmp_path):
     open_images = ["CC0", "Apache-2.0"]
     assert licence_of(open_images)["commercial"] and not licence_of([*open_images, "CC BY-NC-SA 4.0"])["commercial"]
     assert licence_of([*open_images, "research only"])["weights"] == "not stated" and "research only" in licence_of(["research only"])["why"]
     restricted = licence_of(["CC BY-NC 4.0"])
     assert licence_of(open_images, restricted)["weights"] == restricted["weights"]
-    folder = tmp_path / "first"
-    train_supervised(config(), data, folder, log=quiet)
-    card = make_package(config(), data, folder, log=quiet) / "card.json"
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"licence": restricted}))
-    train_supervised(config(), data, tmp_path / "second", init=folder / "package", log=quiet)
-    second = json.loads((make_package(config(), data, tmp_path / "second", log=quiet) / "card.json").read_text())
-    assert not second["licence"]["commercial"] and {"name": "model own 1", "use": "initial weights"} in second["data"]
+    folder, run = tmp_path / "first", tmp_path / "run"
+    shutil.copytree(find("nuclei").folder, folder)
+    card = json.loads((folder / "card.json").read_text()) | {"id": "first", "licence": restricted}
+    (folder / "card.json").write_text(json.dumps(card))
+    run.mkdir()
+    checkpoint.note_initial(folder, run)
+    second = card_of(config(), {SET: 7}, [], json.loads((run / checkpoint.INITIAL).read_text()))
+    assert not second["licence"]["commercial"] and second["data"][0] == {"name": f"model first {card['version']}", "use": "initial weights"}
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
