@@ -21,7 +21,7 @@ from .cycle import CycleTrainer
 from .datasets import LabelledImage
 from .networks import GeneratorConfig
 from .pools import Pools
-from .predict import scores
+from .predict import fitted_scores
 from .workers import Workers
 
 LOGGED = 25       # steps between two lines of the log
@@ -108,16 +108,16 @@ class CycleRun:
         return terms
 
     def _validate(self, epoch: int) -> None:
-        """Score the averaged G_X2Y; keep it if no epoch was better."""
+        """Score the averaged G_X2Y with the thresholds that fit it best; keep it, and them, if no epoch was better."""
         if self.workers.first:
             generator = copy.deepcopy(self.trainer.g_xy)
             generator.load_state_dict(self.trainer.ema["g_xy"].state)
-            found = scores(generator, self.validation, self.device)
+            parameters, found = fitted_scores(generator, self.validation, self.device)
             mean = {k: round(float(np.mean([getattr(s, k) for s in found])), 4) for k in ("aji", "pq", "dice")}
             # Dice decides while no nucleus is told apart yet
             better = self.best is None or (mean["aji"], mean["dice"]) > (self.best["aji"], self.best["dice"])
             if better:
-                self.best = {"epoch": epoch, "step": self.step, **mean}
+                self.best = {"epoch": epoch, "step": self.step, **mean, "foreground": parameters.foreground, "marker": parameters.marker}
                 checkpoint.save(self.out / "best.pt", {"config": {"network": self.network.as_dict()}, "network": generator.state_dict(),
                                                        "back": self.trainer.ema["g_yx"].state, "best": self.best})
             self._note({"step": self.step, "epoch": epoch, "validation": mean, "best": better})

@@ -30,6 +30,7 @@ from .data_config import Pseudo
 from .datasets import LabelledImage, load_labelled
 from .export import load_generator
 from .pools import Pools, load_pools
+from .predict import parameters_of
 from .pseudo_labels import load_pseudo, make_pseudo_labels
 from .source_table import score, scored_images, unchanged
 from .store import write_json
@@ -111,7 +112,7 @@ def run_experiment(config: Config, data: Path, out: Path, device: str = "cpu", l
                     _refuse_unequal(arms, folder, device, log)
                 log(f"seed {seed}, {arm.name}")
                 weights, tiles = _train(arm, data, folder, device, log)
-                row = score(load_generator(weights).to(device), images, reference, device)
+                row = score(load_generator(weights).to(device), images, reference, device, parameters_of(weights))
                 write_json(path, {"images": row.images, "pseudo_tiles": tiles, **row.values})
             if arm.name in scores:
                 scores[arm.name][seed] = json.loads(path.read_text(encoding="utf-8"))

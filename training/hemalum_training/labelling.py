@@ -27,7 +27,7 @@ from .data_config import Pseudo
 from .evaluate import instance_parameters
 from .export import HALO, Deployed, load_generator
 from .networks import Generator
-from .predict import INSTANCES, MPP, Prediction, predict
+from .predict import MPP, Prediction, parameters_of, predict
 
 FLIPS = (lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1])
 MULTIPLE = 32
@@ -72,8 +72,8 @@ def load_teacher(out: Path, init: str | None = None, device: str = "cpu") -> Tea
                    fold=round(MPP / model.card.mpp))
 
 
-def from_weights(path: Path, device: str = "cpu", parameters: Parameters = INSTANCES) -> Teacher:
-    """The teacher of a `weights.pt`."""
+def from_weights(path: Path, device: str = "cpu") -> Teacher:
+    """The teacher of a `weights.pt`, with the thresholds that were chosen with its epoch."""
     generator = load_generator(path).to(device, memory_format=torch.channels_last)
     module = Deployed(generator)
 
@@ -82,8 +82,8 @@ def from_weights(path: Path, device: str = "cpu", parameters: Parameters = INSTA
         return module(torch.from_numpy(pixels).to(device)).cpu().numpy()
 
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return Teacher(f"{path.parent.name}/{path.name} {digest}", maps, parameters, generator if generator.normalization is not None else None, device,
-                   generator.config.fold)
+    return Teacher(f"{path.parent.name}/{path.name} {digest}", maps, parameters_of(path),
+                   generator if generator.normalization is not None else None, device, generator.config.fold)
 
 
 def view_maps(teacher: Teacher, pixels: np.ndarray, jitters: int, strength: float, seed: int) -> tuple[np.ndarray, np.ndarray | None]:

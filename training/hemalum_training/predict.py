@@ -5,7 +5,11 @@ What ships is scored by `evaluate` through its package; this is for networks in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,6 +26,7 @@ from .supervised import to_input
 
 MPP = 0.5
 INSTANCES = Parameters(min_area=4.0 / LABEL_MPP**2, largest=30.0 / LABEL_MPP)
+THRESHOLDS = tuple(itertools.product((0.35, 0.45, 0.55), (0.2, 0.35, 0.5)))     # foreground, marker
 
 
 @dataclass
@@ -79,9 +84,37 @@ def labels_of(generator: Generator, image: LabelledImage, device: str = "cpu") -
 
 def scores(generator: Generator, images: list[LabelledImage], device: str = "cpu") -> list[metrics.Scores]:
     """Scores of each image at 0.25 µm/px with the instance step's standard parameters; the generator's mode is left as it was."""
+    with evaluating(generator):
+        return [metrics.score(image.labels, labels_of(generator, image, device)) for image in images]
+
+
+def fitted_scores(generator: Generator, images: list[LabelledImage], device: str = "cpu") -> tuple[Parameters, list[metrics.Scores]]:
+    """The thresholds of `THRESHOLDS` with the best mean AJI on these images, and each image's scores with them.
+
+    A network that has learned little, or from few nuclei, may be right everywhere and sure nowhere.
+    """
+    with evaluating(generator):
+        found = [predict(generator, at_mpp_of(generator, image.pixels), device=device) for image in images]
+    tried = []
+    for foreground, marker in THRESHOLDS:
+        parameters = replace(INSTANCES, foreground=foreground, marker=marker)
+        tried.append((parameters, [metrics.score(image.labels, maps.labels(parameters)[:image.labels.shape[0], :image.labels.shape[1]])
+                                   for image, maps in zip(images, found, strict=True)]))
+    return max(tried, key=lambda t: (np.mean([s.aji for s in t[1]]), np.mean([s.dice for s in t[1]])))
+
+
+def parameters_of(weights: Path) -> Parameters:
+    """The instance step's parameters that were chosen where the epoch of a `weights.pt` was, the standard ones where none were."""
+    best = torch.load(weights, weights_only=True, map_location="cpu").get("best", {})
+    return replace(INSTANCES, **{k: best[k] for k in ("foreground", "marker") if k in best})
+
+
+@contextmanager
+def evaluating(generator: Generator) -> Iterator[None]:
+    """Evaluation mode for a while."""
     training = generator.training
     generator.eval()
     try:
-        return [metrics.score(image.labels, labels_of(generator, image, device)) for image in images]
+        yield
     finally:
         generator.train(training)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hemalum import metrics
+from hemalum.instances import Parameters
 from hemalum.resample import box_mean
 from hemalum.stain import Stain, estimate
 from hemalum.tissue import tissue_mask
@@ -18,7 +19,7 @@ from .domains import style
 from .evaluate import labelled_parts
 from .export import load_generator
 from .networks import Generator
-from .predict import MPP, predict
+from .predict import INSTANCES, MPP, parameters_of, predict
 from .similarity import luminance, mae, rmse, ssim
 from .store import write_json, write_text
 from .tile_store import load_domains
@@ -32,13 +33,13 @@ PUBLISHED = {
     "TransCycle with pseudo labels": (0.8140, None, 0.8201, None, 0.6915, 0.1233, 0.1598, 0.8224, None),
 }
 DEFINITIONS = f"""\
-Means over images, at 0.25 µm/px. F1 pixel: 2·TP / (2·TP + FP + FN) of foreground pixels. F1 nucleus: the same of nuclei matched at
-IoU > 0.5. mIOU: mean of the IoU of background and of nuclei. AJI: Kumar et al. 2017; nuclei told apart by the distance channel where
-the decoder has one, and “AJI components” as in the source, by the connected components of the foreground. MAE, RMSE, SSIM (Wang et
-al. 2004): the normalized image at {MPP} µm/px against its own input, luminance in [0, 1], so they say how much structure is kept; the
-source does not name its reference image, so those columns cannot be compared with the published ones. To Y: distance of the image's
-stain from the reference stain of domain Y (unit optical densities and amounts of both stains); a generator that changes nothing keeps all
-structure and comes no nearer than “{UNCHANGED}”."""
+Means over images, at 0.25 µm/px, thresholds chosen with the epoch on the validation images. F1 pixel: 2·TP / (2·TP + FP + FN) of
+foreground pixels. F1 nucleus: the same of nuclei matched at IoU > 0.5. mIOU: mean of the IoU of background and of nuclei. AJI: Kumar et
+al. 2017; nuclei told apart by the distance channel where the decoder has one, and “AJI components” as in the source, by the connected
+components of the foreground. MAE, RMSE, SSIM (Wang et al. 2004): the normalized image at {MPP} µm/px against its own input, luminance in
+[0, 1], so they say how much structure is kept; the source does not name its reference image, so those columns cannot be compared with the
+published ones. To Y: distance of the image's stain from the reference stain of domain Y (unit optical densities and amounts of both
+stains); a generator that changes nothing keeps all structure and comes no nearer than “{UNCHANGED}”."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,14 @@ class Row:
         return {column: float(np.mean(self.values[column])) if column in self.values else None for column in COLUMNS}
 
 
-def score(generator: Generator, images: list[LabelledImage], reference: Stain, device: str = "cpu") -> Row:
+def score(generator: Generator, images: list[LabelledImage], reference: Stain, device: str = "cpu", parameters: Parameters = INSTANCES) -> Row:
     """Every column of the table for each image; the generator is in evaluation mode, `reference` is the stain of domain Y."""
     values: dict[str, list[float]] = {column: [] for column in COLUMNS}
     for image in images:
         height, width = image.labels.shape
         pixels = box_mean(image.pixels, 2)
         found = predict(generator, pixels, normalized=True, device=device)
-        labels, components = (a[:height, :width] for a in (found.labels(), found.components()))
+        labels, components = (a[:height, :width] for a in (found.labels(parameters), found.components(parameters)))
         s = metrics.score(image.labels, labels)
         before, after = luminance(pixels), luminance(found.normalized)
         row = (s.dice, s.f1, mean_iou(image.labels > 0, labels > 0), s.aji, metrics.score(image.labels, components).aji,
@@ -121,7 +122,8 @@ def evaluate_arms(config: Config, data: Path, out: Path, device: str = "cpu", lo
     arms = {"teacher": Path(out) / "teacher" / "weights.pt", student: Path(out) / "weights.pt"}
     what, images = scored_images(config, data)
     reference = load_domains(out).reference
-    rows = {name: score(load_generator(path).to(device), images, reference, device) for name, path in arms.items() if path.is_file()}
+    rows = {name: score(load_generator(path).to(device), images, reference, device, parameters_of(path))
+            for name, path in arms.items() if path.is_file()}
     text = as_text({name: row.means() for name, row in [*rows.items(), (UNCHANGED, unchanged(images, reference))]}, what)
     log(text)
     write_json(Path(out) / "table.json", {name: {"images": row.images, **row.values} for name, row in rows.items()})
