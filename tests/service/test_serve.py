@@ -123,8 +123,12 @@ def test_sigterm_lets_runs_finish_and_takes_no_new_ones(toy_models, toy_slide):
             continue
         child.process.send_signal(signal.SIGTERM)
         child.wait_for("ending; runs under way")
-        with pytest.raises(ServerUnavailable):
-            Client(child.address, timeout=3)
+        with Client(child.address) as late, pytest.raises(ServerUnavailable, match="shutting down and takes no new run"):
+            assert late.info.state == "shutting down; 1 run(s) are being finished"
+            list(late.run(slide, "toy", Parameters(core=256)).events())
+        with grpc.insecure_channel(child.address) as channel:
+            found = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="hemalum.v1.Nuclei"))
+        assert found.status == health_pb2.HealthCheckResponse.NOT_SERVING
         hold.set()
         last = list(events)[-1]
         assert isinstance(last, Finished) and not last.summary.failed and last.summary.nuclei > 300

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,11 +119,16 @@ class Server:
         return self
 
     def stop(self, grace: float) -> None:
-        """End: no new runs, at most `grace` seconds for those under way, then their clients get a status."""
+        """End: no new runs, at most `grace` seconds for those under way, then their clients get a status.
+
+        Until then the port stays open, so that whoever asks is told why nothing is started.
+        """
         self.work.drain()
         self._health.set("", NOT_SERVING)
         self._health.set(NAME, NOT_SERVING)
-        self._server.stop(grace).wait()
+        began = time.monotonic()
+        self.work.wait_idle(grace)
+        self._server.stop(max(0.0, grace - (time.monotonic() - began))).wait()
         self.work.close()
 
     def wait(self, event: threading.Event) -> None:

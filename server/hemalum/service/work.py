@@ -117,7 +117,7 @@ class Work:
         finally:
             with self._freed:
                 self._runs -= 1
-                self._freed.notify()
+                self._freed.notify_all()
 
     def open_run(self, model: Model, image: ImageInfo, overview: np.ndarray, parameters: Parameters, unread: np.ndarray | None) -> Run:
         """Open a run in the pipeline, once that is loaded; raises what `Pipeline.run` raises."""
@@ -146,6 +146,11 @@ class Work:
     def drain(self) -> None:
         """Take no new runs from now on."""
         self._draining = True
+
+    def wait_idle(self, seconds: float) -> None:
+        """Wait until no run is under way, at most so long."""
+        with self._freed:
+            self._freed.wait_for(lambda: self._runs == 0, seconds)
 
     def close(self) -> None:
         """Stop the pipeline within a tile; what was still loading is left to end with the process."""
