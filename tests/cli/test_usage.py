@@ -20,7 +20,9 @@ def said(capsys, *arguments) -> tuple[int, str, str]:
         (["nonsense"], "'nonsense'; see `hemalum --help`"), (["segment"], "INPUT"), (["segment", "x.png"], "'--output'; see `hemalum segment"),
         (["segment", "x.png", "-o", "out", "--threads", "0"], "--threads"), (["segment", "x.png", "-o"], "requires an argument"),
         (["serve", "--port", "high"], "'high'"), (["normalize", "x.png", "-o", "out", "--stain", "blue"], "'blue' is not one of"),
-        (["models", "show", "nobody"], "there is no model 'nobody'"), (["segment", "x.png", "-o", ""], "the output folder has no name"),
+        (["models", "show", "nobody"], "there is no model 'nobody'"),
+        (["segment", "x.png", "y.png", "-o", "z", "--device", "tpu"], "'tpu' is not one of"),
+        (["segment", "x.png", "-o", ""], "the output folder has no name"),
     ],
 )  # fmt: skip
 def test_one_sentence(capsys, arguments, words):
