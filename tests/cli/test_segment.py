@@ -124,7 +124,7 @@ def test_a_full_disk_in_mid_run(segment, toy_slide, tmp_path):
     small = tmp_path / "a.png"
     Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(small)
     done = segment(small, toy_slide, "--mpp", 0.5, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)))
-    assert done.returncode == 1 and "no space left" in done.stderr, done.stderr
+    assert done.returncode == 1 and "no space left" in done.stderr and "the same command goes on" in done.stderr, done.stderr
     assert sorted(path.name for path in (tmp_path / "out").glob("*.*json")) == ["a.geojson", "a.run.json", "job.json"]
     json.loads((tmp_path / "out" / "a.geojson").read_text())
     other = segment(small, toy_slide, "--mpp", 0.25)
@@ -140,7 +140,12 @@ def test_several_inputs_that_are_killed_go_on_with_the_same_command(segment, toy
     (tmp_path / "in").mkdir()
     for name in "abc":
         shutil.copy(toy_slide, tmp_path / "in" / f"{name}.png")
+    own = tmp_path / "out" / "work" / "thesis.txt"              # of the user, in a folder that has the name of ours
+    own.parent.mkdir(parents=True)
+    own.touch()
     assert segment(tmp_path / "in", "--mpp", 0.5, "--format", "geojson,labels").returncode == 0
+    assert [path.name for path in own.parent.iterdir()] == ["thesis.txt"]
+    shutil.rmtree(own.parent)
     (tmp_path / "out").rename(tmp_path / "whole")
     options = "-o", tmp_path / "out", "--models", toy_models, "--model", "toy", "--device", "cpu", "--mpp", 0.5, "--format", "geojson,labels"
     child = subprocess.Popen([sys.executable, "-m", "hemalum", "segment", str(tmp_path / "in"), *map(str, options)])

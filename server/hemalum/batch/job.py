@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +53,21 @@ def begin(folder: str | Path, manifest: Manifest) -> None:
         raise UsageError(f"{folder} holds a job already; go on with `hemalum job resume {folder}` or choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / "work").exists():                          # of a job whose manifest was deleted
-            shutil.rmtree(folder / "work")
+        for entry in manifest.inputs:                           # of a job whose manifest was deleted
+            (folder / "work" / entry["stem"] / "state.json").unlink(missing_ok=True)
     except OSError as error:
         raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from error
     manifest.write(folder)
 
 
-def forget(folder: str | Path) -> None:
-    """Leave only the results of a job."""
+def forget(folder: str | Path, manifest: Manifest) -> None:
+    """Leave only the results of a job, and what others keep in the folder."""
     folder = Path(folder)
     (folder / NAME).unlink(missing_ok=True)                     # first: without it the rest says nothing
-    shutil.rmtree(folder / "work", ignore_errors=True)
+    for entry in manifest.inputs:
+        shutil.rmtree(folder / "work" / entry["stem"], ignore_errors=True)
+    with suppress(OSError):                                     # something of others is in it
+        (folder / "work").rmdir()
     (folder / LOCK).unlink(missing_ok=True)
 
 

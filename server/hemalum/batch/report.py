@@ -20,7 +20,7 @@ td:first-child,th:first-child{text-align:left}a{color:inherit}
 section{border:1px solid #ddd;border-radius:6px;padding:.8em 1em;margin:1em 0}
 section.odd{border-color:#c60;border-width:2px}
 .row{display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start}.row img{max-height:340px;max-width:100%;border:1px solid #eee}
-.row svg{display:block}
+.row svg{display:block;margin-bottom:.8em}
 .bad{color:#b00}.odd strong{color:#a50}small{color:#666}
 """
 LABELS = {AREA: "nucleus area, µm²", HAEMATOXYLIN: "haematoxylin, mean OD"}

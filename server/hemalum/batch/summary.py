@@ -17,7 +17,7 @@ from hemalum.writing import Outcome
 
 PICTURE = 420  # px, the longest side of a picture in the report
 OUTLINES = 1.0  # µm per px up to which outlines can be told apart; beyond, how much of a px is nuclei is painted
-EDGES = {AREA: np.linspace(0, 200, 41), HAEMATOXYLIN: np.linspace(0, 1.6, 41)}
+EDGES = {AREA: np.linspace(0, 400, 81), HAEMATOXYLIN: np.linspace(0, 2.4, 61)}
 
 
 class Statistics:

@@ -96,7 +96,10 @@ def once(paths, output, options: dict, as_json: bool) -> None:
         except PartlyFailed:
             counts = status(folder)["counts"]
             raise PartlyFailed(f"{counts['set aside']} of {len(paths)} inputs failed, {counts['partly']} more in part; the rest is done") from None
-        except (RunLost, KeyboardInterrupt):
+        except RunLost as error:
+            stopped = True
+            raise type(error)(f"{error}; the same command goes on") from error
+        except KeyboardInterrupt:
             stopped = True
             raise
         finally:
@@ -105,7 +108,7 @@ def once(paths, output, options: dict, as_json: bool) -> None:
                 content = [json.loads(path.read_text(encoding="utf-8")) for path in records if path.exists()]
                 click.echo(json.dumps(content, indent=1, ensure_ascii=False))
             if not stopped:
-                forget(folder)
+                forget(folder, manifest)
 
 
 def on_cluster(command):
