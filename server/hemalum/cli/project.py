@@ -104,6 +104,8 @@ def segment(path, output, tries, insert, **options):
     from hemalum.projects.segment import add, insert_new, unique, write_script
 
     found = read_project(path)
+    if not found.entries:
+        raise UsageError(f"{found.path} lists no images; add some in QuPath and save the project")
     folder = Path(output) if output else found.path.parent / "hemalum"
     for notice in found.notices:
         click.echo(notice, err=True)
