@@ -1,15 +1,17 @@
 """A QuPath project whose images carry corrected nuclei, as QuPath exports them; and the whole loop on one, for real.
 
-    python tests/projects/corrected.py DATA OUT [STEPS]
+    python tests/projects/corrected.py DATA OUT [options of improve]
 
-DATA holds the sets `dsb2018_purple` (CC0) and `tnbc` (CC BY 4.0).  The laboratory has one stain, blue-purple on lavender, in which the
-model in use scores badly although it has learned these very images with little weight.  199 corrected nuclei are learned, ten images
-give unlabelled tissue, the verdict falls on six others.  A second run learns from labels made worse.
+DATA holds the set `dsb2018_purple` (CC0).  The laboratory's nuclei are large, purple on lavender, with coarse chromatin, and the model in
+use takes many for several, although it has learned these very images, with little weight.  The images of the group purple_on_purple
+with a median nucleus of 75 µm² or more, in order of that size, fall in turns to what is learned (192 corrected nuclei) and to the verdict
+(182); the others of the group are tissue without labels.  A second run learns from labels made worse.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,10 +25,9 @@ from hemalum.outlines import cracks
 from hemalum.projects.export import split
 from hemalum.slides import open_slide
 
-LEARNED = ("dsb_6c67b78e8164", "dsb_cbff60361ded", "dsb_a7f767ca9770")                  # 199 nuclei
-APART = ("dsb_a7f6194ddbea", "dsb_a31deaf0ac27", "dsb_f952cc653760", "dsb_0bf33d3db428", "dsb_7798ca1ddb31", "dsb_33a5b0ff232b")
-TISSUE = ("dsb_c0152b1a260e", "dsb_673baf65ae5c", "dsb_a90401357d50", "dsb_ebc18868864a", "dsb_24a20f2a529c", "dsb_5ef4442e5b8b",
-          "dsb_b0e35e06b85d", "dsb_abd8dde78f8d", "tnbc_05_3", "tnbc_05_4")
+LEARNED = ("dsb_a7f6194ddbea", "dsb_7798ca1ddb31", "dsb_a90401357d50", "dsb_33a5b0ff232b", "dsb_ebc18868864a", "dsb_45f059cf21d8")
+APART = ("dsb_0bf33d3db428", "dsb_a31deaf0ac27", "dsb_abd8dde78f8d", "dsb_c0152b1a260e", "dsb_b0e35e06b85d", "dsb_a7f767ca9770")
+TISSUE = ("dsb_673baf65ae5c", "dsb_24a20f2a529c", "dsb_5ef4442e5b8b", "dsb_cbff60361ded", "dsb_6c67b78e8164", "dsb_f952cc653760")
 UNLABELLED = Path(__file__).parents[2] / "server" / "hemalum" / "data" / "CMU-1-Small-Region.svs"
 
 
@@ -91,12 +92,12 @@ def patients(learned: int, kept: int, share: float) -> tuple[list[str], list[str
     return tuple([name for name in names if parts[name] == part] for part in ("train", "validation"))
 
 
-def main(data: Path, out: Path, steps: int) -> None:
+def main(data: Path, out: Path, options: list[str]) -> None:
     (first, second), (kept,) = patients(2, 1, 0.3)
 
     def slide(patient: str, stem: str, labelled: bool = True, worse: bool = False) -> Slide:
-        folder, mpp = (data / "dsb2018_purple", 0.5) if stem.startswith("dsb") else (data / "tnbc", 0.25)
-        return Slide(f"{patient}_{stem}", folder / "images" / f"{stem}.png", folder / "labels" / f"{stem}.png" if labelled else None, worse, mpp)
+        images, labels = (data / "dsb2018_purple" / part / f"{stem}.png" for part in ("images", "labels"))
+        return Slide(f"{patient}_{stem}", images, labels if labelled else None, worse, mpp=0.5)
 
     for run in ("good", "worse"):
         bad = run == "worse"
@@ -105,11 +106,13 @@ def main(data: Path, out: Path, steps: int) -> None:
         slides += [slide(first, name, labelled=False) for name in TISSUE]
         path, annotations = write_project(out / run / "lab", slides)
         command = [sys.executable, "-m", "hemalum", "improve", path, "--annotations", annotations, "--patient-pattern", "^(P[0-9]+)_",
-                   "--validation", "0.3", "--steps", steps, "--name", f"lab-{run}"]  # fmt: skip
-        began = time.monotonic()
+                   "--validation", "0.3", "--name", f"lab-{run}", "--no-install", *options]  # fmt: skip
+        began, before = time.monotonic(), os.times()
         subprocess.run(list(map(str, command)), check=True)
-        print(f"{run}: {time.monotonic() - began:.0f} s", flush=True)
+        after = os.times()
+        seconds = after.children_user + after.children_system - before.children_user - before.children_system
+        print(f"{run}: {time.monotonic() - began:.0f} s, {seconds:.0f} s of computing", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int((sys.argv[3:] or ["400"])[0]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

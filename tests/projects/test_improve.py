@@ -27,9 +27,10 @@ from hemalum.errors import UsageError
 from hemalum.models import Model, find
 from hemalum.models.card import Card
 from hemalum.projects.sources import sources_of
+from hemalum_training import evaluate
 from hemalum_training import improve as loop
 from hemalum_training.config import Schedule, load_config
-from hemalum_training.datasets import load_labelled
+from hemalum_training.datasets import LabelledImage, load_labelled
 from hemalum_training.export import export_package
 from hemalum_training.improve_plan import Request, make_plan
 from hemalum_training.networks import Generator, GeneratorConfig
@@ -139,6 +140,22 @@ def load_labelled_images():
     from hemalum_training.datasets import load_set
 
     return load_set(IMAGES, LabelledSet("CC0"), "train")[:6]
+
+
+def test_own_labels_say_whether_a_nucleus_has_parts():
+    """A nucleus with two peaks in the distance map, labelled as one or as two."""
+    rows, columns = np.mgrid[:64, :64]
+    halves = [np.clip(1 - np.hypot(rows - 32, columns - x) / 16, 0, 1) for x in (20, 42)]
+    distance = np.maximum(np.maximum(*halves), 0.7 * (np.hypot((rows - 32) / 14, (columns - 31) / 26) < 1)).astype(np.float32)
+    whole = (distance > 0.2).astype(np.int32)
+    maps = np.stack([whole, distance]).astype(np.float16)
+    chosen = {}
+    for name, labels in (("one", whole), ("two", whole * (1 + (columns > 31)))):
+        image = LabelledImage("own/a", np.zeros((64, 64, 3), np.uint8), labels, distance)
+        base = evaluate.instance_parameters({"foreground": 0.4, "marker": 0.35, "sigma": 1.0, "min_area_um2": 4.0, "part_um2": 2.5})
+        chosen[name], rows_ = evaluate.choose_thresholds([evaluate.Scored(image, maps)], base, evaluate.OWN_GRID)
+        assert max(row["score"] for row in rows_) > 0.9, "the labels can be met"
+    assert chosen["one"]["part_um2"] == 0 and chosen["two"]["part_um2"] > 0
 
 
 def test_what_changed_since_the_first_start_is_named(done, lab, base, tmp_path):

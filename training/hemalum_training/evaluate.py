@@ -26,6 +26,8 @@ from .datasets import LABEL_MPP, LabelledImage, load_set, mean_by_set
 from .export import LARGEST_NUCLEUS_UM
 
 GRID = {"foreground": (0.35, 0.4, 0.45, 0.5, 0.55), "marker": (0.35, 0.45, 0.55, 0.65), "sigma": (1.0, 1.5, 2.0)}
+# For one laboratory's own labels, which say, too, whether a nucleus has parts: how coarse its chromatin is, how many px it has.
+OWN_GRID = {"foreground": (0.35, 0.45, 0.55), "marker": (0.35, 0.45, 0.55, 0.65), "sigma": (1.0, 1.5, 2.0, 3.0), "part": (0.0, 40.0, 160.0)}
 
 
 @dataclass
@@ -81,7 +83,10 @@ def choose_thresholds(scored: list[Scored], base: InstanceParameters, grid: dict
         found = score_maps(scored, replace(base, **point))
         rows.append({**point, "score": round(mean_by_set([s.image for s in scored], [(f.aji + f.pq) / 2 for f in found]), 5)})
     best = max(rows, key=lambda row: row["score"])
-    return {k: best[k] for k in grid}, rows
+    chosen = {k: best[k] for k in grid}
+    if "part" in chosen:
+        chosen["part_um2"] = chosen.pop("part") * LABEL_MPP**2
+    return chosen, rows
 
 
 def labelled_parts(config: Config, data: Path) -> dict[str, list[LabelledImage]]:

@@ -31,7 +31,7 @@ from hemalum.runrecord import Stopwatch, record, write_record
 
 from .config import Config, LabelledSet
 from .datasets import load_labelled, load_set
-from .evaluate import choose_thresholds, instance_parameters, maps_of
+from .evaluate import OWN_GRID, choose_thresholds, instance_parameters, maps_of
 from .export import export_package, write_card
 from .improve_config import OWN, SET, configuration
 from .improve_config import card as card_of
@@ -127,7 +127,7 @@ def _package(request: Request, config: Config, data: Path, out: Path, learned: l
                        stored[0] if stored else check_tile(images, fold))
         # never on what is kept apart: a whole configuration has validation images of its own, fine-tuning has none
         judged = load_labelled(config, data, "validation") or images
-        chosen, _ = choose_thresholds(maps_of(_model(fresh), judged), instance_parameters(card["thresholds"]))
+        chosen, _ = choose_thresholds(maps_of(_model(fresh), judged), instance_parameters(card["thresholds"]), OWN_GRID)
         card["thresholds"] |= chosen
         write_card(fresh, card, config.network)
         found = judge(base, _model(fresh), apart)
