@@ -178,11 +178,6 @@ class Drive {
         all.sum { it.info().totalCpuDuration().map { it.toMillis() }.orElse(0L) } / 1000.0
     }
 
-    /** How many threads of the machine want to compute. */
-    double load() {
-        java.lang.management.ManagementFactory.operatingSystemMXBean.systemLoadAverage
-    }
-
     void look(double x, double y, double downsample) {
         fx { qupath.viewer.setDownsampleFactor(downsample); qupath.viewer.setCenterPixelLocation(x, y) }
         Thread.sleep(800)

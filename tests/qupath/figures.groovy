@@ -1,4 +1,4 @@
-/* Figures for people: reading and sending against reading alone, and 200,000 nuclei put into the open image. */
+/* Figures for people: reading and sending against reading alone, 200,000 nuclei put into the open image, first nuclei after a click. */
 import hemalum.client.*
 import java.util.concurrent.Callable
 import java.util.concurrent.Executors
@@ -51,7 +51,7 @@ Drive.go { drive ->
     }
     def paths = System.getenv('HEMALUM_TEST_SLIDES').split(File.pathSeparator).toList()
     alone(paths[0])
-    sent(paths[1])      // what is compiled and loaded when first used
+    5.times { sent(paths[1]) }      // what is compiled when it has been used for some time
     out.alone = []
     out.sent = []
     paths.drop(2).collate(2).each { pair ->
@@ -59,6 +59,8 @@ Drive.go { drive ->
         out.sent << timed { sent(pair[1]) }
     }
     client.close()
+    def median = { List<Map> runs, String what -> runs*.get(what).sort()[runs.size().intdiv(2)] }
+    out.sentPerAlone = ['ms', 'computed'].collectEntries { [it, median(out.sent, it) / median(out.alone, it)] }
 
     // ------------------------------------------------ 200,000 nuclei of 24 points and 8 measurements
     int n = 200_000, points = 24, batch = 2_000
@@ -85,6 +87,40 @@ Drive.go { drive ->
     }
     out.inserted = insert()
     out.replaced = insert()
+
+    // ------------------------------------------------ from a click to the first nuclei that are drawn, with a server that runs
+    drive.fx {
+        Preferences.where.set('IMAGE')
+        qupath.viewer.resetImageData()
+        qupath.openImageEntry(qupath.project.imageList[1])
+    }
+    drive.until('the slide') { qupath.imageData != null && qupath.viewer.RGBThumbnail != null }
+    drive.look(1110, 1400, 2)
+    def click = {
+        drive.deaf()
+        long start = System.nanoTime()
+        double before = drive.computed()
+        drive.menu('Segment nuclei with the last settings')
+        def shown
+        while ((shown = drive.fx { qupath.viewer.customOverlayLayers.find { it.class.simpleName == 'RunOverlay' } }) == null) Thread.sleep(5)
+        while (shown.picture == null || shown.picture.drawn < 1) Thread.sleep(5)
+        [drawn: (System.nanoTime() - start) / 1e9, computed: drive.computed() - before, load: load()]
+    }
+    def ended = { drive.until('the end of the run') { qupath.viewer.customOverlayLayers.isEmpty() } }
+    out.cold = click()      // starts the server
+    ended()
+    out.clicks = (1..5).collect {
+        def first = click()
+        drive.fx { drive.windows().collectMany { it.scene.root.lookupAll('.button') }.find { it.text == 'Cancel' }.fire() }
+        ended()
+        Thread.sleep(1000)
+        first
+    }
+    out.firstNuclei = median(out.clicks, 'drawn')
+    click()
+    ended()
+    Thread.sleep(1000)
+    out.deafInRun = drive.deaf()
 }
 
 /** Round nuclei anywhere in the image. */

@@ -83,10 +83,11 @@ def test_menu_dialog_nuclei_correct_done(window, qupath):
 
 def test_click_script_project_and_command_line_agree(window, qupath, slide, tmp_path):
     """Equal pixels, equal nuclei, whoever asks."""
-    click = qupath.results(window("click.groovy"))[-1]
+    copy = Path(shutil.copy(slide, tmp_path / "copy.svs"))
+    click = qupath.results(window("click.groovy", copy))[-1]
     clicked = sorted(map(tuple, click["nuclei"]))
     assert len(clicked) > 500
-    copy = Path(shutil.copy(slide, tmp_path / "copy.svs"))
+    assert [sorted(map(tuple, image)) for image in click["project"]] == [clicked] * 2
     project, script = tmp_path / "another", tmp_path / "recorded.groovy"
     qupath.script("-a", str(project), "-a", str(slide), "-a", str(copy), str(HERE / "project.groovy"))
     script.write_text(click["script"] + DESCRIBE)
@@ -109,14 +110,14 @@ println 'RESULT ' + new com.google.gson.Gson().toJson([nuclei: getDetectionObjec
 """
 
 
-def test_figures(window, qupath, mosaic):
-    """Reading and sending, and 200,000 nuclei at once; how fast is for people to judge: `pytest -s`."""
+def test_figures(window, qupath, mosaic, slide):
+    """Reading and sending, 200,000 nuclei at once, first nuclei after a click; how fast is for people to judge: `pytest -s`."""
     command = [sys.executable, str(HERE / "swallow.py")]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         where = {"HEMALUM_TEST_SERVER": f"http://127.0.0.1:{server.stdout.readline().strip()}"}
         slides = os.pathsep.join(map(str, mosaic))
-        result = qupath.results(window("figures.groovy", image=mosaic[0], HEMALUM_TEST_SLIDES=slides, **where))[-1]
+        result = qupath.results(window("figures.groovy", slide, image=mosaic[0], HEMALUM_TEST_SLIDES=slides, **where))[-1]
     finally:
         server.stdin.close()
         server.wait(60)

@@ -74,8 +74,9 @@ class LoaderTest {
             Object settings = hemalum.getDeclaredConstructor().newInstance();
             hemalum.getMethod("setModel", String.class).invoke(settings, "it's \\ nuclei");
             hemalum.getMethod("setProbability", Double.class).invoke(settings, 0.5);
+            hemalum.getMethod("setPartArea", Double.class).invoke(settings, 2.5);
             Object copy = hemalum.getMethod("copy").invoke(settings);
-            assertEquals("Hemalum.builder()\n    .model('it\\'s \\\\ nuclei')\n    .probability(0.5)\n    .build()",
+            assertEquals("Hemalum.builder()\n    .model('it\\'s \\\\ nuclei')\n    .probability(0.5)\n    .partArea(2.5)\n    .build()",
                     hemalum.getMethod("script").invoke(copy));
         }
     }

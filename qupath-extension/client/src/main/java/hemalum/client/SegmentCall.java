@@ -29,7 +29,7 @@ final class SegmentCall extends RunCall<SegmentRequest> {
 
     private Deque<Opened.Tile> waiting = new ArrayDeque<>();
     private int overviewSide = -1;
-    private int credits, reading;
+    private int credits, reading, given, returned;
     private boolean halfClosed;
 
     SegmentCall(NucleiGrpc.NucleiStub stub, Endpoint endpoint, String client, SegmentSpec spec, TileSource source, RunListener listener,
@@ -79,6 +79,8 @@ final class SegmentCall extends RunCall<SegmentRequest> {
             } catch (java.io.IOException | RuntimeException e) {
                 if (e instanceof ServiceException known)
                     throw known;
+                if (Thread.interrupted())
+                    throw new InterruptedException();
                 throw new ServiceException(Kind.REFUSED, "The overview of the image could not be read: " + reason(e), e);
             }
         }
@@ -136,13 +138,22 @@ final class SegmentCall extends RunCall<SegmentRequest> {
     }
 
     private synchronized Opened.Tile next() throws InterruptedException {
-        while (!over() && !control.isStopped() && !waiting.isEmpty() && credits == 0)
+        while (!over() && !control.isStopped() && !waiting.isEmpty() && !mayRead())
             pause();
         if (over() || control.isStopped() || waiting.isEmpty())
             return null;
         credits--;
         reading++;
+        given++;
         return waiting.removeFirst();
+    }
+
+    /**
+     * Whether there is a credit, and the first tile is not kept waiting: it is where the person looks. So it goes alone, and only one
+     * more follows until that is taken too, which is when the first has been computed.
+     */
+    private boolean mayRead() {
+        return credits > 0 && (given == 0 || given == 1 && reading == 0 || returned > 1);
     }
 
     private synchronized void done() {
@@ -189,6 +200,7 @@ final class SegmentCall extends RunCall<SegmentRequest> {
     @Override
     void credited() {
         credits++;
+        returned++;
     }
 
     private List<Opened.Tile> order(List<Opened.Tile> tiles) {

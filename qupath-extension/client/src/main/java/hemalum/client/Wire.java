@@ -51,6 +51,8 @@ final class Wire {
             thresholds.setForeground(spec.foreground());
         if (spec.minAreaUm2() != null)
             thresholds.setMinAreaUm2(spec.minAreaUm2());
+        if (spec.partUm2() != null)
+            thresholds.setPartUm2(spec.partUm2());
         out.setThresholds(thresholds);
         for (List<double[]> rings : spec.regions()) {
             Polygon.Builder polygon = Polygon.newBuilder();

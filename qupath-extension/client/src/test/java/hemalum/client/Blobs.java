@@ -13,6 +13,8 @@ final class Blobs implements TileSource {
     final AtomicInteger under = new AtomicInteger(), most = new AtomicInteger(), read = new AtomicInteger();
     volatile int delayMs;
     volatile int brokenAt = -1;
+    /** Not 0: pairs of discs that touch, their centres so many px apart. */
+    volatile int apart;
 
     Blobs(int width, int height) {
         this.width = width;
@@ -24,7 +26,7 @@ final class Blobs implements TileSource {
     }
 
     private int colour(int x, int y) {
-        int dx = x % STEP - STEP / 2, dy = y % STEP - STEP / 2;
+        int dx = Math.abs(x % STEP - STEP / 2) - apart / 2, dy = y % STEP - STEP / 2;
         return dx * dx + dy * dy < RADIUS * RADIUS ? 0x4a2870 : 0xe8c8dc;
     }
 
@@ -46,7 +48,7 @@ final class Blobs implements TileSource {
     @Override
     public Pixels overview(int maxSide) {
         // the same for every test, and slow to compute for a large slide
-        return OVERVIEWS.computeIfAbsent(width + " × " + height + " in " + maxSide, key -> compute(maxSide));
+        return OVERVIEWS.computeIfAbsent(width + " × " + height + " in " + maxSide + ", " + apart, key -> compute(maxSide));
     }
 
     private Pixels compute(int maxSide) {

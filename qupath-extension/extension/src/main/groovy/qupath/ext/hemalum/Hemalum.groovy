@@ -46,6 +46,9 @@ final class Hemalum {
         /** Smaller nuclei are dropped, µm². */
         Builder minArea(double squareMicrons) { settings.minArea = squareMicrons; this }
 
+        /** A nucleus with parts that are at least so large, µm², is split into them; 0: none is. */
+        Builder partArea(double squareMicrons) { settings.partArea = squareMicrons; this }
+
         /** How the stain of the measurements is estimated: macenko, vahadane, reinhard or none. */
         Builder stain(String method) { settings.stain = method; this }
 

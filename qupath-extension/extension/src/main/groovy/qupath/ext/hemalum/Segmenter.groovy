@@ -216,8 +216,8 @@ final class Segmenter {
         double mpp = micronsPerPixel(imageData, settings)
         def image = new SegmentSpec.Image(server.width, server.height, mpp, settings.pixelSize == null ? 'QuPath' : 'given in QuPath',
                 server.metadata.name ?: '', plane.z, plane.t)
-        new SegmentSpec(settings.model, image, regions, settings.probability, settings.minArea, settings.stain, settings.stainMatrix,
-                settings.measure, centre != null, false, settings.encoding, centre)
+        new SegmentSpec(settings.model, image, regions, settings.probability, settings.minArea, settings.partArea, settings.stain,
+                settings.stainMatrix, settings.measure, centre != null, false, settings.encoding, centre)
     }
 
     /**

@@ -12,6 +12,7 @@ final class Settings {
     String authority
     Double probability
     Double minArea
+    Double partArea
     String stain = ''
     double[] stainMatrix
     Double pixelSize
@@ -24,7 +25,7 @@ final class Settings {
     /** An independent copy. */
     Settings copy() {
         new Settings(model: model, server: server, token: token, authority: authority, probability: probability, minArea: minArea,
-                stain: stain, stainMatrix: stainMatrix == null ? null : (double[]) stainMatrix.clone(), pixelSize: pixelSize, measure: measure,
+                partArea: partArea, stain: stain, stainMatrix: stainMatrix == null ? null : (double[]) stainMatrix.clone(), pixelSize: pixelSize, measure: measure,
                 cellExpansion: cellExpansion, cellMeasurements: cellMeasurements, className: className, encoding: encoding)
     }
 
@@ -36,6 +37,7 @@ final class Settings {
         if (authority) lines << "    .authority(${quote(authority)})".toString()
         if (probability != null) lines << "    .probability(${probability})".toString()
         if (minArea != null) lines << "    .minArea(${minArea})".toString()
+        if (partArea != null) lines << "    .partArea(${partArea})".toString()
         if (stain) lines << "    .stain(${quote(stain)})".toString()
         if (stainMatrix != null) lines << "    .stainMatrix(${stainMatrix.toList().join('d, ')}d)".toString()
         if (pixelSize != null) lines << "    .pixelSize(${pixelSize})".toString()

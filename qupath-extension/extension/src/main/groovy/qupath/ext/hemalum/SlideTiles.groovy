@@ -6,6 +6,9 @@ import hemalum.client.BoxSums
 import hemalum.client.TileSource
 import java.awt.image.BufferedImage
 import java.awt.image.DataBufferInt
+import java.util.concurrent.Callable
+import java.util.concurrent.ExecutionException
+import java.util.concurrent.Executors
 import qupath.lib.images.servers.ImageServer
 import qupath.lib.images.servers.TileRequest
 import qupath.lib.regions.ImagePlane
@@ -15,6 +18,7 @@ import qupath.lib.regions.RegionRequest
 @CompileStatic
 final class SlideTiles implements TileSource {
 
+    private static final int READERS = 3
     private final ImageServer<BufferedImage> server
     private final ImagePlane plane
 
@@ -35,17 +39,31 @@ final class SlideTiles implements TileSource {
         def stored = server.metadata.getLevel(level)
         int n = Math.ceilDiv(Math.max(stored.width, stored.height), maxSide)
         def sums = new BoxSums(stored.width, stored.height, n)
-        for (TileRequest request : server.tileRequestManager.getTileRequestsForLevel(level)) {
-            if (request.z != plane.z || request.t != plane.t)
-                continue
-            // a stored tile as it is: asking for the whole level at once may interpolate
-            BufferedImage image = server.readRegion(request.regionRequest)
-            if (image != null)
-                sums.add(rgb(image), request.tileX, request.tileY, image.width, image.height)
-            if (Thread.currentThread().interrupted)
-                throw new IOException(Strings.get('error.interrupted'))
+        def pieces = server.tileRequestManager.getTileRequestsForLevel(level).findAll { TileRequest it -> it.z == plane.z && it.t == plane.t }
+        // a person waits for it, and of a slide with few levels it is as much as a hundred tiles
+        def readers = Executors.newFixedThreadPool(READERS)
+        try {
+            readers.invokeAll(pieces.collect { TileRequest piece -> ({ add(sums, piece) } as Callable<Void>) }).each { it.get() }
+        } catch (ExecutionException e) {
+            throw e.cause
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt()
+            throw new IOException(Strings.get('error.interrupted'), e)
+        } finally {
+            readers.shutdownNow()
         }
         sums.mean()
+    }
+
+    private void add(BoxSums sums, TileRequest piece) {
+        // a stored tile as it is: asking for the whole level at once may interpolate
+        BufferedImage image = server.readRegion(piece.regionRequest)
+        if (image == null)
+            return
+        int[] pixels = rgb(image)
+        synchronized (sums) {
+            sums.add(pixels, piece.tileX, piece.tileY, image.width, image.height)
+        }
     }
 
     @Override
