@@ -13,7 +13,8 @@ import pytest
 def write_toy_model(folder: Path, name: str = "toy", **changes) -> Path:
     """Dark purple → nucleus: two convolutions over colour and neighbourhood, maps at twice the input's resolution.
 
-    float32 maps; foreground = sigmoid(gain · (blurred darkness − threshold)), distance = clipped wider blur.
+    float32 maps; foreground = sigmoid(gain · (blurred darkness − threshold)), distance = clipped wider blur.  Its generator gives the
+    negative.
     """
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
@@ -58,7 +59,12 @@ def write_toy_model(folder: Path, name: str = "toy", **changes) -> Path:
     )  # fmt: skip
     folder = folder / name
     folder.mkdir(parents=True)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "model.onnx")
+    negative = helper.make_graph(
+        [helper.make_node("BitwiseNot", ["pixels"], ["normalized"])], "negative",
+        *([helper.make_tensor_value_info(said, TensorProto.UINT8, [1, "H", "W", 3])] for said in ("pixels", "normalized")),
+    )  # fmt: skip
+    for said, made in (("model.onnx", graph), ("generator.onnx", negative)):
+        onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / said)
 
     import onnxruntime
 
@@ -71,7 +77,7 @@ def write_toy_model(folder: Path, name: str = "toy", **changes) -> Path:
         "outputs": {"name": "maps", "channels": ["foreground", "distance"]},
         "thresholds": {"foreground": 0.5, "marker": 0.35, "sigma": 1.0, "min_area_um2": 5.0},
         "licence": {"weights": "CC0-1.0", "why": "written by hand"},
-        "files": {f: hashlib.sha256((folder / f).read_bytes()).hexdigest() for f in ("model.onnx", "check.npz")}, **changes,
+        "files": {f: hashlib.sha256((folder / f).read_bytes()).hexdigest() for f in ("model.onnx", "generator.onnx", "check.npz")}, **changes,
     }  # fmt: skip
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     return folder

@@ -142,6 +142,11 @@ class Client:
         shown = array_of(reply.thumbnail, "the normalized overview") if thumbnail else None
         return Normalized(stain_of(reply.stain), table_of(reply.colour_table), shown, list(reply.notices))
 
+    def translated(self, tile: np.ndarray, model: str = "") -> np.ndarray:
+        """A tile (uint8 h×w×3 at the model's mpp) as the generator of `model` translates it (`hemalum.engine.generator`)."""
+        request = pb.NormalizeRequest(api_version=API_VERSION, client=CLIENT, tile=message_of(tile), model=model)
+        return array_of(self._short(self._stub.Normalize, request, 60).tile, "the translated tile")
+
     def close(self) -> None:
         """Close the connection; runs under way are cancelled."""
         self._channel.close()

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from hemalum.engine.base import fitted
+from hemalum.engine.generator import translated
+from hemalum.models import Card, Model
 from hemalum_training.config import load_config
 from hemalum_training.datasets import load_labelled
+from hemalum_training.export import load_generator
 from hemalum_training.networks import Generator
 from hemalum_training.predict import scores
 
@@ -71,3 +75,13 @@ def test_the_sources_table_names_its_definitions_and_the_published_values(run):
     for part in ("| teacher |", "| student with pseudo labels |", "published: AttCycle", "0.6915", "Kumar et al. 2017", "against its own input",
                  "| the input itself | – |"):
         assert part in table
+
+
+def test_the_package_translates_a_tile_as_the_generator_does(run):
+    """S4's picture, of a tile of any size."""
+    package = Model(Card.read(run[0] / "package"), run[0] / "package")
+    tile = load_labelled(load_config(CONFIG), DATA, "validation")[0].pixels[:96, :117]
+    image = torch.from_numpy(fitted(tile[None], 32)).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        expected = load_generator(run[0] / "weights.pt")(image, normalized=True)["normalized"][0].permute(1, 2, 0).numpy()
+    assert np.abs(translated(package, tile) - (expected[:96, :117] + 1) * 127.5).max() <= 1

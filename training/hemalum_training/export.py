@@ -1,4 +1,5 @@
-"""A trained generator → a model package: `model.onnx`, `model.int8.onnx`, `weights.safetensors`, `check.npz`, `card.json`."""
+"""A trained generator → a model package: `model.onnx`, `model.int8.onnx`, `weights.safetensors`, `check.npz`, `card.json`,
+and `generator.onnx` where it has a normalization decoder."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from hemalum.models.card import Card
+from hemalum.models import GENERATOR, Card
 
 from .networks import Generator, GeneratorConfig
 
@@ -64,6 +65,19 @@ class Deployed(nn.Module):
         return maps if self.generator.config.output_scale == 2 else F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
+class Translating(nn.Module):
+    """uint8 1×H×W×3 RGB → uint8 1×H×W×3 in domain Y's stain: the generator's normalization decoder, the source's S4."""
+
+    def __init__(self, generator: Generator):
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        image = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+        translated = self.generator(image, segmentation=False, normalized=True)["normalized"]
+        return ((translated.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
 def load_generator(weights: Path) -> Generator:
     """The generator of a `weights.pt`, in evaluation mode."""
     state = torch.load(weights, weights_only=True, map_location="cpu")
@@ -72,13 +86,14 @@ def load_generator(weights: Path) -> Generator:
     return generator.eval()
 
 
-def export_onnx(generator: Generator, path: Path, core: int = WINDOW) -> None:
-    """Write the fp32 graph with symbolic H and W (batch 1), traced at one core of `core` px at 0.5 µm/px."""
-    module, side = Deployed(generator).eval(), (core + 2 * HALO) * generator.config.fold
+def export_onnx(generator: Generator, path: Path, core: int = WINDOW, translating: bool = False) -> None:
+    """Write the fp32 graph with symbolic H and W (batch 1), traced at one core of `core` px at 0.5 µm/px: `maps`, or `normalized` tiles."""
+    module, output, rows = (Translating(generator), "normalized", 1) if translating else (Deployed(generator), "maps", 2)
+    side = (core + 2 * HALO) * generator.config.fold
     pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
     with torch.no_grad():
-        torch.onnx.export(module, (pixels,), str(path), input_names=["pixels"], output_names=["maps"], opset_version=18, dynamo=False,
-                          dynamic_axes={"pixels": {1: "H", 2: "W"}, "maps": {2: "sH", 3: "sW"}}, do_constant_folding=True)
+        torch.onnx.export(module.eval(), (pixels,), str(path), input_names=["pixels"], output_names=[output], opset_version=18, dynamo=False,
+                          dynamic_axes={"pixels": {1: "H", 2: "W"}, output: {rows: "sH", rows + 1: "sW"}}, do_constant_folding=True)
 
 
 def export_program(generator: Generator, path: Path) -> None:
@@ -212,6 +227,9 @@ def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray]
         prepare(full, prepared)
         halve_weights(prepared, out / "model.onnx")
         quantize(prepared, out / "model.int8.onnx", tiles)
+        if generator.config.normalization:
+            export_onnx(generator, full, translating=True)
+            halve_weights(full, out / GENERATOR)
     export_program(generator, out / "model.pt2")
     save_file({k: v.half().contiguous() if v.is_floating_point() else v for k, v in generator.state_dict().items()},
               out / "weights.safetensors", metadata={"network": json.dumps(generator.config.as_dict())})

@@ -48,7 +48,7 @@ class OnnxEngine:
             raise UsageError(f"model {model.id} has no int8 graph; choose precision fp32")
         self._session = None
         if has_int8 and precision != "fp32":
-            self._session = self._load("model.int8.onnx")
+            self._session = open_session(model, "model.int8.onnx", self.threads)
             if problem := self._problem("model.int8.onnx"):
                 if precision == "int8":
                     raise UsageError(f"{problem}; choose precision fp32")
@@ -56,7 +56,7 @@ class OnnxEngine:
                 self._session = None
         self.precision = "fp32" if self._session is None else "int8"
         if self._session is None:
-            self._session = self._load("model.onnx")
+            self._session = open_session(model, "model.onnx", self.threads)
             # weights may be stored in half precision while the stored maps come from full ones, so only gross errors stop the work
             if model.path("check.npz") is not None and (problem := self._problem("model.onnx")):
                 raise DamagedModel(f"model {model.id} computes other maps than the stored ones ({problem}); install it again")
@@ -72,30 +72,6 @@ class OnnxEngine:
         card = self._model.card
         return self._session.run([card.outputs["name"]], {card.input["name"]: np.ascontiguousarray(tile)[None]})[0]
 
-    def _load(self, name: str):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3
-        options.enable_mem_pattern = False  # a plan of the memory for each size of tile: a third more of it, and no faster
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        try:
-            session = onnxruntime.InferenceSession(self._model.verified(name), options, providers=["CPUExecutionProvider"])
-        except DamagedModel:
-            raise
-        except Exception as error:  # onnxruntime's own classes share no public base
-            raise DamagedModel(
-                f"{self._model.folder / name} cannot be loaded ({str(error).splitlines()[0]}); install the model again"
-            ) from error
-        card, sides = self._model.card, ([node.name for node in nodes] for nodes in (session.get_inputs(), session.get_outputs()))
-        for side, names in zip((card.input, card.outputs), sides, strict=True):
-            if side["name"] not in names:
-                raise DamagedModel(f"{self._model.folder / name} has {', '.join(names)}, not {side['name']!r} as its card says; write the card again")
-        return session
-
     def _problem(self, name: str) -> str:
         """Why the loaded graph cannot be trusted on this machine, or ""; computed once for a file, a processor and a runtime."""
         if self._model.path("check.npz") is None:
@@ -107,3 +83,30 @@ class OnnxEngine:
                 found = agreement(self._run(pixels)[0], maps, self._model.card.thresholds["foreground"])
                 known[key] = "" if found.close else f"{name} gives other maps than the stored ones on this processor (Dice {found.dice:.3f})"
             return known[key]
+
+
+def open_session(model: Model, name: str, threads: int, output: str | None = None):
+    """An `onnxruntime.InferenceSession` of the package's graph `name`, that takes the card's input and gives `output` (the card's).
+
+    Raises:
+        DamagedModel: the file differs from its sha256, cannot be loaded, or names its input or output otherwise.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # a plan of the memory for each size of tile: a third more of it, and no faster
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    content = model.verified(name)
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes share no public base
+        raise DamagedModel(f"{model.folder / name} cannot be loaded ({str(error).splitlines()[0]}); install the model again") from error
+    expected = model.card.input["name"], output or model.card.outputs["name"]
+    for said, nodes in zip(expected, (session.get_inputs(), session.get_outputs()), strict=True):
+        if said not in (names := [node.name for node in nodes]):
+            raise DamagedModel(f"{model.folder / name} has {', '.join(names)}, not {said!r} as its card says; write the card again")
+    return session

@@ -25,6 +25,7 @@ from hemalum.errors import DamagedModel, NotWritable, UnknownModel, UsageError
 from hemalum.models.card import Card
 
 DEFAULT = "nuclei"
+GENERATOR = "generator.onnx"  # of a package that can also translate a tile into its reference stain
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Model:
     def digest(self) -> str:
         """sha256 of `model.onnx`, the name of these weights in records and nucleus ids."""
         return self.card.files["model.onnx"]
+
+    @property
+    def translates(self) -> bool:
+        """Whether it has a generator (`hemalum.engine.generator`)."""
+        return GENERATOR in self.card.files
 
     def path(self, name: str) -> Path | None:
         """The file `name` if the card lists it, else `None`."""

@@ -59,10 +59,14 @@ class Limits:
                 "check the resolution or choose a larger tile core"
             )
 
+    def check_picture(self, width: int, height: int, what: str = "overview") -> None:
+        """Raises `TooMuch`."""
+        if max(width, height) > self.overview_side:
+            raise TooMuch(f"the {what} of {width}×{height} px is too large; send at most {self.overview_side} px on the longer side")
+
     def check_overview(self, width: int, height: int, image: tuple[int, int]) -> None:
         """Raises `TooMuch`, or `ProtocolError` for an overview that cannot be of this image."""
-        if max(width, height) > self.overview_side:
-            raise TooMuch(f"an overview of {width}×{height} px is too large; send at most {self.overview_side} px on the longer side")
+        self.check_picture(width, height)
         if width < 1 or height < 1:
             raise ProtocolError("the overview has no pixels; send the whole image in one small picture")
         factor = max(image) / max(width, height)

@@ -134,6 +134,22 @@ class NucleiServicer(Base):
             raise UsageError(f"a colour table of {request.table_size} points is not possible; ask for 2 to 129, or 0 for 33")
         if not 0 <= request.overview_mpp < float("inf"):
             raise UsageError(f"{request.overview_mpp:g} µm per px of the overview are not possible; send 0 where it is not known")
+        reply = pb.NormalizeReply(tile=self._translated(request, context)) if request.HasField("tile") else pb.NormalizeReply()
+        if request.HasField("overview") or not request.HasField("tile"):
+            reply.MergeFrom(self._normalized(request, context))
+        return reply
+
+    def _translated(self, request, context) -> pb.Pixels:
+        """The sent tile through the model's generator."""
+        self._work.limits.check_picture(request.tile.width, request.tile.height, "tile")
+        pixels, model = array_of(request.tile, "the tile"), self._work.model(request.model)
+        with self._work.slot(context.is_active):
+            from hemalum.engine.generator import translated
+
+            return message_of(translated(model, pixels))
+
+    def _normalized(self, request, context) -> pb.NormalizeReply:
+        """The overview's stain, colour table and picture."""
         overview, mask = self._picture(request.overview, "the overview")
         self._work.pipeline(context.is_active)  # its libraries are the slow part
         from dataclasses import replace

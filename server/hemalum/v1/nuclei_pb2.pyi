@@ -66,7 +66,7 @@ class Limits(_message.Message):
     def __init__(self, message_bytes: _Optional[int] = ..., image_pixels: _Optional[int] = ..., overview_side: _Optional[int] = ..., runs: _Optional[int] = ..., tiles_in_flight: _Optional[int] = ..., tiles: _Optional[int] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("id", "version", "sha256", "mpp", "largest_nucleus_um", "halo", "licence", "licence_why", "commercial", "description", "thresholds", "card_json")
+    __slots__ = ("id", "version", "sha256", "mpp", "largest_nucleus_um", "halo", "licence", "licence_why", "commercial", "description", "thresholds", "card_json", "generator")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,7 @@ class ModelInfo(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
     CARD_JSON_FIELD_NUMBER: _ClassVar[int]
+    GENERATOR_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: str
     sha256: str
@@ -91,7 +92,8 @@ class ModelInfo(_message.Message):
     description: str
     thresholds: Thresholds
     card_json: str
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., mpp: _Optional[float] = ..., largest_nucleus_um: _Optional[float] = ..., halo: _Optional[int] = ..., licence: _Optional[str] = ..., licence_why: _Optional[str] = ..., commercial: bool = ..., description: _Optional[str] = ..., thresholds: _Optional[_Union[Thresholds, _Mapping]] = ..., card_json: _Optional[str] = ...) -> None: ...
+    generator: bool
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., mpp: _Optional[float] = ..., largest_nucleus_um: _Optional[float] = ..., halo: _Optional[int] = ..., licence: _Optional[str] = ..., licence_why: _Optional[str] = ..., commercial: bool = ..., description: _Optional[str] = ..., thresholds: _Optional[_Union[Thresholds, _Mapping]] = ..., card_json: _Optional[str] = ..., generator: bool = ...) -> None: ...
 
 class Thresholds(_message.Message):
     __slots__ = ("foreground", "marker", "sigma", "min_area_um2", "part_um2")
@@ -409,7 +411,7 @@ class SegmentSlideRequest(_message.Message):
     def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., model: _Optional[str] = ..., path: _Optional[str] = ..., mpp: _Optional[float] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., identity: _Optional[str] = ...) -> None: ...
 
 class NormalizeRequest(_message.Message):
-    __slots__ = ("api_version", "client", "overview", "stain", "stain_matrix", "reference", "table_size", "thumbnail", "overview_mpp")
+    __slots__ = ("api_version", "client", "overview", "stain", "stain_matrix", "reference", "table_size", "thumbnail", "overview_mpp", "tile", "model")
     API_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     OVERVIEW_FIELD_NUMBER: _ClassVar[int]
@@ -419,6 +421,8 @@ class NormalizeRequest(_message.Message):
     TABLE_SIZE_FIELD_NUMBER: _ClassVar[int]
     THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
     OVERVIEW_MPP_FIELD_NUMBER: _ClassVar[int]
+    TILE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     api_version: int
     client: str
     overview: Overview
@@ -428,21 +432,25 @@ class NormalizeRequest(_message.Message):
     table_size: int
     thumbnail: bool
     overview_mpp: float
-    def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., overview: _Optional[_Union[Overview, _Mapping]] = ..., stain: _Optional[str] = ..., stain_matrix: _Optional[_Union[StainMatrix, _Mapping]] = ..., reference: _Optional[_Union[Overview, _Mapping]] = ..., table_size: _Optional[int] = ..., thumbnail: bool = ..., overview_mpp: _Optional[float] = ...) -> None: ...
+    tile: Pixels
+    model: str
+    def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., overview: _Optional[_Union[Overview, _Mapping]] = ..., stain: _Optional[str] = ..., stain_matrix: _Optional[_Union[StainMatrix, _Mapping]] = ..., reference: _Optional[_Union[Overview, _Mapping]] = ..., table_size: _Optional[int] = ..., thumbnail: bool = ..., overview_mpp: _Optional[float] = ..., tile: _Optional[_Union[Pixels, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
 
 class NormalizeReply(_message.Message):
-    __slots__ = ("stain_matrix", "colour_table", "thumbnail", "notices", "stain")
+    __slots__ = ("stain_matrix", "colour_table", "thumbnail", "notices", "stain", "tile")
     STAIN_MATRIX_FIELD_NUMBER: _ClassVar[int]
     COLOUR_TABLE_FIELD_NUMBER: _ClassVar[int]
     THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
     NOTICES_FIELD_NUMBER: _ClassVar[int]
     STAIN_FIELD_NUMBER: _ClassVar[int]
+    TILE_FIELD_NUMBER: _ClassVar[int]
     stain_matrix: StainMatrix
     colour_table: ColourTable
     thumbnail: Pixels
     notices: _containers.RepeatedScalarFieldContainer[str]
     stain: Stain
-    def __init__(self, stain_matrix: _Optional[_Union[StainMatrix, _Mapping]] = ..., colour_table: _Optional[_Union[ColourTable, _Mapping]] = ..., thumbnail: _Optional[_Union[Pixels, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ..., stain: _Optional[_Union[Stain, _Mapping]] = ...) -> None: ...
+    tile: Pixels
+    def __init__(self, stain_matrix: _Optional[_Union[StainMatrix, _Mapping]] = ..., colour_table: _Optional[_Union[ColourTable, _Mapping]] = ..., thumbnail: _Optional[_Union[Pixels, _Mapping]] = ..., notices: _Optional[_Iterable[str]] = ..., stain: _Optional[_Union[Stain, _Mapping]] = ..., tile: _Optional[_Union[Pixels, _Mapping]] = ...) -> None: ...
 
 class StainMatrix(_message.Message):
     __slots__ = ("haematoxylin", "eosin")

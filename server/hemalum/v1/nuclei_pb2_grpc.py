@@ -92,7 +92,8 @@ class NucleiServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Normalize(self, request, context):
-        """Stain of an overview, the colour table that shows it in the reference stain, and that overview normalized.
+        """Stain of an overview, the colour table that shows it in the reference stain, and that overview normalized; a tile as a model's
+        generator translates it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

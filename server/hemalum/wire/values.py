@@ -135,6 +135,7 @@ def model_message(model: Model) -> pb.ModelInfo:
         id=card.id, version=card.version, sha256=model.digest, mpp=card.mpp, largest_nucleus_um=card.largest_nucleus_um, halo=card.halo,
         licence=card.licence["weights"], licence_why=card.licence["why"], commercial=bool(card.licence.get("commercial", False)),
         description=card.description, thresholds=pb.Thresholds(**card.thresholds), card_json=json.dumps(card.to_dict(), ensure_ascii=False),
+        generator=model.translates,
     )  # fmt: skip
 
 

@@ -138,6 +138,19 @@ public final class NucleiClient implements AutoCloseable {
         return Wire.normalized(call(() -> blocking(NORMALIZE_SECONDS).normalize(request.build())));
     }
 
+    /**
+     * A tile as a model's generator translates it into its reference stain: to look at, a network may change structures.
+     *
+     * @param tile  at the model's {@link ServerInfo.ModelInfo#mpp}, at most as large as an overview
+     * @param model its name, or empty for the server's default
+     * @throws ServiceException of kind {@code REFUSED} where the model has no generator
+     */
+    public TileSource.Pixels translate(TileSource.Pixels tile, String model) {
+        NormalizeRequest request = NormalizeRequest.newBuilder().setApiVersion(API_VERSION).setClient(name).setModel(model == null ? "" : model)
+                .setTile(Wire.pixels(tile, SegmentSpec.Encoding.RAW)).build();
+        return Wire.pixels(call(() -> blocking(NORMALIZE_SECONDS).normalize(request)).getTile());
+    }
+
     private static Overview overview(TileSource.Pixels pixels) {
         return Overview.newBuilder().setPixels(Wire.pixels(pixels, SegmentSpec.Encoding.RAW)).build();
     }

@@ -39,9 +39,10 @@ public record ServerInfo(String version, boolean ready, String state, String dev
      * @param description       one sentence
      * @param foreground        default probability from which a pixel belongs to a nucleus
      * @param cardJson          the whole card
+     * @param generator         whether it can translate a tile into its reference stain ({@link NucleiClient#translate})
      */
     public record ModelInfo(String id, String version, String sha256, double mpp, double largestNucleusUm, String licence, String licenceWhy,
-                            boolean commercial, String description, double foreground, String cardJson) {
+                            boolean commercial, String description, double foreground, String cardJson, boolean generator) {
 
         /** How good the model was on images that it did not learn from: AJI by image set, as its card says; empty if it says nothing. */
         public List<Score> scores() {

@@ -32,7 +32,7 @@ final class Wire {
     static ServerInfo.ModelInfo model(ModelInfo wire) {
         return new ServerInfo.ModelInfo(wire.getId(), wire.getVersion(), wire.getSha256(), wire.getMpp(), wire.getLargestNucleusUm(),
                 wire.getLicence(), wire.getLicenceWhy(), wire.getCommercial(), wire.getDescription(), wire.getThresholds().getForeground(),
-                wire.getCardJson());
+                wire.getCardJson(), wire.getGenerator());
     }
 
     static hemalum.v1.Open open(SegmentSpec spec, String client) {

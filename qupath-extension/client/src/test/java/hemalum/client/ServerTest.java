@@ -405,4 +405,19 @@ class ServerTest {
             assertArrayEquals(normalized.table().rgb(), client.normalize(overview, 0, "macenko", normalized.stainMatrix(), null).table().rgb());
         }
     }
+
+    @Test
+    void aTileIsTranslatedByAModelsGenerator() throws Exception {
+        TileSource.Pixels tile = new Blobs(1200, 900).tile(100, 80, 117, 60, 1);
+        try (NucleiClient client = client()) {
+            assertTrue(client.info().model("toy").generator());
+            TileSource.Pixels found = client.translate(tile, "toy");
+            assertEquals(tile.width(), found.width());
+            for (int i = 0; i < tile.rgb().length; i++)
+                assertEquals(255 - (tile.rgb()[i] & 0xff), found.rgb()[i] & 0xff);
+            ServiceException none = assertThrows(ServiceException.class, () -> client.translate(tile, ""));
+            assertEquals(Kind.REFUSED, none.kind());
+            assertTrue(none.getMessage().contains("no generator"), none.getMessage());
+        }
+    }
 }

@@ -131,10 +131,12 @@ final class StainView {
         }
         def builtIn = new Button(Strings.get('stain.reference.reset'))
         builtIn.onAction = { refer('') }
+        def generator = new Button(Strings.get('stain.generator'))
+        generator.onAction = { GeneratorView.show(qupath) }
         [before, after].each { ImageView view -> view.fitWidth = SHOWN; view.preserveRatio = true }
         numbers.wrapText = true
         def box = new VBox(8.0d, new Label(Strings.get('stain.before')), before, new Label(Strings.get('stain.after')), after, numbers,
-                new HBox(8.0d, toggle, refresh), new HBox(8.0d, choose, builtIn))
+                new HBox(8.0d, toggle, refresh), new HBox(8.0d, choose, builtIn), generator)
         box.padding = new Insets(10)
         new VBox(new ScrollPane(box))
     }
@@ -181,7 +183,7 @@ final class StainView {
                 Strings.get('stain.reference', Preferences.reference.get() ? new File(Preferences.reference.get()).name : Strings.get('stain.reference.built')) + '\n' + normalized.notices().join('\n')
     }
 
-    private static BufferedImage picture(TileSource.Pixels pixels) {
+    static BufferedImage picture(TileSource.Pixels pixels) {
         def image = new BufferedImage(pixels.width(), pixels.height(), BufferedImage.TYPE_INT_RGB)
         byte[] rgb = pixels.rgb()
         for (int i = 0, y = 0; y < pixels.height(); y++) {
