@@ -131,6 +131,7 @@ def test_the_same_model_is_not_better_and_a_worse_one_is_told(base):
     images = load_labelled_images()
     same = judge(nuclei, nuclei, images)
     assert not same.better and same.difference["score"] == (0, 0, 0) and same.fields == len(images)
+    assert same.nuclei == sum(int(image.labels.max()) for image in images)
     worse = judge(nuclei, Model(Card.read(base), base), images)
     assert not worse.better and "worse" in worse.sentence and judge(Model(Card.read(base), base), nuclei, images).better
 

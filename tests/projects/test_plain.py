@@ -75,6 +75,8 @@ def test_what_is_no_project_or_too_new_is_refused(tmp_path):
     with pytest.raises(VersionMismatch, match="0.9.1"):
         read_project(write(tmp_path / "p", [], "0.9.1"))
     assert read_project(write(tmp_path / "p", [], "0.4.3")).notices
+    empty = hemalum("project", "segment", tmp_path / "p")
+    assert empty.returncode == 2 and "lists no images" in empty.stderr
     for text in ("no json", "[]", '{"a": 1}'):
         (tmp_path / "x.qpproj").write_text(text)
         with pytest.raises(UsageError, match="not a QuPath project"):

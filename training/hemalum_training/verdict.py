@@ -78,10 +78,11 @@ def judge(current: Model, new: Model, images: list[LabelledImage]) -> Verdict:
         ValueError: no image, or no field with a nucleus.
     """
     pairs = [(a, b) for a, b in zip(*(field_scores(model, images) for model in (current, new)), strict=True) if a.n_ref or a.n_pred or b.n_pred]
+    nuclei = sum(int(np.count_nonzero(np.unique(image.labels))) for image in images)   # not of the fields, whose borders cut some
     sides = [{m: [_value(pair[side], m) for pair in pairs] for m in MEASURES} for side in (0, 1)]
     difference = {m: tuple(metrics.bootstrap(sides[1][m], sides[0][m])) for m in MEASURES}
     means = [{m: float(np.mean(values)) for m, values in side.items()} for side in sides]
-    return Verdict(difference["score"][1] > 0 and len(pairs) >= LEAST, len(pairs), sum(a.n_ref for a, _ in pairs), *means, difference)
+    return Verdict(difference["score"][1] > 0 and len(pairs) >= LEAST, len(pairs), nuclei, *means, difference)
 
 
 def _value(scores: metrics.Scores, measure: str) -> float:
