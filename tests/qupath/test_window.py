@@ -69,8 +69,8 @@ def say(result: dict) -> None:
     print(json.dumps({key: value for key, value in result.items() if key != "described"}, indent=1))
 
 
-def test_menu_dialog_nuclei_correct_done(window, qupath):
-    result = qupath.results(window("walk.groovy"))[-1]
+def test_menu_dialog_nuclei_correct_done(window, qupath, toy_models):
+    result = qupath.results(window("walk.groovy", HEMALUM_MODELS=str(toy_models)))[-1]
     say(result)
     assert result["nuclei"] > 500
     assert "Hemalum.builder()" in result["script"]
@@ -78,7 +78,7 @@ def test_menu_dialog_nuclei_correct_done(window, qupath):
     assert result["reopened"] and result["idsKept"] and result["nothingLost"] and result["leftEditable"] == 0
     assert result["marks"] == {"edited": 1, "added": 1} and result["deletedNoted"]
     assert result["keysOfOurOwn"]
-    assert result["thumbnail"]
+    assert result["generator"] and result["thumbnail"]
 
 
 def test_click_script_project_and_command_line_agree(window, qupath, slide, tmp_path):

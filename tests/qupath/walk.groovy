@@ -105,6 +105,16 @@ Drive.go { drive ->
     drive.menu('View in reference stain')
     drive.until('the end of the overlay') { qupath.viewer.customPixelLayerOverlay?.class?.simpleName != 'StainOverlay' }
 
+    // what is looked at, through a generator; the toy model's gives the negative
+    def button = drive.fx { qupath.analysisTabPane.tabs.find { it.text == 'Stain' }.content.lookupAll('.button').find { it.text == 'Field of view by the generator' } }
+    drive.later { button.fire() }
+    def beside
+    drive.until('the generator') { (beside = drive.windows().find { it.title == 'Field of view by the generator' }) != null }
+    def pictures = drive.fx { beside.scene.root.lookupAll('.image-view')*.image.toList() }
+    out.generator = (0..<50).every { (pictures[0].pixelReader.getArgb(3 * it, 2 * it) ^ pictures[1].pixelReader.getArgb(3 * it, 2 * it)) == 0xffffff }
+    drive.shot('generator')
+    drive.fx { beside.close() }
+
     // the project's thumbnail, there and back
     // QuPath stores thumbnails as JPEG: what is put back differs a little, what is normalized a lot
     def difference = { BufferedImage one, BufferedImage other ->
