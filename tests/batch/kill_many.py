@@ -89,7 +89,7 @@ def kill_many(scratch: Path, slides: list[Path], models: Path, kills: int, seed:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             found["kills"] += 1
-            found["inside"] += any(pieces.count(work) for work in (folder / "work").glob("*/pieces"))
+            found["inside"] += any(pieces.count(work) for work in (folder / "job.work").glob("*/pieces"))
         now = ids(folder)
         found["jobs"] += 1
         found["lost"] += len(set(right) - set(now))

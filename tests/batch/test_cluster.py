@@ -58,7 +58,7 @@ def worker(address):
 
 def wait_for_pieces(job, many=1):
     until = time.monotonic() + 100
-    while sum(pieces.count(folder) for folder in job.glob("work/*/pieces")) < many and time.monotonic() < until:
+    while sum(pieces.count(folder) for folder in job.glob("job.work/*/pieces")) < many and time.monotonic() < until:
         time.sleep(0.01)
 
 
@@ -169,7 +169,7 @@ def test_a_worker_with_another_model_is_refused_at_once(tmp_path, toy_models, cl
     cluster.client.run(install_another)
     with pytest.raises(VersionMismatch, match=r"a worker on .* its model toy has sha256 000000000000…"):
         work_on(tmp_path / "job", quiet, compute=cluster)
-    assert json.loads((tmp_path / "job" / "work" / "slide0" / "state.json").read_text())["status"] == "running", "not set aside"
+    assert json.loads((tmp_path / "job" / "job.work" / "slide0" / "state.json").read_text())["status"] == "running", "not set aside"
 
 
 def test_a_scheduler_that_is_not_there():

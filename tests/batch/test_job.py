@@ -67,7 +67,7 @@ def test_killed_in_mid_slide_and_resumed(tmp_path, manifest, whole):
     assert status(folder)["state"] in ("interrupted", "done")
     assert hemalum("job", "resume", folder).returncode == 0
     assert kills.compare(folder, whole) == []
-    assert status(folder)["state"] == "done" and not list((folder / "work").glob("*/pieces"))
+    assert status(folder)["state"] == "done" and not list((folder / "job.work").glob("*/pieces"))
 
 
 def test_the_same_nuclei_as_segment(whole, slides, toy_model, tmp_path):
@@ -94,7 +94,7 @@ def test_a_damaged_piece_is_computed_again(tmp_path, manifest, whole, monkeypatc
     with pytest.raises(DiskFull):
         work_on(folder, lambda sentence: None)
     monkeypatch.undo()
-    kept = sorted((folder / "work" / "slide0" / "pieces").glob("*.npz"))
+    kept = sorted((folder / "job.work" / "slide0" / "pieces").glob("*.npz"))
     assert len(kept) == 8 and not (folder / "slide0.geojson").exists()
     kept[3].write_bytes(kept[3].read_bytes()[:-200])
     content = bytearray(kept[5].read_bytes())
@@ -258,7 +258,7 @@ def test_a_surprise_in_one_slide_does_not_end_the_job(tmp_path, slides, toy_mode
     said = []
     with pytest.raises(PartlyFailed, match="1 of 3 slides were set aside"):
         work_on(folder, said.append, pause=0.01)
-    assert "ZeroDivisionError" in state(folder, "slide1")["reason"] and "overview" in (folder / "work" / "slide1" / "error.txt").read_text()
+    assert "ZeroDivisionError" in state(folder, "slide1")["reason"] and "overview" in (folder / "job.work" / "slide1" / "error.txt").read_text()
     monkeypatch.undo()
     work_on(folder, said.append)
     assert kills.compare(folder, whole) == []

@@ -135,17 +135,18 @@ def test_a_full_disk_in_mid_run(segment, toy_slide, tmp_path):
 
 
 def test_several_inputs_that_are_killed_go_on_with_the_same_command(segment, toy_models, toy_slide, tmp_path):
+    from hemalum.batch.lock import JobLock
     from hemalum.batch.status import status
 
     (tmp_path / "in").mkdir()
     for name in "abc":
         shutil.copy(toy_slide, tmp_path / "in" / f"{name}.png")
-    own = tmp_path / "out" / "work" / "thesis.txt"              # of the user, in a folder that has the name of ours
+    own = tmp_path / "out" / "work" / "a" / "state.json"        # of the user: nothing is touched that is not a job's by its name
     own.parent.mkdir(parents=True)
     own.touch()
     assert segment(tmp_path / "in", "--mpp", 0.5, "--format", "geojson,labels").returncode == 0
-    assert [path.name for path in own.parent.iterdir()] == ["thesis.txt"]
-    shutil.rmtree(own.parent)
+    assert own.is_file() and not list((tmp_path / "out").glob("job*"))
+    shutil.rmtree(own.parent.parent)
     (tmp_path / "out").rename(tmp_path / "whole")
     options = "-o", tmp_path / "out", "--models", toy_models, "--model", "toy", "--device", "cpu", "--mpp", 0.5, "--format", "geojson,labels"
     child = subprocess.Popen([sys.executable, "-m", "hemalum", "segment", str(tmp_path / "in"), *map(str, options)])
@@ -154,6 +155,10 @@ def test_several_inputs_that_are_killed_go_on_with_the_same_command(segment, toy
     child.kill()
     child.wait()
     assert status(tmp_path / "out")["counts"]["done"] < 3
+    with JobLock(tmp_path / "out"):
+        second = segment(tmp_path / "in", "--mpp", 0.5, "--format", "geojson,labels")
+    assert second.returncode == 2 and "is being worked on by process" in second.stderr
+    assert (tmp_path / "out" / "job.json").is_file(), "the job of the process that works on it"
     done = segment(tmp_path / "in", "--mpp", 0.5, "--format", "geojson,labels", "--json")
     assert done.returncode == 0 and len(json.loads(done.stdout)) == 3
     assert files(tmp_path / "out") == files(tmp_path / "whole")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,3 +164,8 @@ def test_engine_refuses_what_does_not_fit(toy_model):
 def test_a_folder_without_a_model_is_not_installed(tmp_path):
     with pytest.raises(UsageError, match="holds no model; give a folder"):
         models.install(tmp_path)
+
+
+def test_bundled_files_are_small():
+    for model in (models.find("nuclei"), models.find(str(Path(__file__).parents[2] / "training" / "models" / "nuclei-research"))):
+        assert all((model.folder / name).stat().st_size <= 16 << 20 for name in model.card.files), model.id

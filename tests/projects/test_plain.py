@@ -119,6 +119,13 @@ def test_a_project_is_segmented_and_left_as_it_was(tmp_path, toy_slide, toy_mode
     assert "tissue (3): 736 nuclei" in again.stdout and "tissue: 736" not in again.stdout, again.stdout
 
 
+def test_a_project_that_only_qupath_reads_is_not_said_to_be_done_in_part(tmp_path, toy_slide, toy_models):
+    path = write(tmp_path / "p", [("turned", {"builderType": "rotated", "rotation": "ROTATE_90", "builder": builder(toy_slide)})])
+    done = hemalum("project", "segment", path, "--models", toy_models, "--model", "toy", "--device", "cpu")
+    assert done.returncode == 2 and "Python can segment none of the 1 images" in done.stderr and "segment_in_qupath.groovy" in done.stdout
+    assert "to bring the nuclei" not in done.stdout
+
+
 def test_a_project_with_exported_annotations_becomes_a_training_set(tmp_path, toy_slide):
     path = write(tmp_path / "p", [("P1_a", builder(toy_slide)), ("P2_b", builder(toy_slide))])
     ring = [[50, 50], [350, 50], [350, 350], [50, 350], [50, 50]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -9,7 +11,8 @@ from hemalum.resample import box_mean
 from hemalum_training.data_config import Pseudo
 from hemalum_training.labelling import from_weights, label_tile
 from hemalum_training.networks import Generator
-from hemalum_training.predict import fitted_scores, parameters_of, scores
+from hemalum_training.predict import INSTANCES, fitted_scores, parameters_of, scores
+from hemalum_training.supervised import to_input
 
 
 def unsure(narrow, share: float) -> Generator:
@@ -41,5 +44,13 @@ def test_a_teacher_labels_with_the_thresholds_of_its_epoch(narrow, drawn, tmp_pa
     teacher = from_weights(tmp_path / "weights.pt")
     assert (teacher.parameters.foreground, teacher.parameters.marker) == (0.35, 0.2)
     assert teacher.parameters == parameters_of(tmp_path / "weights.pt")
-    labels, _, _ = label_tile(teacher, box_mean(tile.pixels, 2), Pseudo(jitters=1), seed=1)
-    assert labels.shape == tile.labels.shape
+    weak = unsure(narrow, 0.4)
+
+    def look(pixels):
+        with torch.no_grad():
+            logits = weak(to_input(pixels))["segmentation"]
+        return torch.cat([logits[:, :1].sigmoid(), logits[:, 1:]], 1).numpy()
+
+    for known, nuclei in ((teacher.parameters, True), (INSTANCES, False)):
+        labels, _, _ = label_tile(replace(teacher, maps=look, parameters=known), box_mean(tile.pixels, 2), Pseudo(jitters=1), seed=1)
+        assert bool(labels.max() > 5) == nuclei

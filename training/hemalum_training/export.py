@@ -1,5 +1,5 @@
 """A trained generator → a model package: `model.onnx`, `model.int8.onnx`, `weights.safetensors`, `check.npz`, `card.json`,
-and `generator.onnx` where it has a normalization decoder."""
+and `generator.onnx` where a cycle training taught a normalization decoder."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def write_card(folder: Path, card: dict, network: GeneratorConfig) -> None:
     (folder / "card.json").write_text(json.dumps(full, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray], check_tile: np.ndarray) -> Path:
+def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray], check_tile: np.ndarray, translates: bool = False) -> Path:
     """Write a whole model package into `out` and return it.
 
     Args:
@@ -216,6 +216,7 @@ def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray]
         card: the card's fields that are this model's own.
         tiles: calibration tiles, uint8 T×T×3 with T = 384 · fold.
         check_tile: uint8 T×T×3 stored with its maps, compared at every load.
+        translates: the training taught the normalization decoder, too, so it is put in.
     """
     import onnxruntime as ort
 
@@ -227,7 +228,7 @@ def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray]
         prepare(full, prepared)
         halve_weights(prepared, out / "model.onnx")
         quantize(prepared, out / "model.int8.onnx", tiles)
-        if generator.config.normalization:
+        if translates:
             export_onnx(generator, full, translating=True)
             halve_weights(full, out / GENERATOR)
     export_program(generator, out / "model.pt2")

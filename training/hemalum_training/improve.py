@@ -124,7 +124,7 @@ def _package(request: Request, config: Config, data: Path, out: Path, learned: l
     with tempfile.TemporaryDirectory(dir=out, prefix=".package-") as scratch:
         fresh = Path(scratch) / "package"
         export_package(out / "run" / "weights.pt", fresh, card, calibration(images, config.seed, fold),
-                       stored[0] if stored else check_tile(images, fold))
+                       stored[0] if stored else check_tile(images, fold), config.method is not None)
         # never on what is kept apart: a whole configuration has validation images of its own, fine-tuning has none
         judged = load_labelled(config, data, "validation") or images
         chosen, _ = choose_thresholds(maps_of(_model(fresh), judged), instance_parameters(card["thresholds"]), OWN_GRID)

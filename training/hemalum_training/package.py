@@ -71,7 +71,7 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     card = card_of(config, counts, pseudo_data(config, out) + cycle_data(config, out), initial) | {"thresholds": thresholds}
     folder = out / "package"
     fold = config.network.fold
-    export_package(out / "weights.pt", folder, card, calibration(images, config.seed, fold), check_tile(free, fold))
+    export_package(out / "weights.pt", folder, card, calibration(images, config.seed, fold), check_tile(free, fold), config.method is not None)
     model = package_model(out)
     parts = {name: ev.maps_of(model, part) for name, part in ev.labelled_parts(config, data).items()}
     base = ev.instance_parameters(card["thresholds"])
@@ -94,6 +94,8 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
 
 def report_scores(config: Config, data: Path, out: Path, overlays: bool = False, log=print) -> None:
     """Score the package in every precision it has; writes `out/scores.csv`, worst AJI first, and with `overlays` `out/overlays/SET_STEM.png`."""
+    if not (out / "package" / "card.json").is_file():
+        raise UsageError(f"{out} has no package to score yet; run `hemalum train all` or `hemalum train export` first.")
     model = package_model(out)
     parameters = ev.instance_parameters(model.card.thresholds)
     parts, rows = ev.labelled_parts(config, data), []

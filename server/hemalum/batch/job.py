@@ -1,6 +1,6 @@
 """A job: every input once, whatever happens in between.
 
-A folder holds `job.json` (what is to do), the results, and `work/<stem>/` with `state.json` and the pieces of a slide that is not
+A folder holds `job.json` (what is to do), the results, and `job.work/<stem>/` with `state.json` and the pieces of a slide that is not
 finished.  A process may be killed at any moment: going on costs what was not committed, about a second of work.
 """
 
@@ -22,7 +22,7 @@ from hemalum.batch.lock import NAME as LOCK
 from hemalum.batch.lock import JobLock
 from hemalum.batch.manifest import NAME, Manifest
 from hemalum.batch.slide_run import run_slide
-from hemalum.batch.status import state, status
+from hemalum.batch.status import WORK, state, status
 from hemalum.errors import (
     HemalumError,
     NotWritable,
@@ -54,7 +54,7 @@ def begin(folder: str | Path, manifest: Manifest) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for entry in manifest.inputs:                           # of a job whose manifest was deleted
-            (folder / "work" / entry["stem"] / "state.json").unlink(missing_ok=True)
+            (folder / WORK / entry["stem"] / "state.json").unlink(missing_ok=True)
     except OSError as error:
         raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from error
     manifest.write(folder)
@@ -65,9 +65,9 @@ def forget(folder: str | Path, manifest: Manifest) -> None:
     folder = Path(folder)
     (folder / NAME).unlink(missing_ok=True)                     # first: without it the rest says nothing
     for entry in manifest.inputs:
-        shutil.rmtree(folder / "work" / entry["stem"], ignore_errors=True)
+        shutil.rmtree(folder / WORK / entry["stem"], ignore_errors=True)
     with suppress(OSError):                                     # something of others is in it
-        (folder / "work").rmdir()
+        (folder / WORK).rmdir()
     (folder / LOCK).unlink(missing_ok=True)
 
 
@@ -157,7 +157,7 @@ class Work:
     def _one(self, entry: dict, tried: int) -> bool:
         """Try one slide; True where it is not to be tried again."""
         name, tries = entry["stem"], self._manifest.tries
-        path = self._folder / "work" / name
+        path = self._folder / WORK / name
         path.mkdir(parents=True, exist_ok=True)
         self._wait_for_folder(entry)
         began = time.time()

@@ -43,11 +43,15 @@ def _try(file) -> bool:
     return True
 
 
+class Busy(UsageError):
+    """Another process works on this job."""
+
+
 class JobLock:
     """Holds a job folder for this process; a context manager.
 
     Raises (on entering):
-        UsageError: another process holds it; the sentence names process, machine, user and start.
+        Busy: another process holds it; the sentence names process, machine, user and start.
         NotWritable: the lock file cannot be made or locked.
     """
 
@@ -68,7 +72,7 @@ class JobLock:
             raise NotWritable(f"{self._path} cannot be locked ({error.strerror}); put the job into a folder of another disk") from error
         if not taken:
             self._file.close()
-            raise UsageError(f"{self._path.parent} is being worked on by {_who(_read(self._path))}; wait for it or stop it")
+            raise Busy(f"{self._path.parent} is being worked on by {_who(_read(self._path))}; wait for it or stop it")
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         content = {"pid": os.getpid(), "host": socket.gethostname(), "user": _user(), "since": now}
         self._file.truncate(0)

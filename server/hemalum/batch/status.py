@@ -10,11 +10,12 @@ from hemalum.batch.lock import holder
 from hemalum.batch.manifest import Manifest
 
 FINAL = ("done", "partly", "set aside")
+WORK = "job.work"   # beside job.json and job.lock; of each slide its state and what is computed of it
 
 
 def state(folder: Path, stem: str) -> dict:
     """What is known of one slide; {} before its first try."""
-    return read_json(folder / "work" / stem / "state.json") or {}
+    return read_json(folder / WORK / stem / "state.json") or {}
 
 
 def status(folder: str | Path) -> dict:
@@ -37,7 +38,7 @@ def status(folder: str | Path) -> dict:
             now = "interrupted"
         counts[now] += 1
         tiles = known.get("tiles")
-        done = pieces.count(folder / "work" / entry["stem"] / "pieces") if now in ("running", "interrupted", "failed") else tiles
+        done = pieces.count(folder / WORK / entry["stem"] / "pieces") if now in ("running", "interrupted", "failed") else tiles
         slides.append({
             "stem": entry["stem"], "path": entry["path"], "status": now, "tries": known.get("tries", 0), "tiles": tiles, "tiles_done": done,
             "nuclei": known.get("nuclei"), "reason": known.get("reason"), "failed_tiles": len(known.get("failed_tiles", {})),

@@ -74,10 +74,11 @@ def once(paths, output, options: dict, as_json: bool) -> None:
     import json
 
     from hemalum.batch.job import begin, forget
+    from hemalum.batch.lock import Busy
     from hemalum.batch.manifest import NAME, Manifest
     from hemalum.batch.status import status
     from hemalum.cli.common import output_folder
-    from hemalum.errors import PartlyFailed, RunLost, UsageError
+    from hemalum.errors import PartlyFailed, RunLost, UsageError, VersionMismatch
 
     manifest = manifest_of(paths, options, tries=1)
     with output_folder(output) as folder:
@@ -99,7 +100,7 @@ def once(paths, output, options: dict, as_json: bool) -> None:
         except RunLost as error:
             stopped = True
             raise type(error)(f"{error}; the same command goes on") from error
-        except KeyboardInterrupt:
+        except (Busy, VersionMismatch, KeyboardInterrupt):
             stopped = True
             raise
         finally:

@@ -149,7 +149,7 @@ def segment(path, output, tries, insert, **options):
             for sentence in insert_new(found.path, folder, manifest, click.echo):
                 failed.append(sentence)
                 click.echo(sentence, err=True)
-        else:
+        elif manifest.inputs:
             click.echo(f"to bring the nuclei into QuPath: QuPath script -s -p {found.path} {script}")
     if in_qupath is not None and insert:
         for sentence in streamed.run(in_qupath, names, [manifest.model["folder"]], click.echo):
@@ -157,6 +157,8 @@ def segment(path, output, tries, insert, **options):
             click.echo(sentence, err=True)
     elif in_qupath is not None:
         click.echo(f"for the {len(names)} images that only QuPath reads, with its Hemalum extension: QuPath script {in_qupath}")
+    if not manifest.inputs and not insert:
+        raise UsageError(f"Python can segment none of the {len(found.entries)} images of {found.path}; QuPath can, with the script above")
     if failed:
         raise PartlyFailed(f"not all of the {len(found.entries)} images are done, the rest is; the reasons are above")
 

@@ -34,7 +34,7 @@ TAKEN = frozenset("model_id folders mpp formats region stain foreground marker m
 @click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "int8"]), help="Of the arithmetic.")
 @click.option("--server", metavar="HOST:PORT", help="Let this server do it; the pixels are read here.")
 @click.option("--token-file", type=click.Path(), help="File with the server's token.")
-@click.option("--ca", type=click.Path(), help="Certificate authority of the server (ca.pem), for TLS.")
+@click.option("--ca", type=click.Path(), help="Certificate authority of the server (ca.crt), for TLS.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run records as JSON, nothing else.")
 def segment(
     inputs, output, model_id, folders, mpp, formats, region, stain, foreground, marker, min_area, all_tiles, device, threads, precision,

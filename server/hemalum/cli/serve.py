@@ -29,7 +29,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--models", type=FOLDER, multiple=True, help="Folder with models (repeatable); new ones are found while serving.")
 @click.option("--max-runs", type=click.IntRange(1, 256), default=8, show_default=True, help="Runs at a time.")
 @click.option(
-    "--drain", type=click.FloatRange(0), default=60, show_default=True, metavar="SECONDS", help="For runs under way when told to end."
+    "--drain", type=click.FloatRange(0, 86400), default=60, show_default=True, metavar="SECONDS", help="For runs under way when told to end."
 )
 @click.option("--local-child", is_flag=True, help="For programs: free port, one line of JSON on stdout, ends when stdin closes.")
 def serve(host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slides, models, max_runs, drain, local_child):

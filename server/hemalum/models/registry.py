@@ -126,16 +126,13 @@ def find(name: str = DEFAULT, folders: Iterable[str | Path] = ()) -> Model:
 
 
 def check(model: Model) -> list[str]:
-    """Problems of a package, one sentence each: files missing or damaged, larger than allowed."""
+    """Problems of a package, one sentence each: files missing or damaged."""
     problems = []
     for name in model.card.files:
         try:
-            content = model.verified(name)
+            model.verified(name)
         except DamagedModel as error:
             problems.append(str(error))
-            continue
-        if name.endswith(".onnx") and len(content) > 16 << 20:
-            problems.append(f"{model.folder / name} has {len(content) >> 20} MiB; a model may have 16")
     return problems
 
 
