@@ -20,7 +20,10 @@ TILES = 200         # unlabelled tiles that the model in use is asked to label, 
 
 
 def configuration(request: Request, out: Path, kept: list[str]) -> Config:
-    """Few steps at a small rate, from the model in use, written into `out` for `hemalum train` and read back; or the whole of `request.full`."""
+    """Few steps from the model in use, written into `out` for `hemalum train` and read back; or the whole of `request.full`.
+
+    Their rate, and how far towards the trained weights the result lies: `improve_plan.fine_tuning`.
+    """
     tissue = request.pseudo and any((out / "data" / SET / "unlabelled").iterdir())
     if request.full:
         return _whole(request, out / "data", kept, tissue)
