@@ -34,8 +34,8 @@ PUBLISHED = {
 }
 DEFINITIONS = f"""\
 Means over images, at 0.25 µm/px, thresholds chosen with the epoch on the validation images. F1 pixel: 2·TP / (2·TP + FP + FN) of
-foreground pixels. F1 nucleus: the same of nuclei matched at IoU > 0.5. mIOU: mean of the IoU of background and of nuclei. AJI: Kumar et
-al. 2017; nuclei told apart by the distance channel where the decoder has one, and “AJI components” as in the source, by the connected
+foreground pixels. F1 nucleus: the same of nuclei matched at IoU > 0.5. mIOU: mean of the IoU of background and of nuclei. AJI:
+Kumar et al. 2017; nuclei told apart by the distance channel where the decoder has one, and “AJI components” as in the source, by the connected
 components of the foreground. MAE, RMSE, SSIM (Wang et al. 2004): the normalized image at {MPP} µm/px against its own input, luminance in
 [0, 1], so they say how much structure is kept; the source does not name its reference image, so those columns cannot be compared with the
 published ones. To Y: distance of the image's stain from the reference stain of domain Y (unit optical densities and amounts of both
