@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,18 @@ class Pipeline:
         self._lock = threading.Lock()
         self._choice = workers, processes
         self._workers: Workers | None = None
+        self._loading: threading.Thread | None = None
         self.queue = TileQueue()
+
+    def load(self, model: Model) -> None:
+        """Open the engine for a model beside what comes before a run's first tile.  What goes wrong is said by `run`."""
+
+        def work() -> None:
+            with suppress(Exception):
+                self.engine(model)
+
+        self._loading = threading.Thread(target=work, name="hemalum-load")
+        self._loading.start()
 
     def engine(self, model: Model) -> Engine:
         """The engine for a model; opened once, and again when the model's file has changed."""
@@ -80,6 +91,8 @@ class Pipeline:
     def close(self) -> None:
         """Stop the engine within a tile and wait for the workers."""
         self.queue.close()
+        if self._loading is not None:
+            self._loading.join()
         if self._workers is not None:
             self._workers.close()
 

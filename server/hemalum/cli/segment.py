@@ -73,6 +73,7 @@ def segment(
 
             model = find(model_id, folders)
             pipeline = stack.enter_context(Pipeline(device, threads, precision))
+            pipeline.load(model)
 
             def segmented(slide, *arguments):
                 return segment_slide(slide, model, pipeline, *arguments)
