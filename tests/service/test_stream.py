@@ -313,18 +313,6 @@ def test_closing_early_ends_the_run_properly(client, slide, stub):
     assert summary.nuclei > 20 and {tile.reason for tile in summary.failed} == {"not sent"} and len(summary.failed) == 8
 
 
-def test_a_models_generator_translates_a_tile(client):
-    tile = np.random.default_rng(3).integers(0, 256, (37, 101, 3), np.uint8)
-    assert [model.id for model in client.info.models if model.generator] == ["toy"]
-    assert (client.translated(tile, "toy") == 255 - tile).all()
-    with pytest.raises(UsageError, match="nuclei has no generator; choose one that"):
-        client.translated(tile)
-    with pytest.raises(UnknownModel):
-        client.translated(tile, "nobody")
-    with pytest.raises(TooMuch, match="tile of 2049×1 px is too large"):
-        client.translated(np.zeros((1, 2049, 3), np.uint8), "toy")
-
-
 def test_normalized_tiles_cover_the_image(client, slide):
     run = client.run(slide, "toy", Parameters(core=256, normalized_tiles=True, skip_glass=False))
     canvas = np.zeros((660, 700, 3), np.uint8)

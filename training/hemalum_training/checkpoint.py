@@ -88,7 +88,7 @@ def initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
         if "network" not in (state := _read(path)):
             raise UsageError(f"{path} holds no averaged weights; name the weights.pt of a run that is finished.")
         return state["network"]
-    model = _model(source)
+    model = model_of(source)
     if model.path("weights.safetensors") is None:
         raise UsageError(f"model {model.id} has no weights.safetensors, so training cannot begin from it; name another model.")
     return {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(model.verified("weights.safetensors")).items()}
@@ -102,11 +102,12 @@ def note_initial(source: str | Path, out: Path) -> None:
     if path.is_file():
         write_json(out / INITIAL, {"name": f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"})
     else:
-        model = _model(source)
+        model = model_of(source)
         write_json(out / INITIAL, {"name": f"model {model.id} {model.card.version}", "licence": model.card.licence})
 
 
-def _model(source: str | Path) -> Model:
+def model_of(source: str | Path) -> Model:
+    """The model package in a folder, or of this id; raises as `hemalum.models.find`."""
     path = Path(source)
     return Model(Card.read(path), path) if (path / "card.json").is_file() else find(str(source))
 

@@ -19,6 +19,7 @@ from torch import nn
 from hemalum.models import GENERATOR, Card
 
 from .networks import Generator, GeneratorConfig
+from .replay import to_bytes, to_float
 
 HALO = 64           # a multiple of the stride
 WINDOW = 256        # px at 0.5 µm/px, as is HALO
@@ -73,9 +74,8 @@ class Translating(nn.Module):
         self.generator = generator
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        image = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
-        translated = self.generator(image, segmentation=False, normalized=True)["normalized"]
-        return ((translated.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+        translated = self.generator(to_float(pixels.permute(0, 3, 1, 2)), segmentation=False, normalized=True)["normalized"]
+        return to_bytes(translated).permute(0, 2, 3, 1)
 
 
 def load_generator(weights: Path) -> Generator:

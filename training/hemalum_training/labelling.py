@@ -17,12 +17,11 @@ import torch
 from hemalum.engine import open_engine
 from hemalum.errors import UsageError
 from hemalum.instances import Parameters
-from hemalum.models import Model, find
-from hemalum.models.card import Card
 from hemalum.stain import Stain, apply_table, colour_table
 
 from .agreement import TileScores, score_tile
 from .augment import enlarged, stain_jitter
+from .checkpoint import model_of
 from .data_config import Pseudo
 from .evaluate import instance_parameters
 from .export import HALO, Deployed, load_generator
@@ -65,7 +64,7 @@ def load_teacher(out: Path, init: str | None = None, device: str = "cpu") -> Tea
         return from_weights(own if own.is_file() else Path(init), device)
     if init is None:
         raise UsageError(f"there is no teacher {own}; run `hemalum train teacher` first or name a model with --init.")
-    model = Model(Card.read(Path(init)), Path(init)) if (Path(init) / "card.json").is_file() else find(init)
+    model = model_of(init)
     engine = open_engine(model, "cuda" if device.startswith("cuda") else "cpu")
     return Teacher(f"model {model.id} {model.card.version}, {engine.precision}",
                    lambda pixels: np.concatenate([engine.maps(tile[None]) for tile in pixels]), instance_parameters(model.card.thresholds),

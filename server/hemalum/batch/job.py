@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +53,18 @@ def begin(folder: str | Path, manifest: Manifest) -> None:
         raise UsageError(f"{folder} holds a job already; go on with `hemalum job resume {folder}` or choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for entry in manifest.inputs:                           # of a job whose manifest was deleted
-            (folder / WORK / entry["stem"] / "state.json").unlink(missing_ok=True)
+        if (folder / WORK).exists():                            # of a job whose manifest was deleted
+            shutil.rmtree(folder / WORK)
     except OSError as error:
         raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from error
     manifest.write(folder)
 
 
-def forget(folder: str | Path, manifest: Manifest) -> None:
-    """Leave only the results of a job, and what others keep in the folder."""
+def forget(folder: str | Path) -> None:
+    """Leave only the results of a job."""
     folder = Path(folder)
     (folder / NAME).unlink(missing_ok=True)                     # first: without it the rest says nothing
-    for entry in manifest.inputs:
-        shutil.rmtree(folder / WORK / entry["stem"], ignore_errors=True)
-    with suppress(OSError):                                     # something of others is in it
-        (folder / WORK).rmdir()
+    shutil.rmtree(folder / WORK, ignore_errors=True)
     (folder / LOCK).unlink(missing_ok=True)
 
 

@@ -57,12 +57,6 @@ def parse_mpp(text: str | None) -> float | None:
         raise UsageError(f"--mpp {text!r} is not a number; give µm per pixel, such as 0.25") from None
 
 
-def check_precision(name: str) -> None:
-    """Raises `UsageError` for a name that is not known."""
-    if name not in ("auto", "fp32", "int8"):
-        raise UsageError(f"precision {name!r} is not known; choose auto, fp32 or int8")
-
-
 def parse_region(text: str | None) -> tuple[int, int, int, int] | None:
     """`X,Y,W,H` in level-0 px; `UsageError` where it is not four whole numbers with a positive size."""
     if text is None:

@@ -21,13 +21,12 @@ def job():
 def manifest_of(paths, options: dict, tries: int, workers: int | None = None, scheduler: str | None = None):
     """The `Manifest` of segment's options; raises `UsageError`, `UnknownModel` before any work."""
     from hemalum.batch.manifest import Manifest
-    from hemalum.cli.common import check_precision, parse_mpp, parse_region
+    from hemalum.cli.common import parse_mpp, parse_region
     from hemalum.engine import cores
     from hemalum.events import Parameters
     from hemalum.models import find
     from hemalum.sinks import parse_formats
 
-    check_precision(options["precision"])
     mpp, region = parse_mpp(options["mpp"]), parse_region(options.get("region"))
     chosen = {
         "foreground": options["foreground"], "marker": options["marker"], "min_area_um2": options["min_area"],
@@ -109,7 +108,7 @@ def once(paths, output, options: dict, as_json: bool) -> None:
                 content = [json.loads(path.read_text(encoding="utf-8")) for path in records if path.exists()]
                 click.echo(json.dumps(content, indent=1, ensure_ascii=False))
             if not stopped:
-                forget(folder, manifest)
+                forget(folder)
 
 
 def on_cluster(command):

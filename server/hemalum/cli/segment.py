@@ -50,7 +50,7 @@ def segment(
     import os
     from contextlib import ExitStack
 
-    from hemalum.cli.common import check_precision, output_folder, parse_mpp, parse_region, shown_progress, through
+    from hemalum.cli.common import output_folder, parse_mpp, parse_region, shown_progress, through
     from hemalum.cli.job import once
     from hemalum.events import Parameters
     from hemalum.pipeline import within
@@ -58,7 +58,6 @@ def segment(
     from hemalum.slides import images_in, open_slide
 
     given_mpp, names, rectangle = parse_mpp(mpp), parse_formats(formats), parse_region(region)
-    check_precision(precision)
     chosen = Parameters(foreground, marker, None, min_area, skip_glass=not all_tiles, stain=stain)
     chosen.resolved({})
     paths = images_in(inputs)

@@ -7,6 +7,7 @@ import hemalum.client.LocalServer
 import hemalum.client.NucleiClient
 import hemalum.client.ServiceException
 import java.nio.file.Path
+import javafx.application.Platform
 import org.slf4j.Logger
 import org.slf4j.LoggerFactory
 
@@ -40,6 +41,30 @@ final class Connections {
             return NucleiClient.connect(Endpoint.parse(address), token, authority?.trim() ? Path.of(authority.trim()) : null, clientName())
         }
         openLocal()
+    }
+
+    /** What is done with a connection away from the user interface's thread. */
+    @CompileStatic
+    static interface Work {
+        void use(NucleiClient client)
+    }
+
+    /** Does {@code work} with a connection, on a thread of its own; what goes wrong is told. */
+    static void away(String name, Work work) {
+        def thread = new Thread({
+            try {
+                NucleiClient client = open(new Settings())
+                try {
+                    work.use(client)
+                } finally {
+                    client.close()
+                }
+            } catch (Exception e) {
+                Platform.runLater { SegmentCommand.tell(e) }
+            }
+        }, name)
+        thread.daemon = true
+        thread.start()
     }
 
     /** A connection to the server on this computer, whatever the preferences name; otherwise as {@link #open}. */

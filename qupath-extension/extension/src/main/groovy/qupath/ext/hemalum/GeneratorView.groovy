@@ -32,34 +32,21 @@ final class GeneratorView {
 
     /** Asks the server, away from the user interface's thread, and opens the window. */
     static void show(QuPathGUI qupath) {
-        ImageData<BufferedImage> imageData = qupath.imageData
-        if (imageData == null || !imageData.server.isRGB()) {
-            Dialogs.showErrorMessage(Strings.get('title'), Strings.get(imageData == null ? 'error.no.image' : 'error.not.rgb'))
+        ImageData<BufferedImage> imageData = StainView.openImage(qupath)
+        if (imageData == null)
             return
-        }
         List<PathObject> seen = Where.VIEW.parents(imageData, qupath.viewer)
         String missing = seen.empty ? 'error.no.view' : imageData.server.pixelCalibration.hasPixelSizeMicrons() ? null : 'error.no.pixel.size'
         if (missing != null) {
             Dialogs.showErrorMessage(Strings.get('title'), Strings.get(missing))
             return
         }
-        def thread = new Thread({
-            try {
-                NucleiClient client = Connections.open(new Settings())
-                try {
-                    ModelInfo model = chosen(client.info().models())
-                    TileSource.Pixels field = read(imageData, seen.first().ROI, model.mpp())
-                    TileSource.Pixels translated = client.translate(field, model.id())
-                    Platform.runLater { open(qupath, model, field, translated) }
-                } finally {
-                    client.close()
-                }
-            } catch (Exception e) {
-                Platform.runLater { SegmentCommand.tell(e) }
-            }
-        }, 'hemalum-generator')
-        thread.daemon = true
-        thread.start()
+        Connections.away('hemalum-generator') { NucleiClient client ->
+            ModelInfo model = chosen(client.info().models())
+            TileSource.Pixels field = read(imageData, seen.first().ROI, model.mpp())
+            TileSource.Pixels translated = client.translate(field, model.id())
+            Platform.runLater { open(qupath, model, field, translated) }
+        }
     }
 
     /** The model of the dialog if it has a generator, else the first that has one. */

@@ -200,33 +200,29 @@ final class StainView {
 
     /** Calls {@code use} on the user interface's thread, once the image's stain is known; it is asked for once an image. */
     private void withNormalized(Use use) {
-        ImageData<BufferedImage> imageData = qupath.imageData
-        if (imageData == null || !imageData.server.isRGB()) {
-            Dialogs.showErrorMessage(Strings.get('title'), Strings.get(imageData == null ? 'error.no.image' : 'error.not.rgb'))
+        ImageData<BufferedImage> imageData = openImage(qupath)
+        if (imageData == null)
             return
-        }
         Normalized had = known[imageData]
         if (had != null) {
             use.with(imageData, had)
             return
         }
-        def thread = new Thread({
-            try {
-                NucleiClient client = Connections.open(new Settings())
-                try {
-                    int side = client.info().overviewSide() ?: 2048
-                    def overview = new SlideTiles(imageData.server, ImagePlane.defaultPlane).overview(side)
-                    Normalized made = client.normalize(overview, micronsPerPixel(imageData, overview), Preferences.stain.get() ?: '', null, reference(side))
-                    known[imageData] = made
-                    Platform.runLater { use.with(imageData, made) }
-                } finally {
-                    client.close()
-                }
-            } catch (Exception e) {
-                Platform.runLater { SegmentCommand.tell(e) }
-            }
-        }, 'hemalum-stain')
-        thread.daemon = true
-        thread.start()
+        Connections.away('hemalum-stain') { NucleiClient client ->
+            int side = client.info().overviewSide() ?: 2048
+            def overview = new SlideTiles(imageData.server, ImagePlane.defaultPlane).overview(side)
+            Normalized made = client.normalize(overview, micronsPerPixel(imageData, overview), Preferences.stain.get() ?: '', null, reference(side))
+            known[imageData] = made
+            Platform.runLater { use.with(imageData, made) }
+        }
+    }
+
+    /** The open image if it is RGB, else null, after saying so. */
+    static ImageData<BufferedImage> openImage(QuPathGUI qupath) {
+        ImageData<BufferedImage> imageData = qupath.imageData
+        if (imageData != null && imageData.server.isRGB())
+            return imageData
+        Dialogs.showErrorMessage(Strings.get('title'), Strings.get(imageData == null ? 'error.no.image' : 'error.not.rgb'))
+        null
     }
 }
