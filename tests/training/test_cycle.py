@@ -16,9 +16,11 @@ from hemalum.errors import RunLost, UsageError
 from hemalum_training.config import load_config
 from hemalum_training.cycle import CycleTrainer, rate
 from hemalum_training.cycle_run import CycleRun
+from hemalum_training.data_config import Pseudo
 from hemalum_training.method_config import Cycle
 from hemalum_training.networks import Generator
 from hemalum_training.pools import Pools, StoredTile
+from hemalum_training.pseudo_labels import PseudoTile
 
 SMALL = Cycle(epochs=2, steps_per_epoch=4, batch=2, crop=64, discriminator_width=4, pool=2, learning_rate=1e-3, ema=0.5)
 
@@ -32,9 +34,12 @@ def pools(tmp_path_factory, drawn):
     folder = tmp_path_factory.mktemp("tiles")
     tile = drawn(7)
     small = cv2.resize(tile.pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    for name, content in (("own", small[..., ::-1]), ("normalized", 255 - small[..., ::-1]), ("labels", tile.labels.astype(np.uint16))):
+    foreground, distance = (255 * (tile.labels > 0)).astype(np.uint8), (255 * tile.distance).astype(np.uint8)
+    for name, content in (("own", small[..., ::-1]), ("normalized", 255 - small[..., ::-1]), ("labels", tile.labels.astype(np.uint16)),
+                          ("foreground", foreground), ("distance", distance)):
         cv2.imwrite(str(folder / f"{name}.png"), content)
-    pseudo = StoredTile("pseudo/7", folder / "own.png", folder / "normalized.png", folder / "labels.png")
+    pictures = (folder / f"{name}.png" for name in ("own", "normalized", "labels", "foreground", "distance"))
+    pseudo = StoredTile.of(PseudoTile("pseudo/7", *pictures, score=1.0), Pseudo())
     return Pools([drawn(0), drawn(1)], [drawn(2, **BLUE), drawn(3, **BLUE)], [StoredTile("unlabelled/7", folder / "own.png")], [pseudo])
 
 

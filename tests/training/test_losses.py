@@ -52,12 +52,20 @@ def test_pixels_that_are_not_known_count_for_nothing():
     assert segmentation_loss(logits, targets * torch.tensor([1.0, 1, 0]).view(3, 1, 1)).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_a_probability_as_label_is_best_answered_by_itself():
+    target, losses = torch.zeros(1, 2, 4, 4), {}
+    target[:, 0] = 0.3
+    for p in (0.1, 0.2, 0.3, 0.4, 0.5):
+        losses[p] = segmentation_loss(torch.full((1, 1, 4, 4), math.log(p / (1 - p))), target).item()
+    assert min(losses, key=losses.get) == 0.3
+
+
 def test_targets_are_brought_to_the_logits_size():
     targets = torch.zeros(1, 2, 4, 4)
     targets[0, 0, :2, :2], targets[0, 0, 0, 2] = 1, 1
     targets[0, 1, :2, :2] = 0.5
     small = fit_targets(targets, torch.zeros(1, 1, 2, 2))
-    assert small[0, 0].tolist() == [[1, 0], [0, 0]] and small[0, 1].tolist() == [[0.5, 0], [0, 0]]
+    assert small[0, 0].tolist() == [[1, 0.25], [0, 0]] and small[0, 1].tolist() == [[0.5, 0], [0, 0]]
     assert fit_targets(targets, torch.zeros(1, 2, 4, 4)) is targets
 
 

@@ -17,7 +17,9 @@ import hemalum
 from hemalum.errors import UsageError
 from hemalum_training import cross_fit, pseudo_labels
 from hemalum_training.agreement import TileScores, choose, confidence, mean_softmax, score_tile
+from hemalum_training.augment import sample_crop
 from hemalum_training.config import load_config
+from hemalum_training.data_config import Pseudo
 from hemalum_training.datasets import LabelledImage, load_labelled
 from hemalum_training.labelling import load_teacher, view_maps
 from hemalum_training.pools import StoredTile
@@ -288,15 +290,27 @@ def test_a_patient_lies_in_one_fold():
 def test_pixels_that_the_teacher_is_unsure_of_are_left_out_where_the_configuration_says_so(run):
     config, _, out = run
     tile = load_pseudo(out)[0]
-    sure = cv2.imread(str(tile.sure), cv2.IMREAD_UNCHANGED)
-    assert sure.dtype == np.uint8 and sure.shape == (256, 256)
-    every, some = (StoredTile.of(tile, least).own() for least in (0.0, 0.5))
+    foreground = cv2.imread(str(tile.foreground), cv2.IMREAD_UNCHANGED)
+    assert foreground.dtype == np.uint8 and foreground.shape == (256, 256)
+    every, some = (StoredTile.of(tile, Pseudo(sure=least)).own() for least in (0.0, 0.5))
     assert every.known is None
-    assert (some.known == (sure >= 127.5)).all()
+    assert (some.known == (abs(foreground / 127.5 - 1) >= 0.5)).mean() > 0.999, "half precision may round a pixel on the limit"
     labels = cv2.imread(str(tile.labels), cv2.IMREAD_UNCHANGED)
     inside = cv2.erode((labels > 0).astype(np.uint8), np.ones((5, 5))) > 0
     border = (cv2.dilate((labels > 0).astype(np.uint8), np.ones((3, 3))) > 0) & (cv2.erode((labels > 0).astype(np.uint8), np.ones((3, 3))) == 0)
     assert (~some.known)[border].mean() > 2 * (~some.known)[inside].mean(), "it is the borders that are unsure"
+
+
+def test_soft_labels_are_what_the_teacher_saw_and_hard_ones_the_nuclei_it_comes_to(run):
+    config, _, out = run
+    tile = load_pseudo(out)[0]
+    hard, soft = (StoredTile.of(tile, Pseudo(soft=s)).own() for s in (False, True))
+    assert (soft.labels == hard.labels).all() and soft.foreground.shape == soft.labels.shape
+    (_, told), (_, seen) = (sample_crop(image, 128, np.random.default_rng(3)) for image in (hard, soft))
+    assert set(np.unique(told[0])) <= {0, 1} and ((seen[0] > 0.05) & (seen[0] < 0.95)).any()
+    assert 0 <= seen.min() and seen.max() <= 1
+    inside = told[0] > 0
+    assert seen[0][inside].mean() > seen[0][~inside].mean() + 0.1 and seen[1][inside].mean() > seen[1][~inside].mean()
 
 
 @pytest.mark.parametrize("init, words", [(None, "--init"), ("nothing-of-this-name", "nothing-of-this-name")])

@@ -84,7 +84,8 @@ def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colou
     if fold == 2 and coarse:
         pixels = enlarged(pixels, fold)
     known = np.ones((2 * crop, 2 * crop)) if image.known is None else warp(image.known.astype(np.float32)) > 0.5
-    targets = np.stack([warp((image.labels > 0).astype(np.float32)) > 0.5, warp(image.distance.astype(np.float32)), known])
+    foreground = warp((image.labels > 0).astype(np.float32)) > 0.5 if image.foreground is None else warp(image.foreground.astype(np.float32))
+    targets = np.stack([foreground, warp(image.distance.astype(np.float32)), known])
     return colour(pixels, rng), targets.astype(np.float32)
 
 

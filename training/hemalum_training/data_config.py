@@ -72,6 +72,8 @@ class Pseudo:
         weight: share of the supervised crops that come from pseudo tiles.
         sure: least |2p − 1| of a pixel that is learned from, p the teacher's mean over all views: nuclear borders and what the views
             disagree about are left out of the loss.  0 learns from every pixel.
+        soft: the labels are the teacher's mean maps themselves (distillation, Hinton et al. 2015, arXiv 1503.02531), not the nuclei
+            they come to: what the teacher half sees is not taught to be background.
     """
 
     rule: str = "agreement"
@@ -85,6 +87,7 @@ class Pseudo:
     empty_share: float = 0.03
     weight: float = 0.3
     sure: float = 0.0
+    soft: bool = False
 
     def __post_init__(self):
         demand("pseudo",

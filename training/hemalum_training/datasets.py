@@ -29,6 +29,7 @@ class LabelledImage:
         weight: how often it is drawn, relative to the others.
         group: patient, or the image itself where none is known.
         known: bool H×W, where the labels are to be learned from; None: everywhere.
+        foreground: float16 H×W, 0…1, what the foreground is to be where that is not 0 or 1 by `labels`; None where it is.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LabelledImage:
     weight: float = 1.0
     group: str = ""
     known: np.ndarray | None = None
+    foreground: np.ndarray | None = None
 
     def own(self) -> LabelledImage:
         """Itself: it is in memory already, while a tile on disk is read by this."""

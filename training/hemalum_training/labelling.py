@@ -23,6 +23,7 @@ from .agreement import TileScores, score_tile
 from .augment import enlarged, stain_jitter
 from .checkpoint import model_of
 from .data_config import Pseudo
+from .datasets import distance_map
 from .evaluate import instance_parameters
 from .export import HALO, Deployed, load_generator
 from .networks import Generator
@@ -109,12 +110,12 @@ def view_maps(teacher: Teacher, pixels: np.ndarray, jitters: int, strength: floa
     return core[..., 0], core[..., 1] if core.shape[-1] > 1 else None
 
 
-def label_tile(teacher: Teacher, pixels: np.ndarray, wanted: Pseudo, seed: int) -> tuple[np.ndarray, TileScores, np.ndarray]:
+def label_tile(teacher: Teacher, pixels: np.ndarray, wanted: Pseudo, seed: int) -> tuple[np.ndarray, TileScores, list[np.ndarray]]:
     """What the teacher makes of a tile, at 0.25 µm/px.
 
     Returns:
-        nuclei from the mean of its flips, int32 2h×2w; what the rules see of it; how sure each pixel is, uint8 2h×2w: 255 · |2p − 1|, p
-        the mean over all views.
+        nuclei from the mean of its flips, int32 2h×2w; what the rules see of it; foreground and distance, uint8 2h×2w: 255 · the mean over
+        all views, the distance from the nuclei where the teacher has no such channel.
     """
     foreground, distance = view_maps(teacher, pixels, wanted.jitters, wanted.jitter, seed)
 
@@ -123,8 +124,9 @@ def label_tile(teacher: Teacher, pixels: np.ndarray, wanted: Pseudo, seed: int) 
 
     labels = nuclei(foreground[:4].mean(0), None if distance is None else distance[:4].mean(0))
     each = [nuclei(f, None if distance is None else distance[i]) for i, f in enumerate(foreground)]
-    sure = (255 * np.abs(2 * foreground.mean(0) - 1)).round().astype(np.uint8)
-    return labels, score_tile(foreground[0], foreground, labels, each, wanted.band, teacher.parameters.foreground), sure
+    maps = [(255 * m).round().astype(np.uint8)
+            for m in (foreground.mean(0), distance_map(labels) if distance is None else distance.mean(0).clip(0, 1))]
+    return labels, score_tile(foreground[0], foreground, labels, each, wanted.band, teacher.parameters.foreground), maps
 
 
 def normalized_tile(teacher: Teacher, pixels: np.ndarray, stain: Stain, reference: Stain) -> np.ndarray:

@@ -9,9 +9,12 @@ import torch.nn.functional as F
 def segmentation_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float = 0.5, distance: float = 2.0) -> torch.Tensor:
     """Binary cross-entropy (the source's) + soft Dice on the foreground, smooth L1 on the distance channel where there is one.
 
+    The intersection of Dice is min(p, q), which is p·q where the label q is 0 or 1 and, unlike it, is best at p = q where a teacher's
+    probability is the label (Wang et al. 2023, arXiv 2303.16296).
+
     Args:
         logits: N×1×H×W or N×2×H×W.
-        targets: N×2×H×W: foreground 0/1, distance 0…1; or N×3×H×W, then with 1 where they count and 0 where they do not.
+        targets: N×2×H×W: foreground and distance 0…1; or N×3×H×W, then with 1 where they count and 0 where they do not.
         dice, distance: weights of the two added terms (ours; 0 leaves the source's loss).
     """
     foreground = targets[:, 0]
@@ -23,7 +26,7 @@ def segmentation_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float =
     loss = mean(F.binary_cross_entropy_with_logits(logits[:, 0], foreground, reduction="none"))
     if dice:
         p, foreground = logits[:, 0].sigmoid() * known, foreground * known
-        loss = loss + dice * (1 - (2 * (p * foreground).sum() + 1) / (p.sum() + foreground.sum() + 1))
+        loss = loss + dice * (1 - (2 * torch.minimum(p, foreground).sum() + 1) / (p.sum() + foreground.sum() + 1))
     if distance and logits.shape[1] > 1:
         loss = loss + distance * mean(F.smooth_l1_loss(logits[:, 1], targets[:, 1], beta=0.1, reduction="none"))
     return loss
@@ -49,14 +52,13 @@ def cycle_loss(x: torch.Tensor, x_back: torch.Tensor, y: torch.Tensor, y_back: t
 
 
 def fit_targets(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Targets at twice a tile's resolution brought to the logits' by area; the foreground and what is known stay 0 or 1."""
+    """Targets at twice a tile's resolution brought to the logits' by area; what is known stays 0 or 1."""
     factor = targets.shape[-1] // logits.shape[-1]
     if factor == 1:
         return targets
     small = F.avg_pool2d(targets, factor)
-    fitted = (small >= 0.5).to(small.dtype)
-    fitted[:, 1] = small[:, 1]
-    return fitted
+    small[:, 2:] = (small[:, 2:] >= 0.5).to(small.dtype)
+    return small
 
 
 def consistency_loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ from hemalum.errors import UsageError
 from .augment import photometric, sample_crop, stain_jitter
 from .config import Config
 from .cycle_losses import Batch, Labelled
+from .data_config import Pseudo
 from .datasets import LabelledImage, distance_map, load_labelled
 from .method_config import Cycle
 from .pseudo_labels import PseudoTile, load_pseudo
@@ -32,12 +33,10 @@ def _unchanged(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pixels
 
 
-def at_label_scale(name: str, pixels: np.ndarray, labels: np.ndarray | None = None, known: np.ndarray | None = None) -> LabelledImage:
-    """A tile at 0.5 µm/px (uint8 H×W×3) as an image at 0.25 µm/px; labels are int32 2H×2W, all background where there are none."""
+def at_label_scale(name: str, pixels: np.ndarray) -> LabelledImage:
+    """A tile at 0.5 µm/px (uint8 H×W×3) as an image at 0.25 µm/px, without nuclei."""
     big = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    if labels is None:
-        return LabelledImage(name, big, np.zeros(big.shape[:2], np.int32), np.zeros(big.shape[:2], np.float16))
-    return LabelledImage(name, big, labels, distance_map(labels).astype(np.float16), known=known)
+    return LabelledImage(name, big, np.zeros(big.shape[:2], np.int32), np.zeros(big.shape[:2], np.float16))
 
 
 @dataclass(frozen=True)
@@ -46,33 +45,40 @@ class StoredTile:
 
     Attributes:
         image: file at 0.5 µm/px.
-        normalized, labels, sure: of a pseudo tile: its image in the target stain, its label image at 0.25 µm/px, and how sure each of
-            its pixels is, uint8; those below 255 · `least` are not learned from.
+        pseudo: of a pseudo tile, else None.
+        wanted: how its labels are learned from.
         weight: how often it is drawn, relative to the others.
     """
 
     name: str
     image: Path
-    normalized: Path | None = None
-    labels: Path | None = None
-    sure: Path | None = None
-    least: float = 0.0
     weight: float = 1.0
+    pseudo: PseudoTile | None = None
+    wanted: Pseudo | None = None
 
     @classmethod
-    def of(cls, tile: PseudoTile, least: float, weight: float = 1.0) -> StoredTile:
-        return cls(tile.name, tile.image, tile.normalized, tile.labels, tile.sure, least, weight)
+    def of(cls, tile: PseudoTile, wanted: Pseudo, weight: float = 1.0) -> StoredTile:
+        return cls(tile.name, tile.image, weight, tile, wanted)
 
     def own(self) -> LabelledImage:
         return self._shown(self.image)
 
     def in_target_stain(self) -> LabelledImage:
-        return self._shown(self.normalized)
+        return self._shown(self.pseudo.normalized)
 
     def _shown(self, image: Path) -> LabelledImage:
-        labels = None if self.labels is None else _read(self.labels, cv2.IMREAD_UNCHANGED).astype(np.int32)
-        known = _read(self.sure, cv2.IMREAD_UNCHANGED) >= 255 * self.least if self.least else None
-        return at_label_scale(self.name, _read(image), labels, known)
+        shown = at_label_scale(self.name, _read(image))
+        if self.pseudo is None:
+            return shown
+        shown.labels = _read(self.pseudo.labels, cv2.IMREAD_UNCHANGED).astype(np.int32)
+        foreground = _read(self.pseudo.foreground, cv2.IMREAD_UNCHANGED) / np.float16(255)
+        if self.wanted.soft:
+            shown.foreground, shown.distance = foreground, _read(self.pseudo.distance, cv2.IMREAD_UNCHANGED) / np.float16(255)
+        else:
+            shown.distance = distance_map(shown.labels).astype(np.float16)
+        if self.wanted.sure:
+            shown.known = abs(2 * foreground - 1) >= self.wanted.sure
+        return shown
 
 
 def _read(path: Path, flags: int = cv2.IMREAD_COLOR_RGB) -> np.ndarray:
@@ -153,7 +159,7 @@ def load_pools(config: Config, data: Path, out: Path, pseudo: bool) -> Pools:
     density = {image.name: rows[image.name].weight for image in images}
     stored, unlabelled = [], []
     if pseudo:
-        stored = [StoredTile.of(tile, config.pseudo.sure) for tile in load_pseudo(out)]
+        stored = [StoredTile.of(tile, config.pseudo) for tile in load_pseudo(out)]
         taken = {tile.name for tile in stored}
         unlabelled = [StoredTile(t.tile, Path(out) / "tiles" / "images" / f"{t.tile}.png", weight=t.weight) for t in load_tiles(out)
                       if t.domain == "X" and t.part == "train" and t.tile not in taken and t.weight > 0]

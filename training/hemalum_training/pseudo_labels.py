@@ -4,7 +4,7 @@
     OUT/pseudo/images/*.png       the tile itself, uint8 RGB at 0.5 µm/px
     OUT/pseudo/labels/*.png       uint16 instances at 0.25 µm/px, twice the tile's side
     OUT/pseudo/normalized/*.png   the tile in the stain of domain Y, by the teacher's normalization decoder or a colour table
-    OUT/pseudo/sure/*.png         uint8 at 0.25 µm/px: 255 · |2p − 1|, how sure the teacher is of each pixel
+    OUT/pseudo/foreground/*.png, distance/*.png   uint8 at 0.25 µm/px: 255 · the teacher's maps, mean over all views
     OUT/pseudo/teacher.json       which teacher, rule and normalizer        OUT/pseudo/kept.png, discarded.png   with outlines
 """
 
@@ -30,18 +30,19 @@ from .store import read_rows, write_json, write_png, write_rows
 from .thumbnails import thumbnail_page
 from .tile_store import Tile, load_domains, load_tiles, tile_pixels
 
-PICTURES = ("images", "normalized", "labels", "sure")
+PICTURES = ("images", "normalized", "labels", "foreground", "distance")
 
 
 @dataclass(frozen=True)
 class PseudoTile:
-    """A kept tile on disk: paths of its own image, its image in Y's stain, its instances and how sure they are, see the module."""
+    """A kept tile on disk: paths of its own image, its image in Y's stain, its instances and the maps they come from, see the module."""
 
     name: str
     image: Path
     normalized: Path
     labels: Path
-    sure: Path
+    foreground: Path
+    distance: Path
     score: float
 
 
@@ -109,8 +110,8 @@ def _labelled(tile: Tile, key: str, config: Config, wanted: Pseudo, out: Path, t
     if path.is_file() and (record := json.loads(path.read_text(encoding="utf-8"))).pop("key") == key:
         return TileScores(**record)
     pixels = tile_pixels(out, tile.tile)
-    labels, scores, sure = label_tile(teacher, pixels, wanted, int(hashlib.sha256(tile.tile.encode()).hexdigest()[:8], 16) + config.seed)
-    pictures = pixels, normalized_tile(teacher, pixels, tile.stain, reference), labels.astype(np.uint16), sure
+    labels, scores, maps = label_tile(teacher, pixels, wanted, int(hashlib.sha256(tile.tile.encode()).hexdigest()[:8], 16) + config.seed)
+    pictures = pixels, normalized_tile(teacher, pixels, tile.stain, reference), labels.astype(np.uint16), *maps
     for part, picture in zip(PICTURES, pictures, strict=True):
         write_png(out / "pseudo" / part / f"{tile.tile}.png", picture)
     write_json(path, {"key": key, **dataclasses.asdict(scores)})

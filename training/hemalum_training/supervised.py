@@ -44,7 +44,7 @@ def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
 
     kept, share = load_pseudo(out), config.pseudo.weight
     each = sum(image.weight for image in images) * share / (1 - share) / len(kept)
-    return [StoredTile.of(tile, config.pseudo.sure, each) for tile in kept]
+    return [StoredTile.of(tile, config.pseudo, each) for tile in kept]
 
 
 def batches(config: Config, images: list, step: int) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
