@@ -57,6 +57,13 @@ def gradient(module) -> float:
     return sum(float(p.grad.abs().sum()) for p in module.parameters() if p.grad is not None)
 
 
+@pytest.mark.parametrize("added, crops", [(False, 4), (True, 6)])
+def test_pseudo_tiles_take_the_place_of_labelled_ones_or_come_beside_them(pools, added, crops):
+    cycle = replace(SMALL, batch=4, pseudo_share=0.5, pseudo_added=added)
+    assert len(pools.labelled(cycle, np.random.default_rng(0)).x) == crops
+    assert len(replace(pools, pseudo=[]).labelled(cycle, np.random.default_rng(0)).x) == 4
+
+
 class TestStep:
     @pytest.mark.parametrize("own, cycle", [(True, False), (False, True)])
     def test_a_pseudo_label_reaches_the_segmentation_decoder_that_is_used(self, pools, trainer, own, cycle):

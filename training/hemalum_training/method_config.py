@@ -31,6 +31,8 @@ class Cycle:
             the tile's own image and on G_X2Y(G_Y2X(y)).  consistency: weight of agreement between a tile's segmentation and its
             translation's (claim 6).
         pseudo_share: share of pseudo tiles among the Y tiles, and of unlabelled ones among the X tiles, of a step.
+        pseudo_added: in a step of segmentation alone, pseudo tiles come beside the labelled ones, not in their place (as in Sohn et al.
+            2020, arXiv 2001.07685).
         stain_jitter: strength of stain augmentation on X.  turned: crops are mirrored and turned.
         pool: images in each replay pool.  decay_start: share of the steps at the full rate, then linear to zero.
         ema: decay of the averaged generators, which are what is validated and kept.
@@ -61,6 +63,7 @@ class Cycle:
     pseudo_cycle: bool = True
     consistency: float = 0.0
     pseudo_share: float = 0.5
+    pseudo_added: bool = False
     stain_jitter: float = 1.0
     turned: bool = True
     pool: int = 50

@@ -140,7 +140,7 @@ class Pools:
         """Tiles for a step of segmentation alone: what G_X2Y is supervised on in the whole scheme, with every augmentation."""
         hand = self.x + self.y if cycle.identity_segmentation else self.x
         pseudo = _share(cycle.batch, cycle.pseudo_share, rng) if self.pseudo and cycle.pseudo_own else 0
-        images = _draw(hand, cycle.batch - pseudo, rng) + [tile.own() for tile in _draw(self.pseudo, pseudo, rng)]
+        images = _draw(hand, cycle.batch - pseudo * (not cycle.pseudo_added), rng) + [tile.own() for tile in _draw(self.pseudo, pseudo, rng)]
         colour = partial(photometric, stain=cycle.stain_jitter)
         return Labelled(*_stack([sample_crop(image, cycle.crop, rng, colour, turned=cycle.turned) for image in images], cycle.crop, device))
 
