@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,13 +17,13 @@ from hemalum_training.supervised import to_input
 
 
 def unsure(narrow, share: float) -> Generator:
-    """Finds what is dark, with a distance that reaches `share`: a decoder's head set by hand on top of the tile itself."""
+    """Finds what is dark with probability `share`, and a low distance: a decoder's head set by hand on top of the tile itself."""
     generator = Generator(narrow(), imagenet=False).eval()
 
     class Dark(torch.nn.Module):
         def forward(self, y, skips, image):
             dark = torch.nn.functional.interpolate((image[:, :1] < 0.2).float(), scale_factor=2.0)
-            return torch.cat([8 * dark - 4, share * torch.nn.functional.avg_pool2d(dark, 13, 1, 6)], 1)
+            return torch.cat([(4 + math.log(share / (1 - share))) * dark - 4, 0.3 * torch.nn.functional.avg_pool2d(dark, 13, 1, 6)], 1)
 
     generator.segmentation = Dark()
     return generator
@@ -33,16 +34,16 @@ def test_a_network_that_is_right_but_not_sure_finds_its_nuclei(narrow, drawn):
     generator = unsure(narrow, 0.4)
     parameters, found = fitted_scores(generator, images)
     assert np.mean([s.aji for s in scores(generator, images)]) < 0.1
-    assert np.mean([s.aji for s in found]) > 0.7 and parameters.marker < 0.4
+    assert np.mean([s.aji for s in found]) > 0.7 and parameters.foreground < 0.4
 
 
 def test_a_teacher_labels_with_the_thresholds_of_its_epoch(narrow, drawn, tmp_path):
     tile = drawn(1)
     generator = Generator(narrow(), imagenet=False)
     state = {"config": {"network": generator.config.as_dict()}, "network": generator.state_dict()}
-    torch.save({**state, "best": {"epoch": 3, "foreground": 0.35, "marker": 0.2}}, tmp_path / "weights.pt")
+    torch.save({**state, "best": {"epoch": 3, "foreground": 0.35}}, tmp_path / "weights.pt")
     teacher = from_weights(tmp_path / "weights.pt")
-    assert (teacher.parameters.foreground, teacher.parameters.marker) == (0.35, 0.2)
+    assert teacher.parameters == replace(INSTANCES, foreground=0.35)
     assert teacher.parameters == parameters_of(tmp_path / "weights.pt")
     weak = unsure(narrow, 0.4)
 

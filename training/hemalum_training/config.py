@@ -25,6 +25,7 @@ from .networks import GeneratorConfig
 from .normalizer_config import Normalizer
 from .tables import build, demand, tables
 
+PART_UM2 = 2.5      # smaller parts of a marker are chromatin more often than nuclei
 OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
 
 
@@ -109,7 +110,7 @@ class Config:
     version: str = "1"
     rebuild: str = ""
     initial: str = ""
-    part_um2: float = 0.0
+    part_um2: float = PART_UM2
 
     def fingerprint(self) -> str:
         kept = {"network": self.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in self.sets.items()}, "seed": self.seed}

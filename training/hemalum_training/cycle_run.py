@@ -117,7 +117,7 @@ class CycleRun:
             # Dice decides while no nucleus is told apart yet
             better = self.best is None or (mean["aji"], mean["dice"]) > (self.best["aji"], self.best["dice"])
             if better:
-                self.best = {"epoch": epoch, "step": self.step, **mean, "foreground": parameters.foreground, "marker": parameters.marker}
+                self.best = {"epoch": epoch, "step": self.step, **mean, "foreground": parameters.foreground}
                 checkpoint.save(self.out / "best.pt", {"config": {"network": self.network.as_dict()}, "network": generator.state_dict(),
                                                        "back": self.trainer.ema["g_yx"].state, "best": self.best})
             self._note({"step": self.step, "epoch": epoch, "validation": mean, "best": better})

@@ -25,7 +25,7 @@ from .config import Config
 from .datasets import LABEL_MPP, LabelledImage, load_set, mean_by_set
 from .export import LARGEST_NUCLEUS_UM
 
-GRID = {"foreground": (0.35, 0.4, 0.45, 0.5, 0.55), "marker": (0.35, 0.45, 0.55, 0.65), "sigma": (1.0, 1.5, 2.0)}
+GRID = {"foreground": (0.35, 0.4, 0.45, 0.5, 0.55), "marker": (0.2, 0.35, 0.45, 0.55), "sigma": (1.0, 1.5, 2.0)}
 # For one laboratory's own labels, which say, too, whether a nucleus has parts: how coarse its chromatin is, how many px it has.
 OWN_GRID = {"foreground": (0.35, 0.45, 0.55), "marker": (0.35, 0.45, 0.55, 0.65), "sigma": (1.0, 1.5, 2.0, 3.0), "part": (0.0, 40.0, 160.0)}
 

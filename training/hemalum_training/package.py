@@ -67,7 +67,7 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     free = [image for image in images if config.sets[image.name.split("/")[0]].licence == "CC0"]
     counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
     initial = json.loads((out / INITIAL).read_text(encoding="utf-8")) if (out / INITIAL).is_file() else None
-    thresholds = {"foreground": 0.45, "marker": 0.5, "sigma": 1.5, "min_area_um2": 4.0, "part_um2": config.part_um2}
+    thresholds = {"foreground": 0.45, "marker": 0.15, "sigma": 1.0, "min_area_um2": 4.0, "part_um2": config.part_um2}
     card = card_of(config, counts, pseudo_data(config, out) + cycle_data(config, out), initial) | {"thresholds": thresholds}
     folder = out / "package"
     fold = config.network.fold

@@ -5,7 +5,6 @@ What ships is scored by `evaluate` through its package; this is for networks in 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,14 +18,16 @@ from hemalum import metrics
 from hemalum.instances import Parameters, instances
 from hemalum.resample import box_mean
 
+from .config import PART_UM2
 from .datasets import LABEL_MPP, LabelledImage
 from .networks import Generator
 from .replay import to_bytes
 from .supervised import to_input
 
 MPP = 0.5
-INSTANCES = Parameters(min_area=4.0 / LABEL_MPP**2, largest=30.0 / LABEL_MPP)
-THRESHOLDS = tuple(itertools.product((0.35, 0.45, 0.55), (0.2, 0.35, 0.5)))     # foreground, marker
+# A low marker, told apart into its parts: on stains that a network has not learned its distances are lower, not its nuclei fewer.
+INSTANCES = Parameters(marker=0.15, sigma=1.0, min_area=4.0 / LABEL_MPP**2, largest=30.0 / LABEL_MPP, part=PART_UM2 / LABEL_MPP**2)
+FOREGROUND = (0.35, 0.45, 0.55)
 
 
 @dataclass
@@ -89,24 +90,24 @@ def scores(generator: Generator, images: list[LabelledImage], device: str = "cpu
 
 
 def fitted_scores(generator: Generator, images: list[LabelledImage], device: str = "cpu") -> tuple[Parameters, list[metrics.Scores]]:
-    """The thresholds of `THRESHOLDS` with the best mean AJI on these images, and each image's scores with them.
+    """The foreground threshold of `FOREGROUND` with the best mean AJI on these images, and each image's scores with it.
 
     A network that has learned little, or from few nuclei, may be right everywhere and sure nowhere.
     """
     with evaluating(generator):
         found = [predict(generator, at_mpp_of(generator, image.pixels), device=device) for image in images]
     tried = []
-    for foreground, marker in THRESHOLDS:
-        parameters = replace(INSTANCES, foreground=foreground, marker=marker)
+    for foreground in FOREGROUND:
+        parameters = replace(INSTANCES, foreground=foreground)
         tried.append((parameters, [metrics.score(image.labels, maps.labels(parameters)[:image.labels.shape[0], :image.labels.shape[1]])
                                    for image, maps in zip(images, found, strict=True)]))
     return max(tried, key=lambda t: (np.mean([s.aji for s in t[1]]), np.mean([s.dice for s in t[1]])))
 
 
 def parameters_of(weights: Path) -> Parameters:
-    """The instance step's parameters that were chosen where the epoch of a `weights.pt` was, the standard ones where none were."""
+    """The instance step's parameters with the threshold that was chosen where the epoch of a `weights.pt` was, if one was."""
     best = torch.load(weights, weights_only=True, map_location="cpu").get("best", {})
-    return replace(INSTANCES, **{k: best[k] for k in ("foreground", "marker") if k in best})
+    return replace(INSTANCES, foreground=best.get("foreground", INSTANCES.foreground))
 
 
 @contextmanager
