@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
+from hemalum.batch.lock import Busy, JobLock
 from hemalum.errors import DiskFull, UsageError
 from hemalum.models import find
 from hemalum_training import checkpoint
+from hemalum_training.cli import train
 from hemalum_training.config import load_config
 from hemalum_training.datasets import load_labelled
 from hemalum_training.model_card import card_of, licence_of
@@ -181,6 +184,38 @@ def test_a_card_does_not_promise_what_the_images_or_the_first_weights_do_not_all
     checkpoint.note_initial(folder, run)
     second = card_of(config(), {SET: 7}, [], json.loads((run / checkpoint.INITIAL).read_text()))
     assert not second["licence"]["commercial"] and second["data"][0] == {"name": f"model first {card['version']}", "use": "initial weights"}
+
+
+def test_a_training_goes_on_only_from_the_weights_it_began_from(tmp_path):
+    first, second = tmp_path / "first.pt", tmp_path / "second.pt"
+    for number, path in enumerate((first, second)):
+        checkpoint.save(path, {"network": {"w": torch.full((2,), float(number))}})
+    checkpoint.note_initial(first, tmp_path)
+    checkpoint.save(tmp_path / "checkpoint.pt", {"config": {}})
+    checkpoint.note_initial(first, tmp_path)
+    for other, words in ((second, "not from second.pt"), (None, "not from none")):
+        with pytest.raises(UsageError, match=f"began from first.pt .*{words}"):
+            checkpoint.note_initial(other, tmp_path)
+
+
+@pytest.mark.parametrize("table, key, value", [
+    ("", "seed", "-1"), ("schedule", "learning_rate", "-1.0"), ("schedule", "clip", "0.0"), ("method.cycle", "beta1", "1.5"),
+    ("method.cycle", "lambda_cycle", "-1.0"), ("method.cycle", "learning_rate", "2.0"),
+    ("pseudo", "jitter", "-0.1"), ("pseudo", "empty_share", "2.0")])
+def test_a_number_that_makes_no_sense_is_refused_by_its_name(tmp_path, table, key, value):
+    path = tmp_path / "own.toml"
+    path.write_text((f"[{table}]\n" if table else "") + f"{key} = {value}\n[sets.own]\nlicence = 'CC0'\n")
+    with pytest.raises(UsageError, match=key):
+        load_config(path)
+
+
+def test_a_second_training_in_one_folder_is_refused(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text("[sets.own]\nlicence = 'CC0'\n")
+    (tmp_path / "run").mkdir()
+    with JobLock(tmp_path / "run"):
+        found = CliRunner().invoke(train, ["student", str(path), "--data", str(tmp_path), "-o", str(tmp_path / "run")])
+    assert isinstance(found.exception, Busy) and "is being worked on by process" in str(found.exception)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):

@@ -210,6 +210,30 @@ class TestRun:
         assert not np.isfinite(t.step(0, 8, None, batch, rng)["total"])
         assert all(torch.equal(a, b) for a, b in zip(before, t.generators, strict=True))
 
+    @pytest.mark.parametrize("broken", ["generator", "discriminator"])
+    def test_nor_by_a_gradient_that_is_none(self, pools, trainer, broken, monkeypatch):
+        t, rng = trainer(), np.random.default_rng(0)
+        parameters = {"generator": t.generators, "discriminator": t.discriminators}[broken]
+        parameters[0].register_hook(lambda g: g * float("nan"))
+        if broken == "discriminator":
+            monkeypatch.setattr(t, "discriminator_loss", lambda *_: parameters[0].sum() * float("nan"))
+        before = [p.clone() for p in [*t.generators, *t.discriminators]]
+        assert not np.isfinite(t.step(0, 8, None, pools.batch(t.cycle, rng), rng)["total"])
+        assert all(torch.equal(a, b) for a, b in zip(before, [*t.generators, *t.discriminators], strict=True))
+
+    def test_a_torn_line_of_the_log_does_not_keep_a_training_from_going_on(self, run, tmp_path):
+        run(epochs=1).train()
+        with open(tmp_path / "run" / "log.jsonl", "a") as file:
+            file.write('{"step": 4, "vali')
+        run(epochs=1).train()
+        assert [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()] == [4]
+
+    def test_labels_by_another_teacher_or_taken_otherwise_are_refused_by_their_key(self, run, pools, monkeypatch):
+        run(epochs=1, steps_per_epoch=1).train()
+        monkeypatch.setattr(pools, "labelled_by", "another")
+        with pytest.raises(UsageError, match="labels by = '', the configuration says 'another'"):
+            run(epochs=1, steps_per_epoch=1)
+
     def test_a_checkpoint_of_another_configuration_is_refused_by_its_key(self, run):
         run(epochs=1, steps_per_epoch=1).train()
         with pytest.raises(UsageError, match="lambda_cycle = 10.0, the configuration says 3.0"):

@@ -53,16 +53,19 @@ validation = ["nucls_train_1", "nucls_train_2"]
 def test_every_arm_is_trained_and_compared_on_images_that_none_saw(config, tmp_path):
     said = []
     run_experiment(config, tmp_path / "data", tmp_path / "out", log=said.append)
-    text, record = (tmp_path / "out" / "experiment.md").read_text(), json.loads((tmp_path / "out" / "experiment.json").read_text())
+    text, record = (tmp_path / "out" / "tiny.md").read_text(), json.loads((tmp_path / "out" / "tiny.json").read_text())
     assert list(record["means"]) == ARMS and "2 images of scored" in text and "12 steps an arm" in text
     assert "student+agreement − student+agreement without cycle: AJI" in record["differences"]
     rows = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "out" / "seed-1").glob("*/scores.json")}
     assert {name: row["pseudo_tiles"] for name, row in rows.items()} == {arm.replace(" ", "-"): 2 if "+" in arm else 0 for arm in ARMS}
-    before = (tmp_path / "out" / "experiment.md").read_text()
+    before = (tmp_path / "out" / "tiny.md").read_text()
     again = []
     run_experiment(config, tmp_path / "data", tmp_path / "out", log=again.append)
     assert not [line for line in again if line.startswith("seed ")], "nothing is trained again"
-    assert (tmp_path / "out" / "experiment.md").read_text() == before
+    assert (tmp_path / "out" / "tiny.md").read_text() == before
+    other = replace(config, method=replace(config.method, cycle=replace(config.method.cycle, ema=0.5)))
+    with pytest.raises(UsageError, match=r"cycle.ema = .*, the configuration says 0.5"):
+        run_experiment(other, tmp_path / "data", tmp_path / "out", log=again.append)
 
 
 def test_arms_that_would_learn_from_unequal_numbers_of_tiles_are_refused_before_they_are_trained(config, tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ def run(tmp_path_factory, toy_models):
     torch.save({"config": {"network": generator.config.as_dict()}, "network": generator.state_dict()}, out / "weights.pt")
     (out / "scores.csv").write_text("precision,image,aji,pq\nfp32,nucls_sample/nucls_train_3,0.7,0.6\nfp32,nucls_sample/nucls_train_1,0.31,0.2\n")
     (out / "table.json").write_text(json.dumps({"teacher": {"images": ["a", "b"], "AJI": [0.9, 0.125], "SSIM": [0.5, 0.6]}}))
-    (out / "experiment.json").write_text(json.dumps({
+    (out / "small.json").write_text(json.dumps({
         "means": {"student": {"AJI": 0.5, "to Y": None}, "student without turns": {"AJI": 0.45, "to Y": 0.2}},
         "differences": {"student − student without turns: AJI": {"mean": 0.05, "low": -0.01, "high": 0.11, "seeds": [0.04, 0.06]}}}))
     return load_config(out / "small.toml"), out

@@ -12,6 +12,7 @@ import torch
 
 from hemalum.engine import open_engine
 from hemalum.errors import RunLost, UsageError
+from hemalum.models import find
 from hemalum_training import evaluate, package, supervised
 from hemalum_training.config import load_config
 from hemalum_training.datasets import distance_map, load_labelled
@@ -124,8 +125,14 @@ def test_distance_map_of_known_geometry():
 
 
 def test_shipped_configurations_train_on_allowed_images_only():
-    for path in (Path(__file__).parents[2] / "training" / "configs").glob("*.toml"):
-        config = load_config(path)
-        if config.name == "nuclei":
-            assert {s.licence for s in config.sets.values()} <= {"CC0", "CC BY 4.0", "Apache-2.0"}
-            assert "monuseg" not in config.sets
+    for name in ("nuclei-first", "nuclei-second", "nuclei"):
+        config = load_config(Path(__file__).parents[2] / "training" / "configs" / f"{name}.toml")
+        assert {s.licence for s in [*config.sets.values(), *config.unlabelled.values()]} <= {"CC0", "CC BY 4.0", "Apache-2.0"}
+        assert "monuseg" not in config.sets
+
+
+def test_the_bundled_model_says_that_it_learned_from_allowed_images_only():
+    card = find("nuclei").card
+    learned = [entry for entry in card.data if entry["use"] != "initial weights"]
+    assert len(learned) > 5 and {entry["licence"] for entry in learned} <= {"CC0", "CC BY 4.0", "Apache-2.0"}
+    assert card.licence["commercial"] and card.licence["weights"] == "Apache-2.0"

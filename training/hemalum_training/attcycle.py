@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hemalum.errors import UsageError
 
-from .checkpoint import initial_weights
+from .checkpoint import initial_weights, note_initial
 from .config import Config
 from .cycle_run import CycleRun
 from .datasets import load_labelled
@@ -29,5 +29,6 @@ def train_teacher(config: Config, data: Path, out: Path, device: str = "cpu", in
         raise UsageError(f"configuration {config.name} has no table [method], which describes the teacher; add one.")
     pools = load_pools(config, data, out, pseudo=False)
     weights = initial_weights(init) if init is not None else None
+    note_initial(init, Path(out) / "teacher")
     run = CycleRun(config.method.teacher, config, pools, load_labelled(config, data, "validation"), Path(out) / "teacher", device, weights, log)
     return run.train(save_seconds)

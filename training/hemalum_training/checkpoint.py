@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 from pathlib import Path
@@ -53,12 +54,17 @@ def load(path: Path, expected: dict) -> dict | None:
     if not path.is_file():
         return None
     state = _read(path)
-    made = _flat(state["config"])
+    refuse_other(path, state["config"], expected)
+    return state
+
+
+def refuse_other(path: Path, made: dict, expected: dict) -> None:
+    """Refuse what was made with another configuration, see `load`."""
+    made = _flat(made)
     for key, value in _flat(expected).items():
         if key in made and made[key] != value:
             raise UsageError(f"{path} was made with {key} = {made[key]!r}, the configuration says {value!r}; "
                              "choose another output folder or restore the configuration.")
-    return state
 
 
 def _flat(table: dict, prefix: str = "") -> dict:
@@ -94,16 +100,34 @@ def initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
     return {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(model.verified("weights.safetensors")).items()}
 
 
-def note_initial(source: str | Path, out: Path) -> None:
-    """Keep in OUT which weights a training began from, for the card of what comes of it: `name` and, of a model, `licence`."""
-    path = Path(source)
+def last_good(out: Path) -> str:
+    """Which checkpoint is left where a training had to stop, as a clause."""
+    path = out / "checkpoint.pt"
+    return f"the last good checkpoint is {path}" if path.is_file() else "there is no checkpoint yet"
+
+
+def note_initial(source: str | Path | None, out: Path) -> None:
+    """Keep in OUT which weights a training began from, for the card of what comes of it: `name` and, of a model, `licence`.
+
+    Raises:
+        UsageError: the training in OUT began from other weights.
+    """
+    note, begun = out / INITIAL, {} if source is None else _described(source)
     if (out / "checkpoint.pt").is_file():
-        return      # it began before
+        known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+        if known.get("name") != begun.get("name"):
+            raise UsageError(f"the training in {out} began from {known.get('name', 'no model')}, not from {begun.get('name', 'none')}; "
+                             "choose another output folder or the --init it had.")
+    elif begun:
+        write_json(note, begun)
+
+
+def _described(source: str | Path) -> dict:
+    path = Path(source)
     if path.is_file():
-        write_json(out / INITIAL, {"name": f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"})
-    else:
-        model = model_of(source)
-        write_json(out / INITIAL, {"name": f"model {model.id} {model.card.version}", "licence": model.card.licence})
+        return {"name": f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"}
+    model = model_of(source)
+    return {"name": f"model {model.id} {model.card.version}", "licence": model.card.licence}
 
 
 def model_of(source: str | Path) -> Model:

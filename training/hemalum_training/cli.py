@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -50,7 +51,9 @@ def _training(function):
     return _common(_cores(_device(function)))
 
 
-def _run(config: Path, out: Path | None):
+def _run(config: Path, out: Path | None, alone: bool = True):
+    """The configuration and the run's folder, which no other command works in meanwhile where this one is to be `alone`."""
+    from hemalum.batch.lock import JobLock
     from hemalum.errors import NotWritable
 
     _torch()
@@ -62,6 +65,8 @@ def _run(config: Path, out: Path | None):
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NotWritable(f"{out} cannot be written ({error.strerror}); choose another folder with -o") from None
+    if alone and int(os.environ.get("RANK", 0)) == 0:     # the processes of `torchrun` work together
+        click.get_current_context().with_resource(JobLock(out))
     return loaded, out
 
 
@@ -153,9 +158,11 @@ def export(config, data, out):
 @train.command()
 @_common
 @click.option("--overlays", is_flag=True, help="Also write pictures with reference and found outlines.")
+@click.option("--beside", type=click.Path(path_type=Path, exists=True, file_okay=False), multiple=True,
+              help="Another run, whose student is put into the source's table, too; can be given several times.")
 @_cores
 @_device
-def evaluate(config, data, out, overlays, device):
+def evaluate(config, data, out, overlays, beside, device):
     """Score the package of a run on the validation and zero-shot images; with [method] also print the source's table.
 
     Of an experiment, print the table of its arms again.
@@ -163,13 +170,13 @@ def evaluate(config, data, out, overlays, device):
     from .package import report_scores
     from .source_table import evaluate_arms
 
-    loaded, out = _run(config, out)
-    if (out / "experiment.md").is_file():
-        click.echo((out / "experiment.md").read_text(encoding="utf-8"))
+    loaded, out = _run(config, out, alone=False)
+    if (table := out / f"{loaded.name}.md").is_file():
+        click.echo(table.read_text(encoding="utf-8"))
         return
     report_scores(loaded, data, out, overlays, log=click.echo)
     if loaded.method is not None:
-        evaluate_arms(loaded, data, out, device, log=click.echo)
+        evaluate_arms(loaded, data, out, device, log=click.echo, beside=beside)
 
 
 @train.command()
@@ -178,7 +185,7 @@ def report(config, data, out):
     """Write OUT/report.html: loss curves, samples, pseudo labels with reasons, scores worst first."""
     from .report import write_report
 
-    loaded, out = _run(config, out)
+    loaded, out = _run(config, out, alone=False)
     write_report(loaded, data, out, log=click.echo)
 
 
@@ -186,7 +193,10 @@ def report(config, data, out):
 @_common
 @_cores
 def distil(config, data, out):
-    """Train the generator of [normalizer] and distil it into OUT/learned_stain.npz, the function behind --stain learned."""
+    """Fit the colour function behind --stain learned, OUT/learned_stain.npz, to the teacher that [normalizer] names.
+
+    The teacher is a transport of colours between stains, or with `teacher = "generator"` a generator that is trained first.
+    """
     from .distil import distil as work
 
     loaded, out = _run(config, out)

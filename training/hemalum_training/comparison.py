@@ -38,8 +38,8 @@ def difference(first: dict[int, dict], second: dict[int, dict], column: str) -> 
     return values.mean(0).tolist(), values.mean(1).tolist()
 
 
-def write_comparison(scores: dict[str, dict[int, dict]], untouched: Row, images: str, steps: int, out: Path, log=print) -> Path:
-    """Print and write OUT/experiment.md and experiment.json.
+def write_comparison(scores: dict[str, dict[int, dict]], untouched: Row, images: str, steps: int, path: Path, log=print) -> Path:
+    """Print and write the comparison to `path`, Markdown, and beside it as JSON.
 
     Args:
         scores: by arm and seed, columns of one value an image.  untouched: the row of the images themselves.
@@ -57,6 +57,6 @@ def write_comparison(scores: dict[str, dict[int, dict]], untouched: Row, images:
             record["differences"][f"{first} − {second}: {column}"] = {"mean": mean, "low": low, "high": high, "seeds": by_seed}
             lines.append(f"{first} − {second}  {column:10} {mean:+.4f} ({low:+.4f} … {high:+.4f})   seeds " + " ".join(f"{v:+.4f}" for v in by_seed))
     log("\n".join(lines))
-    write_json(out / "experiment.json", record)
-    write_text(out / "experiment.md", "\n".join(lines) + "\n")
-    return out / "experiment.md"
+    write_json(path.with_suffix(".json"), record)
+    write_text(path, "\n".join(lines) + "\n")
+    return path

@@ -79,6 +79,9 @@ class Schedule:
     def __post_init__(self):
         demand("schedule",
                (min(self.steps, self.warmup, self.batch) > 0, "steps, warmup and batch must be at least 1"),
+               (0 <= self.learning_rate <= 1 and self.encoder_rate >= 0 and self.weight_decay >= 0,
+                "learning_rate must lie within 0 and 1, encoder_rate and weight_decay cannot be negative"),
+               (self.clip > 0, "clip must be above 0"),
                (self.crop > 0 and self.crop % 32 == 0, "crop must be a multiple of 32"),
                (self.cooldown >= 0, "cooldown cannot be negative"),
                (0 <= self.ema < 1, "ema must lie within 0 and 1"),
@@ -111,6 +114,9 @@ class Config:
     rebuild: str = ""
     initial: str = ""
     part_um2: float = PART_UM2
+
+    def __post_init__(self):
+        demand("top level", (self.seed >= 0, "seed cannot be negative"), (self.part_um2 >= 0, "part_um2 cannot be negative"))
 
     def fingerprint(self) -> str:
         kept = {"network": self.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in self.sets.items()}, "seed": self.seed}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from hemalum.errors import UnknownResolution
 from hemalum.projects.cut import read_at
 from hemalum.slides import open_slide
 from hemalum.stain import estimate
@@ -44,7 +45,10 @@ def cut(source: TileSource, wanted: Tiles, folder: Path) -> tuple[dict, bool]:
     with open_slide(source.path, source.mpp) as slide:
         overview = slide.overview()
         mask = tissue_mask(overview, slide.unread)
-        to_px = slide.require_mpp() / TILE_MPP
+        if slide.mpp is None:
+            raise UnknownResolution(f"{source.path} states no resolution; write mpp into [unlabelled.{source.set}] (0.25 for a 40× scan, "
+                                    "0.5 for 20×).")
+        to_px = slide.mpp / TILE_MPP
         n = scale_for(slide.mpp, TILE_MPP).n
         size = (max(1, round(slide.size[0] * to_px)), max(1, round(slide.size[1] * to_px)))
         stain = estimate(overview, mask, "macenko", slide.mpp * slide.size[0] / overview.shape[1])

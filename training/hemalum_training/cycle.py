@@ -47,7 +47,7 @@ class CycleTrainer(CycleNetworks):
         self.pools = {"x": ReplayPool(cycle.pool), "y": ReplayPool(cycle.pool)}
 
     def step(self, step: int, steps: int, labelled: Labelled | None, batch: Batch | None, rng: np.random.Generator) -> dict[str, float]:
-        """Work one step and return its losses.  A loss that is not finite changes no weight: `total` says so."""
+        """Work one step and return its losses.  A loss or a gradient that is not finite changes no weight: `total` says so."""
         for optimizer in (self.opt_g, self.opt_d):
             optimizer.param_groups[0]["lr"] = self.cycle.learning_rate * rate(step, steps, self.cycle.decay_start)
             optimizer.zero_grad(set_to_none=True)
@@ -64,14 +64,15 @@ class CycleTrainer(CycleNetworks):
                 losses |= terms
         losses = {k: float(v.detach()) for k, v in losses.items()}
         losses["total"] = self.total(losses)
-        if not np.isfinite(losses["total"]):
-            return losses
         self.workers.average(self.generators)
-        torch.nn.utils.clip_grad_norm_(self.generators, self.cycle.clip)
-        self.opt_g.step()
+        losses["gradient"] = float(torch.nn.utils.clip_grad_norm_(self.generators, self.cycle.clip))
         if batch is not None:
             losses["discriminator"] = self._discriminators(batch, *fakes, rng)
-            losses["total"] += 0 if np.isfinite(losses["discriminator"]) else np.nan
+        if not np.isfinite(list(losses.values())).all():
+            return losses | {"total": np.nan}
+        self.opt_g.step()
+        if batch is not None:
+            self.opt_d.step()
         for name, ema in self.ema.items():
             ema.update(getattr(self, name), step + 1)
         return losses
@@ -81,8 +82,6 @@ class CycleTrainer(CycleNetworks):
             loss = self.discriminator_loss(batch, self.pools["x"].exchange(fake_x, rng), self.pools["y"].exchange(fake_y, rng))
             (self.cycle.lambda_gan * loss).backward()
         self.workers.average(self.discriminators)
-        if torch.isfinite(loss):
-            self.opt_d.step()
         return float(loss.detach())
 
     def state(self) -> dict:

@@ -18,20 +18,24 @@ from hemalum.errors import RunLost, UsageError
 from . import checkpoint
 from .config import Config
 from .cycle import CycleTrainer
+from .data_config import Pseudo
 from .datasets import LabelledImage
 from .networks import GeneratorConfig
 from .pools import Pools
 from .predict import fitted_scores
+from .store import read_lines
+from .twins import refuse_shared
 from .workers import Workers
 
 LOGGED = 25       # steps between two lines of the log
 
 
 def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
-    """What a checkpoint must have been made with."""
+    """What a checkpoint must have been made with; images and tiles by a digest of their names."""
     cycle = {k: v for k, v in dataclasses.asdict(config.method.cycle).items() if k not in checkpoint.FREE}
-    flat = {f"{name}.{key}": value for name, table in (("network", network.as_dict()), ("cycle", cycle)) for key, value in table.items()}
-    return {"seed": config.seed, **flat, "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16]}
+    labels = {"pseudo": dataclasses.asdict(config.pseudo or Pseudo()), "labels by": pools.labelled_by} if pools.pseudo else {}
+    return {"seed": config.seed, "network": network.as_dict(), "cycle": cycle, "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
+            "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16], **labels}
 
 
 class CycleRun:
@@ -49,6 +53,7 @@ class CycleRun:
             raise UsageError("the configuration keeps no image for validation, so no epoch can be chosen; name some in [sets.NAME] validation.")
         if shared := sorted({image.name for image in validation} & set(pools.names())):
             raise UsageError(f"{shared[0]} is both in training and in validation; take it out of one.")
+        refuse_shared(pools.x + pools.y, validation)
         cv2.setNumThreads(0)
         self.workers = Workers.join(device)
         self.config, self.pools, self.validation, self.out, self.device = config, pools, validation, out, device
@@ -103,7 +108,7 @@ class CycleRun:
         terms = self.trainer.step(self.step, self.steps, labelled, batch, rng)
         if not np.isfinite(terms["total"]):
             bad = next((k for k, v in terms.items() if not np.isfinite(v)), "total")
-            raise RunLost(f"the loss ({bad}) is not a number at step {self.step}; the last good checkpoint is {self.out / 'checkpoint.pt'}, "
+            raise RunLost(f"the loss ({bad}) is not a number at step {self.step}; {checkpoint.last_good(self.out)}, "
                           "lower learning_rate and run again.")
         return terms
 
@@ -139,8 +144,7 @@ class CycleRun:
         """Take lines out of the log whose steps will be worked again."""
         path = self.out / "log.jsonl"
         if self.workers.first and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            path.write_text("".join(line for line in lines if json.loads(line)["step"] <= self.step), encoding="utf-8")
+            path.write_text("".join(json.dumps(line) + "\n" for line in read_lines(path) if line["step"] <= self.step), encoding="utf-8")
 
     def _finish(self) -> Path:
         path = self.out / "weights.pt"

@@ -63,7 +63,7 @@ class Pseudo:
 
     Attributes:
         rule: "mean_softmax" (the source's) or "agreement"; see `agreement`.
-        threshold: a tile is kept only above this score of the rule; `agreement` lies within 0 and 1, `mean_softmax` within 0.5 and 1,
+        threshold: a tile with nuclei is kept only above this score of the rule; `agreement` lies within 0 and 1, `mean_softmax` within 0.5 and 1,
             where almost every tile has more than 0.9.
         keep: tiles kept at most.  pool: tiles labelled at most, drawn evenly; 0 labels all.
         band: px at 0.25 µm/px on either side of the predicted border that count beside the foreground.
@@ -95,4 +95,5 @@ class Pseudo:
                (0 < self.weight < 1, "weight must lie between 0 and 1"),
                (0 <= self.sure < 1, "sure must lie within 0 and 1"),
                (min(self.keep, self.bins) > 0, "keep and bins must be at least 1"),
-               (min(self.pool, self.band, self.jitters) >= 0, "pool, band and jitters cannot be negative"))
+               (min(self.pool, self.band, self.jitters, self.jitter) >= 0, "pool, band, jitters and jitter cannot be negative"),
+               (0 <= self.empty_share <= 1, "empty_share must lie within 0 and 1"))

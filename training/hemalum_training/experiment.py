@@ -5,7 +5,7 @@ that no training saw.
     OUT/seed-S/teacher/            AttCycle of this seed, the arm "teacher" and the one that labels
     OUT/seed-S/pseudo/             its pseudo labels, by the rule of the arm that was trained last; scores are computed once
     OUT/seed-S/ARM/                training and, at its end, scores.json
-    OUT/experiment.md, .json       the comparison
+    OUT/NAME.md, NAME.json         the comparison, NAME the configuration's; several with the same arms may have one OUT
 
 An arm is "teacher", "student" (labels alone) or "student+RULE", RULE one of `agreement.RULES`; "ARM without NAME" is the same with the
 changes of [method.experiment.without.NAME].  A run that was stopped goes on where it was.
@@ -13,6 +13,7 @@ changes of [method.experiment.without.NAME].  A run that was stopped goes on whe
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 from hemalum.errors import UsageError
 
 from .agreement import RULES
+from .checkpoint import refuse_other
 from .comparison import WITHOUT, write_comparison
 from .config import Config
 from .cycle_run import CycleRun
@@ -80,8 +82,8 @@ def run_experiment(config: Config, data: Path, out: Path, device: str = "cpu", l
     """Train and score every arm with every seed, write the comparison and return its path.
 
     Raises:
-        UsageError: no [method], an unknown arm, steps that depend on the arm, no image that is scored only, or rules that keep different
-            numbers of tiles.
+        UsageError: no [method], an unknown arm, steps that depend on the arm, no image that is scored only, rules that keep different
+            numbers of tiles, or an arm in OUT that was made with another configuration.
         RunLost: as a training.
     """
     if config.method is None:
@@ -96,8 +98,7 @@ def run_experiment(config: Config, data: Path, out: Path, device: str = "cpu", l
     for name in names:
         arm_of(name, config)
     what, images = scored_images(config, data)
-    if not (out / "tiles" / "manifest.csv").is_file():
-        make_tiles(config, data, out, log)
+    make_tiles(config, data, out, log)
     reference = load_domains(out).reference
     scores: dict[str, dict[int, dict]] = {name: {} for name in wanted.arms}
     for seed in wanted.seeds:
@@ -106,17 +107,28 @@ def run_experiment(config: Config, data: Path, out: Path, device: str = "cpu", l
         _same_tiles(out / "tiles", folder / "tiles")
         arms = [arm_of(name, replace(config, seed=seed)) for name in names]
         for number, arm in enumerate(arms):
-            path = folder / arm.folder / "scores.json"
-            if not path.is_file():
+            path, made = folder / arm.folder / "scores.json", _made_with(arm)
+            if path.is_file():
+                refuse_other(path, json.loads(path.read_text(encoding="utf-8"))["made_with"], made)
+            else:
                 if number == 1:
                     _refuse_unequal(arms, folder, device, log)
                 log(f"seed {seed}, {arm.name}")
                 weights, tiles = _train(arm, data, folder, device, log)
                 row = score(load_generator(weights).to(device), images, reference, device, parameters_of(weights))
-                write_json(path, {"images": row.images, "pseudo_tiles": tiles, **row.values})
+                write_json(path, {"made_with": made, "images": row.images, "pseudo_tiles": tiles, **row.values})
             if arm.name in scores:
                 scores[arm.name][seed] = json.loads(path.read_text(encoding="utf-8"))
-    return write_comparison(scores, unchanged(images, reference), what, cycle.epochs * cycle.steps_per_epoch, out, log)
+    return write_comparison(scores, unchanged(images, reference), what, cycle.epochs * cycle.steps_per_epoch, out / f"{config.name}.md", log)
+
+
+def _made_with(arm: Arm) -> dict:
+    """What the scores of an arm depend on, as JSON has it."""
+    config = arm.config
+    network = config.method.teacher if arm.kind == "teacher" else config.network
+    sets = {name: {k: dataclasses.asdict(v) for k, v in getattr(config, name).items()} for name in ("sets", "zero_shot", "unlabelled")}
+    return {"network": network.as_dict(), "cycle": dataclasses.asdict(config.method.cycle), "tiles": dataclasses.asdict(config.tiles), **sets,
+            "labelled": config.method.experiment.labelled, **({"pseudo": dataclasses.asdict(config.pseudo)} if arm.rule else {})}
 
 
 def _refuse_unequal(arms: list[Arm], folder: Path, device: str, log) -> None:

@@ -34,7 +34,7 @@ class Deployed(nn.Module):
 
     The input is a tile with its halo, which begins at a multiple of 128 µm, so that its first window begins with it.  Maps of a decoder
     at 0.5 µm/px are enlarged; a decoder of one channel gives its foreground in place of the distance, so that nuclei
-    are its connected components.
+    are its connected components and, where `part_um2` is set, their parts.
 
     The generator's copy computes the same in numbers that 8 bits hold: it sees (pixel - 128) / 127.5, which are the pixels themselves
     with a scale, and its head gives both channels within ±`RANGE`.  Folded pixels stay as they lie in memory, row, column, colour.

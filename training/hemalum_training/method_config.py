@@ -80,6 +80,10 @@ class Cycle:
                (min(self.epochs, self.batch, self.cycle_every) > 0, "epochs, batch and cycle_every must be at least 1"),
                (min(self.steps_per_epoch, self.cycle_batch, self.cycle_crop, self.pool) >= 0,
                 "steps_per_epoch, cycle_batch, cycle_crop and pool cannot be negative"),
+               (0 <= self.learning_rate <= 1 and self.clip > 0, "learning_rate must lie within 0 and 1, clip above 0"),
+               (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "beta1 and beta2 must lie within 0 and 1"),
+               *((getattr(self, key) >= 0, f"{key} cannot be negative") for key in (
+                   "lambda_gan", "lambda_cycle", "lambda_identity", "lambda_segmentation", "dice", "distance", "consistency", "stain_jitter")),
                (0 <= self.decay_start <= 1 and 0 <= self.pseudo_share <= 1, "decay_start and pseudo_share must lie within 0 and 1"),
                (0 <= self.ema < 1, "ema must lie within 0 and 1"),
                (self.discriminator_width > 0, "discriminator_width must be at least 1"),
@@ -102,7 +106,7 @@ class Experiment:
 
     def __post_init__(self):
         demand("method.experiment", (bool(self.arms and self.seeds), "arms and seeds must name some"),
-               (self.labelled >= 0, "labelled cannot be negative"))
+               (self.labelled >= 0 and min(self.seeds, default=0) >= 0, "labelled and seeds cannot be negative"))
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
 from .config import OPEN_LICENCES, Config
-from .pseudo_labels import load_pseudo
-from .tile_store import load_tiles
+from .pseudo_labels import load_pseudo, teacher_of, unlabelled_tiles
 
 
 def pseudo_data(config: Config, out: Path) -> list[dict]:
@@ -18,16 +16,15 @@ def pseudo_data(config: Config, out: Path) -> list[dict]:
         return []
     kept = [tile.name for tile in load_pseudo(out)]
     counts = {name: sum(tile.startswith(f"{name}-") for tile in kept) for name in config.unlabelled}
-    teacher = json.loads((out / "pseudo" / "teacher.json").read_text(encoding="utf-8"))["teacher"]
-    return [{"name": name, "licence": entry.licence, "images": counts[name], "use": f"pseudo labels by {teacher}, rule {config.pseudo.rule}"}
+    return [{"name": name, "licence": entry.licence, "images": counts[name], "use": f"pseudo labels by {teacher_of(out)}, rule {config.pseudo.rule}"}
             for name, entry in config.unlabelled.items() if counts[name]]
 
 
 def cycle_data(config: Config, out: Path) -> list[dict]:
-    """The unlabelled sets whose tiles a cycle training saw, as a card names them."""
-    if config.method is None:
+    """The unlabelled sets whose tiles a cycle training saw without their labels, as a card names them; see `pools.load_pools`."""
+    if config.method is None or config.pseudo is None:
         return []
-    counts = Counter(tile.set for tile in load_tiles(out) if tile.part == "train" and tile.domain == "X")
+    counts = Counter(tile.set for tile in unlabelled_tiles(out))
     return [{"name": name, "licence": entry.licence, "images": counts[name], "use": "tiles without labels, GAN and cycle losses"}
             for name, entry in config.unlabelled.items() if counts[name]]
 

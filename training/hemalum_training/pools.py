@@ -24,9 +24,9 @@ from .cycle_losses import Batch, Labelled
 from .data_config import Pseudo
 from .datasets import LabelledImage, distance_map, load_labelled
 from .method_config import Cycle
-from .pseudo_labels import PseudoTile, load_pseudo
+from .pseudo_labels import PseudoTile, load_pseudo, teacher_of, unlabelled_tiles
 from .supervised import to_input
-from .tile_store import load_labelled_rows, load_tiles
+from .tile_store import load_labelled_rows
 
 
 def _unchanged(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -93,6 +93,7 @@ class Pools:
     """See the module.  Each list is drawn from by its items' `weight`.
 
     Attributes:
+        labelled_by: the teacher of the pseudo labels.
         density: by name of a labelled image, how often the whole scheme draws it, so that X and Y show equally many nuclei; an image
             that is not in it is drawn by its `weight`.
     """
@@ -102,6 +103,7 @@ class Pools:
     x_unlabelled: list[StoredTile] = field(default_factory=list)
     pseudo: list[StoredTile] = field(default_factory=list)
     density: dict[str, float] = field(default_factory=dict)
+    labelled_by: str = ""
 
     def __post_init__(self):
         for name, images, other in (("X", self.x, "fewer clusters or name another reference"), ("Y", self.y, "name a reference stain in [tiles]")):
@@ -160,10 +162,8 @@ def load_pools(config: Config, data: Path, out: Path, pseudo: bool) -> Pools:
     stored, unlabelled = [], []
     if pseudo:
         stored = [StoredTile.of(tile, config.pseudo) for tile in load_pseudo(out)]
-        taken = {tile.name for tile in stored}
-        unlabelled = [StoredTile(t.tile, Path(out) / "tiles" / "images" / f"{t.tile}.png", weight=t.weight) for t in load_tiles(out)
-                      if t.domain == "X" and t.part == "train" and t.tile not in taken and t.weight > 0]
-    return Pools(by_domain["X"], by_domain["Y"], unlabelled, stored, density)
+        unlabelled = [StoredTile(t.tile, Path(out) / "tiles" / "images" / f"{t.tile}.png", t.weight) for t in unlabelled_tiles(out)]
+    return Pools(by_domain["X"], by_domain["Y"], unlabelled, stored, density, teacher_of(out) if pseudo else "")
 
 
 def _draw(pool: list, count: int, rng: np.random.Generator, weights: dict[str, float] | None = None) -> list:

@@ -55,6 +55,7 @@ def make_pseudo_labels(config: Config, out: Path, init: str | None = None, devic
     out, wanted = Path(out), config.pseudo or Pseudo()
     tiles = _pool([tile for tile in load_tiles(out) if tile.part == "train"], wanted.pool)
     teacher, reference = load_teacher(out, init, device), load_domains(out).reference
+    log(f"teacher: {teacher.name}")
     folder = out / "pseudo"
     for part in (*PICTURES, "scores"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -94,6 +95,17 @@ def load_pseudo(out: Path) -> list[PseudoTile]:
     kept = [row for row in read_rows(folder / "manifest.csv") if row["kept"] == "yes"]
     return [PseudoTile(row["tile"], *(folder / part / f"{row['tile']}.png" for part in PICTURES), float(row["score"]))
             for row in kept]
+
+
+def unlabelled_tiles(out: Path) -> list[Tile]:
+    """Training tiles of X that were not kept: a student sees them without labels."""
+    taken = {tile.name for tile in load_pseudo(out)}
+    return [t for t in load_tiles(out) if t.domain == "X" and t.part == "train" and t.tile not in taken and t.weight > 0]
+
+
+def teacher_of(out: Path) -> str:
+    """Who labelled OUT/pseudo."""
+    return json.loads((Path(out) / "pseudo" / "teacher.json").read_text(encoding="utf-8"))["teacher"]
 
 
 def _pool(tiles: list[Tile], most: int) -> list[Tile]:

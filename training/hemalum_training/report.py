@@ -6,7 +6,7 @@
 | samples | `samples.png`; validation images through the generators of `teacher/` and of the run itself |
 | tiles | `tiles/X.png`, `tiles/Y.png`, `tiles/domains.json` |
 | pseudo labels | `pseudo/manifest.csv` with reasons, `pseudo/images`, `pseudo/labels` |
-| comparison | `experiment.json`: arms, and what each part brought |
+| comparison | the configuration's `NAME.json` of an experiment: arms, and what each part brought |
 | scores | `scores.csv` and `table.json`, worst image first |
 
 What a run does not have is left out, so the page can be written while a training goes on.
@@ -29,7 +29,7 @@ from hemalum.instances import instances
 from .config import Config
 from .curves import curves
 from .datasets import LabelledImage
-from .store import read_rows, write_text
+from .store import read_lines, read_rows, write_text
 
 SAMPLES = 6      # images a generator is shown on
 SIDE = 320       # px at 0.25 µm/px shown of each
@@ -48,7 +48,7 @@ def write_report(config: Config, data: Path, out: Path, log=print) -> Path:
     """
     out = Path(out)
     sections = {"Losses and validation": _curves(out), "Samples": _samples(config, data, out), "Tiles": _tiles(out),
-                "Pseudo labels": _pseudo(out), "Comparison": _comparison(out), "Scores": _scores(config, data, out)}
+                "Pseudo labels": _pseudo(out), "Comparison": _comparison(config, out), "Scores": _scores(config, data, out)}
     sections = {title: body for title, body in sections.items() if body}
     if not sections:
         raise UsageError(f"{out} holds nothing of a training yet; run `hemalum train all` or one of its steps first.")
@@ -86,7 +86,7 @@ def _table(names: list[str], rows: list[list]) -> str:
 def _curves(out: Path) -> str:
     parts = []
     for path in sorted(out.rglob("log.jsonl")):
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = read_lines(path)
         name = path.parent.relative_to(out).as_posix()
         if lines:
             parts.append(curves(lines, config_name(name)))
@@ -105,14 +105,14 @@ def _samples(config: Config, data: Path, out: Path) -> str:
     images = _validation(config, data)[:SAMPLES] if weights else []
     if images:
         from .export import load_generator
-        from .predict import at_mpp_of, predict
+        from .predict import at_mpp_of, parameters_of, predict
 
         for name, path in weights.items():
             generator, pages = load_generator(path), []
             for image in images:
                 whole = image.pixels[:SIDE, :SIDE]
                 found = predict(generator, at_mpp_of(generator, whole), normalized=generator.normalization is not None)
-                labels = found.labels()[: whole.shape[0], : whole.shape[1]]
+                labels = found.labels(parameters_of(path))[: whole.shape[0], : whole.shape[1]]
                 column = [whole, np.array(draw(image.labels[:SIDE, :SIDE], labels, whole, max(whole.shape[:2])))]
                 if found.normalized is not None:
                     column.append(np.array(Image.fromarray(found.normalized).resize(whole.shape[1::-1], Image.Resampling.BICUBIC)))
@@ -158,10 +158,11 @@ def _pseudo(out: Path) -> str:
     return "".join(parts)
 
 
-def _comparison(out: Path) -> str:
-    if not (out / "experiment.json").is_file():
+def _comparison(config: Config, out: Path) -> str:
+    path = out / f"{config.name}.json"
+    if config.method is None or not path.is_file():
         return ""
-    record = json.loads((out / "experiment.json").read_text(encoding="utf-8"))
+    record = json.loads(path.read_text(encoding="utf-8"))
     means, differences = record["means"], record["differences"]
     columns = list(next(iter(means.values())))
     rows = [[what, *(row[key] for key in ("mean", "low", "high")), " ".join(f"{v:+.4f}" for v in row["seeds"])] for what, row in differences.items()]

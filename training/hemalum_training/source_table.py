@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hemalum import metrics
+from hemalum.errors import UsageError
 from hemalum.instances import Parameters
 from hemalum.resample import box_mean
 from hemalum.stain import Stain, estimate
@@ -116,10 +118,14 @@ def as_text(means: dict[str, dict[str, float | None]], images: str) -> str:
     return "\n".join([*lines, "", DEFINITIONS])
 
 
-def evaluate_arms(config: Config, data: Path, out: Path, device: str = "cpu", log=print) -> Path | None:
-    """Print and write OUT/table.md and table.json for the teacher and the student of a run, as far as they are trained."""
+def evaluate_arms(config: Config, data: Path, out: Path, device: str = "cpu", log=print, beside: Sequence[Path] = ()) -> Path | None:
+    """Print and write OUT/table.md and table.json for the teacher and the student of a run, as far as they are trained, and for the
+    students of the runs `beside`, for instance the one without pseudo labels."""
     student = "student with pseudo labels" if config.pseudo else "student without pseudo labels"
     arms = {"teacher": Path(out) / "teacher" / "weights.pt", student: Path(out) / "weights.pt"}
+    arms |= {f"student of {other.name}": other / "weights.pt" for other in map(Path, beside)}
+    if lacking := [other for other in map(Path, beside) if not (other / "weights.pt").is_file()]:
+        raise UsageError(f"{lacking[0]} has no weights.pt yet; run `hemalum train student` there first.")
     what, images = scored_images(config, data)
     reference = load_domains(out).reference
     rows = {name: score(load_generator(path).to(device), images, reference, device, parameters_of(path))

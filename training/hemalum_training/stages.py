@@ -1,6 +1,6 @@
 """`hemalum train all`: tiles → teacher → pseudo-label → student → export → evaluate, from a folder of images to a model package.
 
-`OUT/stages.json` says what is done and with which configuration.  A stage that is done is skipped; one that was stopped goes on where
+`OUT/stages.json` says what is done, with which configuration and which images.  A stage that is done is skipped; one that was stopped goes on where
 it was, as each does when called alone.
 """
 
@@ -65,6 +65,13 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
     return {name: stage for name, stage in every.items() if name not in left_out}
 
 
+def _listing(config: Config, data: Path) -> list:
+    """Names and sizes of the files of every set: other images are another training."""
+    folders = {*config.sets, *config.zero_shot, *(entry.folder or name for name, entry in config.unlabelled.items())}
+    return sorted((f"{name}/{path.relative_to(Path(data) / name)}", path.stat().st_size)
+                  for name in folders for path in (Path(data) / name).rglob("*") if path.is_file())
+
+
 def run_all(config: Config, data: Path, out: Path, device: str = "cpu", init: str | None = None, log=print) -> Path:
     """Work every stage that is not done, write OUT/report.html, and return the folder of the model package.
 
@@ -77,7 +84,7 @@ def run_all(config: Config, data: Path, out: Path, device: str = "cpu", init: st
     out.mkdir(parents=True, exist_ok=True)
     path = out / "stages.json"
     done = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    key = hashlib.sha256(json.dumps([dataclasses.asdict(config), str(init)], sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([dataclasses.asdict(config), str(init), _listing(config, data)], sort_keys=True).encode()).hexdigest()[:16]
     every = stages_of(config, data, out, device, init, log)
     for number, (name, stage) in enumerate(every.items(), 1):
         if done.get(name) == key:

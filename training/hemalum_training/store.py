@@ -63,6 +63,17 @@ def write_rows(path: Path, rows: list[dict], names: list[str] | None = None) -> 
     write_text(path, text.getvalue())
 
 
+def read_lines(path: Path) -> list[dict]:
+    """The JSON lines of a log; one that a full disk or a kill has torn is left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file; none where it is not there."""
     if not path.is_file():

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from hemalum.errors import RunLost
+from hemalum.errors import RunLost, UsageError
 
 from . import checkpoint
 from .augment import sample_batch
@@ -86,14 +86,16 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     torch.manual_seed(config.seed)
     cv2.setNumThreads(0)
     images, validation = load_labelled(config, data), load_labelled(config, data, "validation")
+    if not images:
+        raise UsageError(f"configuration {config.name} names no labelled set to learn from; add a table [sets.NAME].")
     refuse_shared(images, validation + load_zero_shot(config, data))
     if config.pseudo is not None:
         images += _pseudo_tiles(config, out, images)
         log(f"{len(images)} images, {config.pseudo.weight:.0%} of the crops from pseudo-labelled tiles")
     network = Generator(config.network).to(device, memory_format=torch.channels_last)
+    checkpoint.note_initial(init, out)
     if init is not None:
         network.begin_from(checkpoint.initial_weights(init))
-        checkpoint.note_initial(init, out)
     start = {k: v.clone() for k, v in network.state_dict().items()}
     encoder = {id(p) for p in network.encoder.parameters()}
     groups = [{"params": list(network.encoder.parameters()), "part": schedule.encoder_rate},
@@ -125,12 +127,11 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
             group["lr"] = schedule.learning_rate * group["part"] * rate(step, schedule)
         x = to_input(pixels, device).contiguous(memory_format=torch.channels_last)
         loss = segmentation_loss(network(x, offset)["segmentation"], torch.from_numpy(targets).to(device))
-        if not torch.isfinite(loss):
-            raise RunLost(f"the loss is not a number at step {step}; the last good checkpoint is {out / 'checkpoint.pt'}, "
-                          "lower the learning rate and run again.")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
+        if not torch.isfinite(loss + torch.nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)):
+            raise RunLost(f"the loss or its gradient is not a number at step {step}; {checkpoint.last_good(out)}, "
+                          "lower learning_rate and run again.")
         optimizer.step()
         step += 1
         ema.update(network, step)

@@ -81,8 +81,15 @@ def load_labelled_rows(out: Path) -> dict[str, LabelledRow]:
 
 
 def load_domains(out: Path) -> Domains:
-    """`domains.json` of OUT/tiles."""
-    return Domains.from_record(json.loads((Path(out) / "tiles" / "domains.json").read_text(encoding="utf-8")))
+    """`domains.json` of OUT/tiles.
+
+    Raises:
+        UsageError: there is none yet.
+    """
+    path = Path(out) / "tiles" / "domains.json"
+    if not path.is_file():
+        raise UsageError(f"{path} is missing; run `hemalum train tiles` first.")
+    return Domains.from_record(json.loads(path.read_text(encoding="utf-8")))
 
 
 def tile_pixels(out: Path, name: str) -> np.ndarray:

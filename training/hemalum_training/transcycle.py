@@ -27,6 +27,5 @@ def train_student(config: Config, data: Path, out: Path, device: str = "cpu", in
     """
     pools = load_pools(config, data, out, pseudo=config.pseudo is not None)
     weights = initial_weights(init) if init is not None else None
-    if init is not None:
-        note_initial(init, Path(out))
+    note_initial(init, Path(out))
     return CycleRun(config.network, config, pools, load_labelled(config, data, "validation"), Path(out), device, weights, log).train(save_seconds)
