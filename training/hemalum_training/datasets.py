@@ -148,5 +148,5 @@ def mean_by_set(images: list[LabelledImage], values: list[float]) -> float:
 
 
 def load_zero_shot(config: Config, data: Path) -> list[LabelledImage]:
-    """The images that are scored and used for nothing else."""
+    """The images that are scored and that no training sees."""
     return [image for name, entry in config.zero_shot.items() for image in load_set(Path(data) / name, entry, "validation")]

@@ -160,7 +160,7 @@ def _pseudo(out: Path) -> str:
 
 def _comparison(config: Config, out: Path) -> str:
     path = out / f"{config.name}.json"
-    if config.method is None or not path.is_file():
+    if not path.is_file():
         return ""
     record = json.loads(path.read_text(encoding="utf-8"))
     means, differences = record["means"], record["differences"]

@@ -102,7 +102,7 @@ def scored_images(config: Config, data: Path) -> tuple[str, list[LabelledImage]]
     """What the table is made on: the zero-shot images, or the validation images where there are none."""
     parts = labelled_parts(config, data)
     names = [name for name in config.zero_shot if name in parts] or list(parts)
-    kind = "zero-shot, used for nothing else" if config.zero_shot else "validation, which also chose the epoch"
+    kind = "zero-shot, no training saw them" if config.zero_shot else "validation, which also chose the epoch"
     images = [image for name in names for image in parts[name]]
     return f"{len(images)} images of {', '.join(names)} ({kind})", images
 
