@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+PATIENCE = timedelta(hours=4)       # the first process validates while the others wait
 
 
 class Workers:
@@ -24,7 +27,7 @@ class Workers:
         if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
             if device.startswith("cuda"):
                 torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
             atexit.register(dist.destroy_process_group)     # its threads would abort a process that ends beside them
         return cls()
 
