@@ -101,9 +101,9 @@ def initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
 
 
 def last_good(out: Path) -> str:
-    """Which checkpoint is left where a training had to stop, as a clause."""
+    """Which checkpoint is left where a number became none, and what helps: the end of a sentence."""
     path = out / "checkpoint.pt"
-    return f"the last good checkpoint is {path}" if path.is_file() else "there is no checkpoint yet"
+    return (f"the last good checkpoint is {path}" if path.is_file() else "there is no checkpoint yet") + ", lower learning_rate and run again."
 
 
 def note_initial(source: str | Path | None, out: Path) -> None:

@@ -108,8 +108,7 @@ class CycleRun:
         terms = self.trainer.step(self.step, self.steps, labelled, batch, rng)
         if not np.isfinite(terms["total"]):
             bad = next((k for k, v in terms.items() if not np.isfinite(v)), "total")
-            raise RunLost(f"the loss ({bad}) is not a number at step {self.step}; {checkpoint.last_good(self.out)}, "
-                          "lower learning_rate and run again.")
+            raise RunLost(f"the loss ({bad}) is not a number at step {self.step}; {checkpoint.last_good(self.out)}")
         return terms
 
     def _validate(self, epoch: int) -> None:

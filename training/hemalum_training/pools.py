@@ -70,14 +70,15 @@ class StoredTile:
         shown = at_label_scale(self.name, _read(image))
         if self.pseudo is None:
             return shown
-        shown.labels = _read(self.pseudo.labels, cv2.IMREAD_UNCHANGED).astype(np.int32)
-        foreground = _read(self.pseudo.foreground, cv2.IMREAD_UNCHANGED) / np.float16(255)
+        labels, foreground, distance = (partial(_read, path, cv2.IMREAD_UNCHANGED)
+                                        for path in (self.pseudo.labels, self.pseudo.foreground, self.pseudo.distance))
+        shown.labels = labels().astype(np.int32)
         if self.wanted.soft:
-            shown.foreground, shown.distance = foreground, _read(self.pseudo.distance, cv2.IMREAD_UNCHANGED) / np.float16(255)
+            shown.foreground, shown.distance = foreground() / np.float16(255), distance() / np.float16(255)
         else:
             shown.distance = distance_map(shown.labels).astype(np.float16)
         if self.wanted.sure:
-            shown.known = abs(2 * foreground - 1) >= self.wanted.sure
+            shown.known = abs(2 * foreground().astype(np.int16) - 255) >= 255 * self.wanted.sure
         return shown
 
 

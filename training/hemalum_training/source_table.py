@@ -123,13 +123,13 @@ def evaluate_arms(config: Config, data: Path, out: Path, device: str = "cpu", lo
     students of the runs `beside`, for instance the one without pseudo labels."""
     student = "student with pseudo labels" if config.pseudo else "student without pseudo labels"
     arms = {"teacher": Path(out) / "teacher" / "weights.pt", student: Path(out) / "weights.pt"}
-    arms |= {f"student of {other.name}": other / "weights.pt" for other in map(Path, beside)}
-    if lacking := [other for other in map(Path, beside) if not (other / "weights.pt").is_file()]:
-        raise UsageError(f"{lacking[0]} has no weights.pt yet; run `hemalum train student` there first.")
+    others = {f"student of {Path(other).name}": Path(other) / "weights.pt" for other in beside}
+    if lacking := [path for path in others.values() if not path.is_file()]:
+        raise UsageError(f"{lacking[0]} is missing; run `hemalum train student` there first.")
     what, images = scored_images(config, data)
     reference = load_domains(out).reference
     rows = {name: score(load_generator(path).to(device), images, reference, device, parameters_of(path))
-            for name, path in arms.items() if path.is_file()}
+            for name, path in (arms | others).items() if path.is_file()}
     text = as_text({name: row.means() for name, row in [*rows.items(), (UNCHANGED, unchanged(images, reference))]}, what)
     log(text)
     write_json(Path(out) / "table.json", {name: {"images": row.images, **row.values} for name, row in rows.items()})

@@ -130,8 +130,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if not torch.isfinite(loss + torch.nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)):
-            raise RunLost(f"the loss or its gradient is not a number at step {step}; {checkpoint.last_good(out)}, "
-                          "lower learning_rate and run again.")
+            raise RunLost(f"the loss or its gradient is not a number at step {step}; {checkpoint.last_good(out)}")
         optimizer.step()
         step += 1
         ema.update(network, step)
