@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import hemalum
+from hemalum.grid.tiling import Rect
 from hemalum.slides import open_slide, write_pyramid
-from hemalum.tiling import Rect
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 

@@ -21,11 +21,11 @@ import numpy as np
 import hemalum
 from hemalum import instances, measure, outlines
 from hemalum.engine import open_engine
+from hemalum.grid.resample import model_tile
+from hemalum.grid.tiling import plan_tiles
 from hemalum.models import find
 from hemalum.postprocess import Settings, tile_nuclei
-from hemalum.resample import model_tile
 from hemalum.slides import open_slide
-from hemalum.tiling import plan_tiles
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 IMAGES = sorted((Path(__file__).parent.parent / "tests" / "data" / "nucls_sample" / "images").glob("*.png"))

@@ -20,13 +20,13 @@ import shapely
 import hemalum
 import hemalum.planning
 from hemalum.events import NucleiFound, Parameters
+from hemalum.grid.resample import model_tile
+from hemalum.grid.tiling import Plan, plan_tiles
 from hemalum.models import find
 from hemalum.nuclei import UNIT, Nuclei
 from hemalum.pipeline import Pipeline, drive, image_info
 from hemalum.postprocess import tile_nuclei
-from hemalum.resample import model_tile
 from hemalum.slides import open_slide
-from hemalum.tiling import Plan, plan_tiles
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 

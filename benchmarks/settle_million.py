@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hemalum.grid.tiling import plan_tiles
 from hemalum.measure import shape_columns
 from hemalum.nuclei import UNIT, Nuclei
 from hemalum.runrecord import peak_memory
 from hemalum.settle import Settler
 from hemalum.sinks import GeoJsonSink, Target
-from hemalum.tiling import plan_tiles
 from hemalum.writing import PlanOrder
 
 PITCH = 24  # px between centres at 0.5 µm/px: 12 µm, dense tissue

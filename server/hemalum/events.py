@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hemalum.errors import UsageError
+from hemalum.grid.tiling import check_mpp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,13 +46,6 @@ class ImageInfo:
         if self.width < 1 or self.height < 1:
             raise UsageError(f"an image of {self.width}×{self.height} px has no pixels; send its level-0 size")
         check_mpp(self.mpp)
-
-
-def check_mpp(mpp: float) -> float:
-    """`mpp` itself; `UsageError` unless it is a number within 0.05–4 µm/px."""
-    if not 0.05 <= mpp <= 4:  # also refuses NaN
-        raise UsageError(f"{mpp:g} µm/px cannot be a slide's resolution; give 0.05 to 4 (0.25 is a 40× scan, 0.5 a 20× scan)")
-    return mpp
 
 
 @dataclass(frozen=True)

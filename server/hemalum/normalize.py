@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 
 from hemalum.errors import UnreadableImage
+from hemalum.grid.tiling import Rect
 from hemalum.runrecord import Stopwatch, record, write_record
 from hemalum.slides import Slide, write_pyramid
 from hemalum.stain import Stain, apply_table, colour_table, estimate
-from hemalum.tiling import Rect
 from hemalum.tissue import tissue_mask
 
 LONGEST_PNG = 20_000  # px; beyond, few programs open a PNG

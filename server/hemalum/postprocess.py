@@ -23,12 +23,12 @@ import cv2
 import numpy as np
 
 from hemalum import measure
+from hemalum.grid.tiling import Plan, Tile, plan_tiles
 from hemalum.instances import Parameters as InstanceParameters
 from hemalum.instances import instances
 from hemalum.nuclei import UNIT, Nuclei
 from hemalum.outlines import outlines
 from hemalum.tidying import tidy
-from hemalum.tiling import Plan, Tile, plan_tiles
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,11 @@ from hemalum.events import (
     TileFailed,
     TileSettled,
 )
+from hemalum.grid.resample import model_tile
 from hemalum.models import Model
 from hemalum.nuclei import Nuclei
 from hemalum.planning import Membership, plan_run
 from hemalum.postprocess import Settings, Workers
-from hemalum.resample import model_tile
 from hemalum.runrecord import Stopwatch
 from hemalum.settle import Settler
 from hemalum.tissue import tissue_mask

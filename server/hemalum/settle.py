@@ -6,7 +6,7 @@ or more.  Two candidates conflict when their intersection covers more than half 
 rank.  That is the greedy independent set of the whole slide; it is unique, and computed here piece by piece.
 
 >>> from hemalum.nuclei import Nuclei
->>> from hemalum.tiling import plan_tiles
+>>> from hemalum.grid.tiling import plan_tiles
 >>> plan = plan_tiles((512, 256), 0.5, 0.5, core=256)
 >>> def candidate(x, tile, edge):
 ...     square = np.array([[x, 80], [x + 80, 80], [x + 80, 160], [x, 160]])
@@ -23,8 +23,8 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
+from hemalum.grid.tiling import Plan, Tile
 from hemalum.nuclei import UNIT, Nuclei
-from hemalum.tiling import Plan, Tile
 
 OVERLAP = 0.5
 KEPT, DROPPED, OPEN = 1, -1, 0

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hemalum.grid.tiling import plan_tiles
 from hemalum.nuclei import UNIT, Nuclei
 from hemalum.settle import Settler
-from hemalum.tiling import plan_tiles
 
 PLAN = plan_tiles((320, 320), 0.5, 0.5, core=80, halo=40)
 

@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemalum.tiling import plan_tiles, scale_for
+from hemalum.grid.tiling import plan_tiles, scale_for
 
 SIDES = st.integers(1, 700)
 

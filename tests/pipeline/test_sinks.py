@@ -121,7 +121,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, make, monkeypatch):
 
 
 def test_an_overlay_is_the_slide_in_pieces_with_outlines_on_it(tmp_path):
-    from hemalum.resample import box_mean
+    from hemalum.grid.resample import box_mean
     from hemalum.sinks.overlay import picture_of
     from hemalum.slides import open_slide
 

@@ -106,8 +106,8 @@ def mosaic(slide, tmp_path_factory) -> list[Path]:
     """Eight equal files of 8192² px: the slide region again and again, in JPEG tiles of 256² px."""
     import tifffile
 
+    from hemalum.grid.tiling import Rect
     from hemalum.slides import open_slide
-    from hemalum.tiling import Rect
 
     with open_slide(slide) as region:
         pixels = region.read(Rect(0, 0, *region.size))

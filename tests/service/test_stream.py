@@ -61,7 +61,7 @@ def overview(slide) -> pb.SegmentRequest:
 
 def all_tiles(slide, core=256):
     """What an honest client would send, from the plan the server will make."""
-    from hemalum.tiling import plan_tiles
+    from hemalum.grid.tiling import plan_tiles
 
     plan = plan_tiles(slide.size, 0.5, 0.5, core=core, halo=64)
     return [pb.SegmentRequest(tile=pb.Tile(index=t.index, pixels=message_of(slide.read(t.read, plan.scale.n)))) for t in plan.tiles]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemalum.resample import box_mean, model_tile
-from hemalum.tiling import plan_tiles
+from hemalum.grid.resample import box_mean, model_tile
+from hemalum.grid.tiling import plan_tiles
 
 GOLDEN = Path(__file__).parent.parent / "data" / "box_mean.json"
 sizes = st.integers(1, 40)

@@ -12,10 +12,10 @@ from PIL import Image
 
 import hemalum
 from hemalum.errors import UnknownResolution, UnreadableImage
-from hemalum.resample import box_mean
+from hemalum.grid.resample import box_mean
+from hemalum.grid.tiling import Rect
 from hemalum.slides import images_in, open_slide, write_pyramid
 from hemalum.slides.slide import Slide
-from hemalum.tiling import Rect
 
 CMU = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 

@@ -14,9 +14,9 @@ from PIL import Image
 import hemalum
 from hemalum import normalize as work
 from hemalum.cli.main import main
+from hemalum.grid.tiling import Rect
 from hemalum.slides import open_slide
 from hemalum.stain import REFERENCE, apply_table, colour_table
-from hemalum.tiling import Rect
 
 CMU = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from hemalum.resample import box_mean
+from hemalum.grid.resample import box_mean
 from hemalum_training.data_config import Pseudo
 from hemalum_training.labelling import from_weights, label_tile
 from hemalum_training.networks import Generator

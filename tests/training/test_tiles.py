@@ -53,8 +53,8 @@ def data(tmp_path):
     shutil.copy(SLIDE, tmp_path / "slides")
     folder = tmp_path / "others"
     (folder / "images").mkdir(parents=True)
+    from hemalum.grid.tiling import Rect
     from hemalum.slides import open_slide
-    from hemalum.tiling import Rect
 
     with open_slide(SLIDE) as slide, open(folder / "manifest.csv", "w", newline="") as file:
         writer = csv.writer(file)
@@ -93,8 +93,8 @@ def test_slides_and_images_become_tiles_split_by_patient(data, tmp_path):
     assert all((out / "tiles" / f"{name}.png").stat().st_size > 10_000 for name in {t.domain for t in tiles})
     # a tile shows what the slide shows there
     tile = next(t for t in tiles if t.set == "slides")
+    from hemalum.grid.tiling import Rect
     from hemalum.slides import open_slide
-    from hemalum.tiling import Rect
 
     with open_slide(SLIDE) as slide:
         near = slide.read(Rect(round(tile.x * 0.5 / slide.mpp), round(tile.y * 0.5 / slide.mpp), 128, 128))

@@ -11,10 +11,10 @@ import numpy as np
 import shapely
 
 from hemalum.errors import UnknownResolution
+from hemalum.grid.tiling import scale_for
 from hemalum.projects.cut import read_at
 from hemalum.slides import open_slide
 from hemalum.stain import estimate
-from hemalum.tiling import scale_for
 from hemalum.tissue import tissue_mask
 
 from .data_config import Tiles

@@ -13,9 +13,9 @@ from PIL import Image
 
 from hemalum.engine.base import stored_tile
 from hemalum.errors import UsageError
+from hemalum.grid.resample import box_mean
 from hemalum.models import Model, find
 from hemalum.models.card import Card
-from hemalum.resample import box_mean
 
 from . import evaluate as ev
 from .augment import photometric, sample_crop

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from hemalum import metrics
+from hemalum.grid.resample import box_mean
 from hemalum.instances import Parameters, instances
-from hemalum.resample import box_mean
 
 from .config import PART_UM2
 from .datasets import LABEL_MPP, LabelledImage

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from hemalum import metrics
 from hemalum.errors import UsageError
-from hemalum.resample import box_mean
+from hemalum.grid.resample import box_mean
 
 from .agreement import RULES, TileScores
 from .config import Config

@@ -12,7 +12,7 @@ from hemalum import __version__
 from hemalum.batch.pieces import save
 from hemalum.batch.slide_run import Reader, Vanished
 from hemalum.errors import HemalumError, UnreadableImage, VersionMismatch
-from hemalum.tiling import Plan, Tile
+from hemalum.grid.tiling import Plan, Tile
 
 _mine = threading.local()  # a worker's thread keeps its engine and its open slide
 
@@ -35,8 +35,8 @@ def compute(source: dict, plan: Plan, tiles: list[Tile], folder: str, key: str) 
 
 
 def _compute(source: dict, plan: Plan, tiles: list[Tile], folder: str, key: str) -> tuple[str | None, dict[int, str]]:
+    from hemalum.grid.resample import model_tile
     from hemalum.postprocess import tile_nuclei
-    from hemalum.resample import model_tile
 
     engine, reader = _engine(source), _reader(source)
     found, failed = {}, {}

@@ -55,8 +55,8 @@ def _slides():
     import importlib.resources
 
     from hemalum.errors import HemalumError
+    from hemalum.grid.tiling import Rect
     from hemalum.slides import open_slide
-    from hemalum.tiling import Rect
 
     sample = importlib.resources.files("hemalum") / "data" / "CMU-1-Small-Region.svs"
     try:

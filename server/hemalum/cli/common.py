@@ -49,7 +49,7 @@ def output_folder(path: str | Path) -> Iterator[Path]:
 
 def parse_mpp(text: str | None) -> float | None:
     """µm per pixel; `UsageError` where it is no number within 0.05 to 4."""
-    from hemalum.events import check_mpp
+    from hemalum.grid.tiling import check_mpp
 
     try:
         return None if text is None else check_mpp(float(text))

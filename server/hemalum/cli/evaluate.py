@@ -68,9 +68,9 @@ def _write(folder: Path, report: dict, pairs: dict[str, tuple[Path, Path]], pict
 
     from hemalum import contact_sheet
     from hemalum.evaluation import read_labels
+    from hemalum.grid.tiling import Rect
     from hemalum.sinks.base import whole_file
     from hemalum.slides import open_slide
-    from hemalum.tiling import Rect
 
     panels = []
     for stem in list(report["images"])[: contact_sheet.SHOWN]:

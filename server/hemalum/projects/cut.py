@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import shapely
 
+from hemalum.grid.tiling import Rect
 from hemalum.projects.annotations import Annotations
 from hemalum.slides.slide import Slide
-from hemalum.tiling import Rect
 from hemalum.tissue import tissue_mask
 
 SIDE, SMALLEST = 1024, 8  # px of an exported image at most; px of a nucleus at least

@@ -20,12 +20,12 @@ import numpy as np
 import shapely
 
 from hemalum.errors import NotWritable, UnknownResolution, UsageError
+from hemalum.grid.tiling import scale_for
 from hemalum.projects.annotations import Annotations, read
 from hemalum.projects.cut import draw, read_at, unlabelled_tiles, windows, write_png
 from hemalum.projects.sources import Source
 from hemalum.sinks.base import lost
 from hemalum.slides import open_slide
-from hemalum.tiling import scale_for
 
 
 def export(sources: list[Source], folder: str | Path, mpp: float = 0.25, validation: float = 0.2, unlabelled: int = 20,

@@ -25,7 +25,7 @@ STRIP = 512  # rows of the picture read at once
 def picture_of(slide) -> tuple[np.ndarray, float]:
     """The picture to draw on (uint8 h×w×3) and its downsample: the whole image in at most 4096 px, of a large slide the overview."""
     from hemalum.errors import UnreadableImage
-    from hemalum.tiling import Rect
+    from hemalum.grid.tiling import Rect
 
     if max(slide.size) <= 4 * LARGEST:
         n = -(-max(slide.size) // LARGEST)

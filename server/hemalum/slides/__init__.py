@@ -8,7 +8,7 @@ BMP and other plain images.  Seen with real files: Aperio SVS (JPEG and JPEG 200
 making.  Untested for want of a file: Hamamatsu NDPI, MIRAX MRXS, Leica SCN, Ventana BIF, Philips TIFF, Zeiss CZI, DICOM.
 
 >>> import hemalum, pathlib
->>> from hemalum.tiling import Rect
+>>> from hemalum.grid.tiling import Rect
 >>> with open_slide(pathlib.Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs") as slide:
 ...     slide.size, slide.mpp, slide.mpp_source, slide.read(Rect(0, 0, 100, 50), 2).shape, slide.overview().shape
 ((2220, 2967), 0.499, 'openslide.mpp-x', (25, 50, 3), (1484, 1110, 3))
@@ -20,7 +20,7 @@ import os
 from pathlib import Path
 
 from hemalum.errors import UnreadableImage, UsageError
-from hemalum.events import check_mpp
+from hemalum.grid.tiling import check_mpp
 from hemalum.slides.pyramid import write_pyramid
 from hemalum.slides.slide import Level, Slide
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hemalum.resample import box_mean
+from hemalum.grid.resample import box_mean
 
 TILE = 512
 

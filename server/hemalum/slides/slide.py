@@ -17,8 +17,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from hemalum.errors import RegionOutside, UnknownResolution, UnreadableImage, UnsupportedImage
-from hemalum.resample import box_mean
-from hemalum.tiling import Rect
+from hemalum.grid.resample import box_mean
+from hemalum.grid.tiling import Rect
 
 OVERVIEW = 2048  # px, the longest side an overview may have
 BLOCK = 2048  # level px read at once for it

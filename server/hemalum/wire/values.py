@@ -17,7 +17,7 @@ import shapely
 
 from hemalum.errors import UnknownResolution, UsageError
 from hemalum.events import SETTABLE, ImageInfo, Parameters
-from hemalum.tiling import Plan, Rect, Scale, Tile
+from hemalum.grid.tiling import Plan, Rect, Scale, Tile
 from hemalum.v1 import nuclei_pb2 as pb
 
 if TYPE_CHECKING:

@@ -25,6 +25,8 @@ from typing import NamedTuple
 import numpy as np
 import shapely
 
+from hemalum.errors import UsageError
+
 MARGIN_UM = 2.0  # a nucleus is also a candidate this far outside its tile's core
 CORE = 1024  # model px; with a halo of 64 a tile of 1152² is computed at 1.27 times the cost of its core
 SNAP = 0.03  # scanners state 0.2527 µm/px for "40x": resampling that away would cost sharpness and time
@@ -262,3 +264,10 @@ def _read(plan: Plan, tile: Tile) -> Rect:
         spans.append((max(0, low), min(side, high)))
     (x0, x1), (y0, y1) = spans
     return Rect(x0, y0, x1 - x0, y1 - y0)
+
+
+def check_mpp(mpp: float) -> float:
+    """`mpp` itself; `UsageError` unless it is a number within 0.05–4 µm/px."""
+    if not 0.05 <= mpp <= 4:  # also refuses NaN
+        raise UsageError(f"{mpp:g} µm/px cannot be a slide's resolution; give 0.05 to 4 (0.25 is a 40× scan, 0.5 a 20× scan)")
+    return mpp

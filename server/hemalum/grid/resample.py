@@ -22,7 +22,7 @@ import numpy as np
 from hemalum.compiled import compiled
 
 if TYPE_CHECKING:
-    from hemalum.tiling import Plan, Tile
+    from hemalum.grid.tiling import Plan, Tile
 
 BITS = 14  # of a filter weight; two passes of 8-bit values stay far inside an int64
 
