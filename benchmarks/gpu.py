@@ -20,7 +20,7 @@ import hemalum
 from hemalum.engine.torch_engine import cuda_problem
 from hemalum.events import Finished, NucleiFound, Parameters
 from hemalum.models import find
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.pipeline import Pipeline, drive, image_info
 from hemalum.slides import open_slide
 

@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 
 import hemalum
-from hemalum import instances, measure, outlines
 from hemalum.engine import open_engine
 from hemalum.grid.resample import model_tile
 from hemalum.grid.tiling import plan_tiles
 from hemalum.models import find
-from hemalum.postprocess import Settings, tile_nuclei
+from hemalum.nuclei import instances, measure, outlines
+from hemalum.nuclei.from_maps import Settings, tile_nuclei
 from hemalum.slides import open_slide
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

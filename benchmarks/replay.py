@@ -16,12 +16,12 @@ import numpy as np
 
 import hemalum
 from hemalum.engine import TileQueue, open_engine
+from hemalum.engine.workers import Workers
 from hemalum.events import Finished, ImageInfo, Parameters
 from hemalum.grid.resample import model_tile
 from hemalum.grid.tiling import plan_tiles
 from hemalum.models import find
 from hemalum.pipeline import drive
-from hemalum.postprocess import Workers
 from hemalum.run import Run
 from hemalum.slides import open_slide
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from hemalum.grid.tiling import plan_tiles
-from hemalum.measure import shape_columns
-from hemalum.nuclei import UNIT, Nuclei
+from hemalum.nuclei.measure import shape_columns
+from hemalum.nuclei.nuclei import UNIT, Nuclei
+from hemalum.nuclei.settle import Settler
 from hemalum.runrecord import peak_memory
-from hemalum.settle import Settler
 from hemalum.sinks import GeoJsonSink, Target
 from hemalum.writing import PlanOrder
 

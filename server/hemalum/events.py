@@ -17,7 +17,7 @@ from hemalum.grid.tiling import check_mpp
 if TYPE_CHECKING:
     import numpy as np
 
-    from hemalum.nuclei import Nuclei
+    from hemalum.nuclei.nuclei import Nuclei
 
 STAINS = ("macenko", "vahadane", "reinhard", "learned", "none")
 SETTABLE = ("foreground", "marker", "sigma", "min_area_um2", "part_um2")

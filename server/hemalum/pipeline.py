@@ -18,10 +18,10 @@ import numpy as np
 import shapely
 
 from hemalum.engine import Engine, TileQueue, cores, open_engine
+from hemalum.engine.workers import Workers
 from hemalum.errors import HemalumError
 from hemalum.events import ImageInfo, Parameters, Progress, TileConsumed
 from hemalum.models import Model
-from hemalum.postprocess import Workers
 from hemalum.run import Run
 from hemalum.runrecord import Stopwatch
 from hemalum.writing import Outcome, write_run

@@ -9,7 +9,7 @@ from hemalum.errors import RegionOutside, UsageError
 from hemalum.events import ImageInfo, Parameters
 from hemalum.grid.tiling import Plan, plan_tiles
 from hemalum.models import Model
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 
 REGION = "region"  # column: index of the deepest region a nucleus belongs to, where several were given
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from hemalum import stain as stains
 from hemalum.engine import Engine, TileQueue
+from hemalum.engine.workers import Workers
 from hemalum.errors import Cancelled, ProtocolError, UsageError
 from hemalum.events import (
     Finished,
@@ -34,11 +35,11 @@ from hemalum.events import (
 )
 from hemalum.grid.resample import model_tile
 from hemalum.models import Model
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.from_maps import Settings
+from hemalum.nuclei.nuclei import Nuclei
+from hemalum.nuclei.settle import Settler
 from hemalum.planning import Membership, plan_run
-from hemalum.postprocess import Settings, Workers
 from hemalum.runrecord import Stopwatch
-from hemalum.settle import Settler
 from hemalum.tissue import tissue_mask
 
 
@@ -187,7 +188,7 @@ class Run:
             return found
         from dataclasses import replace
 
-        from hemalum.measure import unmixing
+        from hemalum.nuclei.measure import unmixing
 
         try:
             unmixing(np.asarray(self.parameters.stain_matrix))

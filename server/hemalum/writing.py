@@ -14,7 +14,7 @@ import numpy as np
 
 from hemalum.errors import RunLost, UnreadableImage
 from hemalum.events import Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runrecord import record, write_record
 from hemalum.sinks import Sink, Target, open_sinks
 from hemalum.sinks.base import lost
@@ -44,7 +44,7 @@ class PlanOrder:
     So files are the same whatever order tiles were computed in.  What waits is bounded by the tiles between the first unsettled
     one and the last settled one: about one row when tiles come in plan order.
 
-    >>> from hemalum.nuclei import Nuclei
+    >>> from hemalum.nuclei.nuclei import Nuclei
     >>> square = np.array([[0, 0], [8, 0], [8, 8]])
     >>> written = []
     >>> order = PlanOrder(2, written.append)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from hemalum.instances import Parameters, instances
+from hemalum.nuclei.instances import Parameters, instances
 
 
 def discs(shape, circles):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemalum.nuclei import UNIT, Nuclei, pack, unpack
+from hemalum.nuclei.nuclei import UNIT, Nuclei, pack, unpack
 
 coordinate = st.integers(-(2**31) + 1, 2**31 - 1)
 rings = st.lists(st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=9), max_size=8)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from hemalum.outlines import cracks, outlines
+from hemalum.nuclei.outlines import cracks, outlines
 
 
 def blobs(seed, size=56, smooth=2.0, level=0.3):

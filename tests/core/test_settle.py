@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemalum.grid.tiling import plan_tiles
-from hemalum.nuclei import UNIT, Nuclei
-from hemalum.settle import Settler
+from hemalum.nuclei.nuclei import UNIT, Nuclei
+from hemalum.nuclei.settle import Settler
 
 PLAN = plan_tiles((320, 320), 0.5, 0.5, core=80, halo=40)
 

@@ -5,8 +5,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemalum.nuclei import UNIT
-from hemalum.tidying import crossings, tidy
+from hemalum.nuclei.nuclei import UNIT
+from hemalum.nuclei.tidying import crossings, tidy
 
 POINTS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=3, max_size=14)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hemalum.errors import DiskFull
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.sinks import CsvSink, GeoJsonSink, LabelSink, OverlaySink, Target
 from hemalum.sinks.base import PartFile
 

@@ -23,7 +23,7 @@ import shapely
 from PIL import Image
 from shapely.affinity import translate
 
-from hemalum.outlines import cracks
+from hemalum.nuclei.outlines import cracks
 from hemalum.projects.export import split
 from hemalum.slides import open_slide
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.events import ids_of, nuclei_message, nuclei_of
 

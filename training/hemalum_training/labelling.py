@@ -16,7 +16,7 @@ import torch
 
 from hemalum.engine import open_engine
 from hemalum.errors import UsageError
-from hemalum.instances import Parameters
+from hemalum.nuclei.instances import Parameters
 from hemalum.stain import Stain, apply_table, colour_table
 
 from .agreement import TileScores, score_tile

@@ -16,7 +16,7 @@ import torch
 
 from hemalum import metrics
 from hemalum.grid.resample import box_mean
-from hemalum.instances import Parameters, instances
+from hemalum.nuclei.instances import Parameters, instances
 
 from .config import PART_UM2
 from .datasets import LABEL_MPP, LabelledImage

@@ -24,7 +24,7 @@ from PIL import Image
 
 from hemalum.contact_sheet import draw, embedded, worst_window
 from hemalum.errors import UsageError
-from hemalum.instances import instances
+from hemalum.nuclei.instances import instances
 
 from .config import Config
 from .curves import curves

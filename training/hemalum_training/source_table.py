@@ -11,7 +11,7 @@ import numpy as np
 from hemalum import metrics
 from hemalum.errors import UsageError
 from hemalum.grid.resample import box_mean
-from hemalum.instances import Parameters
+from hemalum.nuclei.instances import Parameters
 from hemalum.stain import Stain, estimate
 from hemalum.tissue import tissue_mask
 

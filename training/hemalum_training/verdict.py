@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemalum import metrics
-from hemalum.instances import instances
 from hemalum.models import Model
+from hemalum.nuclei.instances import instances
 
 from .datasets import LabelledImage
 from .evaluate import instance_parameters, maps_of

@@ -27,7 +27,7 @@ import numpy as np
 
 from hemalum.batch.files import commit
 from hemalum.errors import DiskFull
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runrecord import Stopwatch
 
 EVERY = 1.0  # s between commits: what a kill may cost, and what keeps syncing far below 3 % of the time

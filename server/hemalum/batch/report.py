@@ -9,7 +9,7 @@ import numpy as np
 
 from hemalum.batch.status import state, status
 from hemalum.batch.summary import EDGES
-from hemalum.measure import AREA, HAEMATOXYLIN
+from hemalum.nuclei.measure import AREA, HAEMATOXYLIN
 
 STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222;background:#fff}

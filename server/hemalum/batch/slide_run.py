@@ -20,7 +20,7 @@ from hemalum.batch.summary import Statistics
 from hemalum.errors import UnreadableImage
 from hemalum.events import Progress
 from hemalum.models import Model
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.pipeline import Pipeline, drive, image_info, within
 from hemalum.run import Run
 from hemalum.runrecord import Stopwatch

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from hemalum.events import NucleiFound
-from hemalum.measure import AREA, HAEMATOXYLIN
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.measure import AREA, HAEMATOXYLIN
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.run import Run
 from hemalum.sinks.overlay import COLOUR, draw_outlines
 from hemalum.writing import Outcome

@@ -36,7 +36,7 @@ def compute(source: dict, plan: Plan, tiles: list[Tile], folder: str, key: str) 
 
 def _compute(source: dict, plan: Plan, tiles: list[Tile], folder: str, key: str) -> tuple[str | None, dict[int, str]]:
     from hemalum.grid.resample import model_tile
-    from hemalum.postprocess import tile_nuclei
+    from hemalum.nuclei.from_maps import tile_nuclei
 
     engine, reader = _engine(source), _reader(source)
     found, failed = {}, {}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hemalum.errors import DiskFull, NotWritable
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.sinks.base import PartFile, Target
 from hemalum.sinks.geojson import PROBABILITY
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from hemalum.compiled import compiled
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.sinks.base import PartFile, Target
 
 PROBABILITY = "Detection probability"  # QuPath's name, as its StarDist extension writes it

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from hemalum.compiled import compiled
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.sinks.base import PartFile, Target, lost, whole_file
 
 LARGEST_PNG, MOST_PNG = 20_000, 65_535

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hemalum.nuclei import UNIT, Nuclei
+from hemalum.nuclei.nuclei import UNIT, Nuclei
 from hemalum.sinks.base import Target, whole_file
 
 COLOUR = (0, 200, 60)

@@ -23,7 +23,7 @@ import numpy as np
 import shapely
 
 from hemalum.errors import UsageError
-from hemalum.nuclei import Nuclei
+from hemalum.nuclei.nuclei import Nuclei
 from hemalum.sinks.base import PartFile, Target
 from hemalum.sinks.csv import HEAD
 

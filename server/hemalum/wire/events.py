@@ -13,7 +13,7 @@ import numpy as np
 
 from hemalum import events as e
 from hemalum.errors import ProtocolError
-from hemalum.nuclei import Nuclei, pack, unpack
+from hemalum.nuclei.nuclei import Nuclei, pack, unpack
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.pixels import array_of, message_of
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from hemalum.compiled import compiled
-from hemalum.runs import parts
+from hemalum.nuclei.spans import parts
 
 STEP = 0.1
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from hemalum.compiled import compiled
-from hemalum.markers import split
-from hemalum.runs import parts, runs_above
+from hemalum.nuclei.markers import split
+from hemalum.nuclei.spans import parts, runs_above
 
 LEVELS = 256
 

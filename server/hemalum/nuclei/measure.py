@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from hemalum.compiled import compiled
-from hemalum.nuclei import UNIT
+from hemalum.nuclei.nuclei import UNIT
 
 AREA, PERIMETER = "Nucleus: Area µm^2", "Nucleus: Perimeter µm"
 CIRCULARITY, SOLIDITY, ECCENTRICITY = "Nucleus: Circularity", "Nucleus: Solidity", "Nucleus: Eccentricity"

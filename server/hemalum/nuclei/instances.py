@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from hemalum.compiled import compiled
-from hemalum.runs import parts, runs_of_zeros
-from hemalum.watershed import watershed
+from hemalum.nuclei.spans import parts, runs_of_zeros
+from hemalum.nuclei.watershed import watershed
 
 
 @dataclass(frozen=True)

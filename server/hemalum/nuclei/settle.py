@@ -5,7 +5,7 @@ or more.  Two candidates conflict when their intersection covers more than half 
 (far from the own tile's edge first, then tile row, column, y, x); a candidate is kept unless it conflicts with a kept one of higher
 rank.  That is the greedy independent set of the whole slide; it is unique, and computed here piece by piece.
 
->>> from hemalum.nuclei import Nuclei
+>>> from hemalum.nuclei.nuclei import Nuclei
 >>> from hemalum.grid.tiling import plan_tiles
 >>> plan = plan_tiles((512, 256), 0.5, 0.5, core=256)
 >>> def candidate(x, tile, edge):
@@ -24,7 +24,7 @@ import numpy as np
 import shapely
 
 from hemalum.grid.tiling import Plan, Tile
-from hemalum.nuclei import UNIT, Nuclei
+from hemalum.nuclei.nuclei import UNIT, Nuclei
 
 OVERLAP = 0.5
 KEPT, DROPPED, OPEN = 1, -1, 0

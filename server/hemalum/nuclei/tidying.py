@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 
 from hemalum.compiled import compiled
-from hemalum.nuclei import UNIT
+from hemalum.nuclei.nuclei import UNIT
 
 
 def tidy(vertices: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
