@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hemalum.metrics import bootstrap
+from hemalum.scoring.metrics import bootstrap
 from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 from hemalum_training.similarity import luminance, ssim
 
 METHODS = ("none", "reinhard", "macenko", "vahadane", "learned")

@@ -21,7 +21,7 @@ from hemalum.grid.tiling import Rect
 from hemalum.runrecord import Stopwatch, record, write_record
 from hemalum.slides import Slide, write_pyramid
 from hemalum.stain import Stain, apply_table, colour_table, estimate
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 LONGEST_PNG = 20_000  # px; beyond, few programs open a PNG
 ROWS, COLUMNS = 512, 4096  # px read at once

@@ -40,7 +40,7 @@ from hemalum.nuclei.nuclei import Nuclei
 from hemalum.nuclei.settle import Settler
 from hemalum.planning import Membership, plan_run
 from hemalum.runrecord import Stopwatch
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 
 class Run:

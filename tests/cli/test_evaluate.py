@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from hemalum import contact_sheet
+from hemalum.scoring import contact_sheet
 
 
 def evaluate(*arguments):

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hemalum import metrics
-from hemalum.metrics import bootstrap, score
+from hemalum.scoring import metrics
+from hemalum.scoring.metrics import bootstrap, score
 
 PEER = Path(__file__).parents[2] / ".." / "shared" / "peers" / "score_instances.py"
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import hemalum
-from hemalum import metrics
 from hemalum.cli.demo import local_server
+from hemalum.scoring import metrics
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 REGION = "1100,1000,600,600"

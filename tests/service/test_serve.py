@@ -218,7 +218,7 @@ def test_another_file_of_the_same_path(server, slides):
 
 def test_normalizing(client, toy_slide):
     from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
-    from hemalum.tissue import tissue_mask
+    from hemalum.stain.tissue import tissue_mask
 
     with open_slide(toy_slide, 0.5) as slide:
         overview = slide.overview()

@@ -7,7 +7,7 @@ import pytest
 
 import hemalum
 from hemalum.slides import open_slide
-from hemalum.tissue import glass_colour, tissue_mask
+from hemalum.stain.tissue import glass_colour, tissue_mask
 
 CMU = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 PINK, PALE, VIOLET = (205, 120, 175), (228, 208, 222), (95, 60, 140)

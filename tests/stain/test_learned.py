@@ -12,7 +12,7 @@ from hemalum.slides import open_slide
 from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
 from hemalum.stain.learned import bundled, statistics
 from hemalum.stain.table import normalized
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 DATA = Path(hemalum.__file__).parent / "data"
 

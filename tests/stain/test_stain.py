@@ -9,7 +9,7 @@ import hemalum
 from hemalum.errors import UsageError
 from hemalum.slides import open_slide
 from hemalum.stain import DEFAULT_MATRIX, METHODS, REFERENCE, Stain, apply_table, colour_table, estimate, unmix
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 CMU = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 MATRICES = [

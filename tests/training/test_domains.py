@@ -94,7 +94,7 @@ def test_matched_densities_have_one_mean_where_the_tiles_have_two():
 
 def test_nuclear_density_follows_the_nuclei():
     from hemalum.stain import estimate
-    from hemalum.tissue import tissue_mask
+    from hemalum.stain.tissue import tissue_mask
 
     tiles = [drawn_tile(5, nuclei=count) for count in (2, 8, 16)]
     stain = estimate(tiles[2][0], tissue_mask(tiles[2][0]))

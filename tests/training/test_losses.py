@@ -126,7 +126,7 @@ class TestSimilarity:
 
 def test_a_tile_carried_to_the_target_stain_is_nearer_to_it_and_one_left_alone_is_not(drawn):
     from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
-    from hemalum.tissue import tissue_mask
+    from hemalum.stain.tissue import tissue_mask
     from hemalum_training.source_table import stain_distance
 
     tile = drawn(4, eosin=(240, 190, 190), haematoxylin=(70, 60, 150)).pixels

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemalum import metrics
+from hemalum.scoring import metrics
 
 MEAN_SOFTMAX, AGREEMENT = RULES = ("mean_softmax", "agreement")
 EMPTY = 0.002  # share of foreground below which a tile counts as without nuclei

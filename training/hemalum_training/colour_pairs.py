@@ -12,7 +12,7 @@ import numpy as np
 
 from hemalum.errors import UsageError
 from hemalum.stain import Stain, estimate
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 from .augment import stain_jitter
 from .networks import Generator

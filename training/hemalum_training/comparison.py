@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hemalum.metrics import bootstrap
+from hemalum.scoring.metrics import bootstrap
 
 from .source_table import COLUMNS, UNCHANGED, Row, as_text
 from .store import write_json, write_text

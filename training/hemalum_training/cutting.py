@@ -15,7 +15,7 @@ from hemalum.grid.tiling import scale_for
 from hemalum.projects.cut import read_at
 from hemalum.slides import open_slide
 from hemalum.stain import estimate
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 from .data_config import Tiles
 from .domains import nuclear_density

@@ -13,13 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hemalum import metrics
 from hemalum.engine import open_engine
 from hemalum.grid.resample import box_mean, model_tile
 from hemalum.grid.tiling import plan_tiles
 from hemalum.models import Model
 from hemalum.nuclei.instances import Parameters as InstanceParameters
 from hemalum.nuclei.instances import instances
+from hemalum.scoring import metrics
 
 from .config import Config
 from .datasets import LABEL_MPP, LabelledImage, load_set, mean_by_set

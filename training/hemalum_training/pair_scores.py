@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hemalum.metrics import bootstrap
 from hemalum.models import find
 from hemalum.nuclei.instances import instances
+from hemalum.scoring.metrics import bootstrap
 
 from .datasets import LabelledImage
 from .evaluate import instance_parameters, maps_of

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import torch
 
-from hemalum import metrics
 from hemalum.grid.resample import box_mean
 from hemalum.nuclei.instances import Parameters, instances
+from hemalum.scoring import metrics
 
 from .config import PART_UM2
 from .datasets import LABEL_MPP, LabelledImage

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hemalum.contact_sheet import draw, embedded, worst_window
 from hemalum.errors import UsageError
 from hemalum.nuclei.instances import instances
+from hemalum.scoring.contact_sheet import draw, embedded, worst_window
 
 from .config import Config
 from .curves import curves

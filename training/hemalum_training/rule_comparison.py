@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from hemalum import metrics
 from hemalum.errors import UsageError
 from hemalum.grid.resample import box_mean
+from hemalum.scoring import metrics
 
 from .agreement import RULES, TileScores
 from .config import Config

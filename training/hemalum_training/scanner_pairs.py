@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image
 
 from hemalum.errors import UsageError
-from hemalum.metrics import score
+from hemalum.scoring.metrics import score
 from hemalum.stain import apply_table, colour_table, estimate
 from hemalum.stain.learned import ColourFunction
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 from .colour_pairs import by_generator, by_transport, density_of, mosaic, pairs_of, stain_of_tiles
 from .config import Config

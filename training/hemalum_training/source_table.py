@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hemalum import metrics
 from hemalum.errors import UsageError
 from hemalum.grid.resample import box_mean
 from hemalum.nuclei.instances import Parameters
+from hemalum.scoring import metrics
 from hemalum.stain import Stain, estimate
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 from .config import Config
 from .datasets import LabelledImage

@@ -11,7 +11,7 @@ import numpy as np
 from hemalum.errors import UsageError
 from hemalum.projects.export import split
 from hemalum.stain import Stain, estimate
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 from .config import Config
 from .cutting import cut

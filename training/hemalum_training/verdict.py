@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hemalum import metrics
 from hemalum.models import Model
 from hemalum.nuclei.instances import instances
+from hemalum.scoring import metrics
 
 from .datasets import LabelledImage
 from .evaluate import instance_parameters, maps_of

@@ -26,7 +26,7 @@ def evaluate(ref_dir: Path, pred_dir: Path, folder: str | None, images: Path | N
     from contextlib import nullcontext
 
     from hemalum.cli.common import output_folder
-    from hemalum.evaluation import as_text, by_stem, scores, summary
+    from hemalum.scoring.pairs import as_text, by_stem, scores, summary
 
     references, predictions = by_stem(ref_dir), by_stem(pred_dir)
     pictures = _pictures(images, folder)
@@ -66,9 +66,9 @@ def _write(folder: Path, report: dict, pairs: dict[str, tuple[Path, Path]], pict
     import io
     from contextlib import ExitStack
 
-    from hemalum import contact_sheet
-    from hemalum.evaluation import read_labels
     from hemalum.grid.tiling import Rect
+    from hemalum.scoring import contact_sheet
+    from hemalum.scoring.pairs import read_labels
     from hemalum.sinks.base import whole_file
     from hemalum.slides import open_slide
 

@@ -19,7 +19,7 @@ import shapely
 from hemalum.grid.tiling import Rect
 from hemalum.projects.annotations import Annotations
 from hemalum.slides.slide import Slide
-from hemalum.tissue import tissue_mask
+from hemalum.stain.tissue import tissue_mask
 
 SIDE, SMALLEST = 1024, 8  # px of an exported image at most; px of a nucleus at least
 TILE, TISSUE = 512, 0.5  # side of an unlabelled tile, px; its least share of tissue

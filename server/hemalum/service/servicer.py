@@ -155,7 +155,7 @@ class NucleiServicer(Base):
         from dataclasses import replace
 
         from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
-        from hemalum.tissue import tissue_mask
+        from hemalum.stain.tissue import tissue_mask
 
         method = request.stain or "macenko"
         tissue = tissue_mask(overview)

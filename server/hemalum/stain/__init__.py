@@ -5,7 +5,7 @@ of optical densities for red, green, blue.  A normalization is a function of col
 *colour table*: it is seamless and cannot invent nuclei.
 
 >>> import numpy as np
->>> from hemalum.tissue import tissue_mask
+>>> from hemalum.stain.tissue import tissue_mask
 >>> picture = np.full((64, 64, 3), 240, np.uint8)
 >>> picture[:40, :40], picture[10:20, 10:20] = (215, 130, 185), (90, 60, 140)
 >>> stain = estimate(picture, tissue_mask(picture), "macenko")

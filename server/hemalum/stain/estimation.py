@@ -13,7 +13,7 @@ import numpy as np
 
 from hemalum.errors import UsageError
 from hemalum.stain.methods import macenko, vahadane
-from hemalum.tissue import densities, glass_colour, ink, some
+from hemalum.stain.tissue import densities, glass_colour, ink, some
 
 METHODS = ("macenko", "vahadane", "reinhard", "learned", "none")
 DEFAULT_MATRIX = ((0.651, 0.701, 0.29), (0.216, 0.801, 0.558))  # Ruifrok & Johnston 2001, as QuPath's "H&E default"

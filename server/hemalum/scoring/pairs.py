@@ -17,7 +17,7 @@ import numpy as np
 
 from hemalum import __version__
 from hemalum.errors import HemalumError, UnreadableImage, UsageError
-from hemalum.metrics import NAMES, bootstrap, score
+from hemalum.scoring.metrics import NAMES, bootstrap, score
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 
