@@ -108,8 +108,9 @@ def main() -> None:
             continue
         found[name] = {**result, "load": load}
         print(json.dumps(found[name]), file=sys.stderr, flush=True)
+    from hemalum.files import write_record
     from hemalum.models import find
-    from hemalum.runrecord import record, write_record
+    from hemalum.runrecord import record
 
     found["card"] = find(arguments.model, arguments.models).card.scores.get("images", {})
     if arguments.peers:

@@ -10,15 +10,12 @@
 from __future__ import annotations
 
 import datetime
-import json
-import os
 import platform
 import threading
 import time
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from hemalum import __version__
 
@@ -94,17 +91,3 @@ def record(command: str, **parts) -> dict:
         "versions": versions(),
         "note": "For research use only.",
     }
-
-
-def write_record(path: str | Path, content: dict) -> None:
-    """Write JSON in one step: readers see the old file or the whole new one.  Raises `OSError`."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False, default=str)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -14,10 +14,10 @@ import numpy as np
 
 from hemalum.errors import RunLost, UnreadableImage
 from hemalum.events import Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
+from hemalum.files import lost, write_record
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.runrecord import record, write_record
+from hemalum.runrecord import record
 from hemalum.sinks import Sink, Target, open_sinks
-from hemalum.sinks.base import lost
 from hemalum.sinks.overlay import picture_of
 
 MOST_SAID = 20  # notices of a slide

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hemalum.batch import files, pieces
+from hemalum import files
+from hemalum.batch import pieces
 from hemalum.batch.job import begin, work_on
-from hemalum.batch.lock import JobLock
 from hemalum.batch.manifest import Manifest
 from hemalum.batch.report import page
 from hemalum.batch.status import state, status
 from hemalum.errors import DiskFull, PartlyFailed, UsageError, VersionMismatch
+from hemalum.lock import JobLock
 
 spec = importlib.util.spec_from_file_location("kill_many", Path(__file__).with_name("kill_many.py"))
 kills = importlib.util.module_from_spec(spec)

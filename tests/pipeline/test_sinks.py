@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hemalum.errors import DiskFull
+from hemalum.files import PartFile
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.sinks import CsvSink, GeoJsonSink, LabelSink, OverlaySink, Target
-from hemalum.sinks.base import PartFile
 
 COLUMNS = ("Nucleus: Area µm^2", 'odd "name"')
 

@@ -13,8 +13,8 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from hemalum.batch.lock import Busy, JobLock
 from hemalum.errors import DiskFull, UsageError
+from hemalum.lock import Busy, JobLock
 from hemalum.models import find
 from hemalum_training import checkpoint
 from hemalum_training.cli import train

@@ -53,8 +53,8 @@ def _training(function):
 
 def _run(config: Path, out: Path | None, alone: bool = True):
     """The configuration and the run's folder, which no other command works in meanwhile where this one is to be `alone`."""
-    from hemalum.batch.lock import JobLock
     from hemalum.errors import NotWritable
+    from hemalum.lock import JobLock
 
     _torch()
     from .config import load_config

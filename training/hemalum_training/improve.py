@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hemalum.batch.files import commit_json, read_json
-from hemalum.batch.lock import JobLock
 from hemalum.engine.base import stored_tile
 from hemalum.errors import UsageError
+from hemalum.files import commit_json, read_json, write_record
+from hemalum.lock import JobLock
 from hemalum.models import Model, install
 from hemalum.models.card import Card
 from hemalum.projects.export import export
-from hemalum.runrecord import Stopwatch, record, write_record
+from hemalum.runrecord import Stopwatch, record
 
 from .config import Config, LabelledSet
 from .datasets import load_labelled, load_set

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from hemalum.batch.files import commit
+from hemalum.files import commit
 
 from .config import Config, LabelledSet, load_config
 from .data_config import UnlabelledSet

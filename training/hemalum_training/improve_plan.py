@@ -13,8 +13,8 @@ import shapely
 import torch
 
 from hemalum import __version__
-from hemalum.batch.files import commit_json, read_json
 from hemalum.errors import UsageError
+from hemalum.files import commit_json, read_json
 from hemalum.models import Model
 from hemalum.projects.annotations import read
 from hemalum.projects.export import assign

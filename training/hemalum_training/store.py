@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hemalum.batch.files import commit
+from hemalum.files import commit
 
 
 def out_of_space(error: BaseException | None) -> bool:

@@ -17,9 +17,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hemalum.batch.files import commit_json
-from hemalum.batch.lock import NAME as LOCK
-from hemalum.batch.lock import JobLock
 from hemalum.batch.manifest import NAME, Manifest
 from hemalum.batch.slide_run import run_slide
 from hemalum.batch.status import WORK, state, status
@@ -33,6 +30,9 @@ from hemalum.errors import (
     UsageError,
     VersionMismatch,
 )
+from hemalum.files import commit_json
+from hemalum.lock import NAME as LOCK
+from hemalum.lock import JobLock
 from hemalum.models import Model
 from hemalum.pipeline import Pipeline
 

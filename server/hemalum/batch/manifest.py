@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hemalum import __version__
-from hemalum.batch.files import commit_json, read_json
 from hemalum.errors import UsageError, VersionMismatch
 from hemalum.events import Parameters
+from hemalum.files import commit_json, read_json
 from hemalum.models import Model, find
 
 NAME, FORMAT = "job.json", 1

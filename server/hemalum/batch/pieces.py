@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hemalum.batch.files import commit
 from hemalum.errors import DiskFull
+from hemalum.files import commit
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runrecord import Stopwatch
 

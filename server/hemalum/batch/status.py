@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hemalum.batch import pieces
-from hemalum.batch.files import read_json
-from hemalum.batch.lock import holder
 from hemalum.batch.manifest import Manifest
+from hemalum.files import read_json
+from hemalum.lock import holder
 
 FINAL = ("done", "partly", "set aside")
 WORK = "job.work"   # beside job.json and job.lock; of each slide its state and what is computed of it

@@ -66,10 +66,10 @@ def _write(folder: Path, report: dict, pairs: dict[str, tuple[Path, Path]], pict
     import io
     from contextlib import ExitStack
 
+    from hemalum.files import whole_file
     from hemalum.grid.tiling import Rect
     from hemalum.scoring import contact_sheet
     from hemalum.scoring.pairs import read_labels
-    from hemalum.sinks.base import whole_file
     from hemalum.slides import open_slide
 
     panels = []

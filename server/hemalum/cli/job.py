@@ -73,11 +73,11 @@ def once(paths, output, options: dict, as_json: bool) -> None:
     import json
 
     from hemalum.batch.job import begin, forget
-    from hemalum.batch.lock import Busy
     from hemalum.batch.manifest import NAME, Manifest
     from hemalum.batch.status import status
     from hemalum.cli.common import output_folder
     from hemalum.errors import PartlyFailed, RunLost, UsageError, VersionMismatch
+    from hemalum.lock import Busy
 
     manifest = manifest_of(paths, options, tries=1)
     with output_folder(output) as folder:
@@ -204,8 +204,8 @@ def report(folder, output):
     """Write one self-contained HTML page about a job."""
     from pathlib import Path
 
-    from hemalum.batch.files import commit
     from hemalum.batch.report import page
+    from hemalum.files import commit
 
     path = Path(output) if output else Path(folder) / "report.html"
     content = page(folder).encode("utf-8")

@@ -31,7 +31,7 @@ def normalize(inputs, output, method, reference, as_json):
     from hemalum import normalize as work
     from hemalum.cli.common import output_folder, through
     from hemalum.errors import UsageError
-    from hemalum.sinks.base import lost
+    from hemalum.files import lost
     from hemalum.slides import images_in, open_slide
     from hemalum.stain import REFERENCE
 

@@ -95,10 +95,10 @@ def segment(path, output, tries, insert, **options):
     from pathlib import Path
 
     from hemalum.batch.job import begin
-    from hemalum.batch.lock import JobLock
     from hemalum.batch.manifest import NAME, Manifest
     from hemalum.cli.job import manifest_of, work
     from hemalum.errors import PartlyFailed, UsageError
+    from hemalum.lock import JobLock
     from hemalum.projects import streamed, with_qupath
     from hemalum.projects.plain import read_project
     from hemalum.projects.segment import add, insert_new, unique, write_script

@@ -20,11 +20,11 @@ import numpy as np
 import shapely
 
 from hemalum.errors import NotWritable, UnknownResolution, UsageError
+from hemalum.files import lost
 from hemalum.grid.tiling import scale_for
 from hemalum.projects.annotations import Annotations, read
 from hemalum.projects.cut import draw, read_at, unlabelled_tiles, windows, write_png
 from hemalum.projects.sources import Source
-from hemalum.sinks.base import lost
 from hemalum.slides import open_slide
 
 

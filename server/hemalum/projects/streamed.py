@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hemalum.batch.files import commit
 from hemalum.errors import HemalumError, RunLost
+from hemalum.files import commit
 from hemalum.projects.plain import Entry
 from hemalum.projects.segment import groovy
 from hemalum.slides import open_slide

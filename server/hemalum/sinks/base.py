@@ -1,27 +1,12 @@
-"""What every sink has in common: a file that appears whole or not at all.
-
->>> import tempfile
->>> folder = tempfile.TemporaryDirectory()
->>> target = Path(folder.name) / "a.txt"
->>> with whole_file(target) as file:
-...     _ = file.write(b"all of it")
-...     target.exists()
-False
->>> target.read_bytes()
-b'all of it'
-"""
+"""What every sink has in common."""
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hemalum.errors import DiskFull, NotWritable
 from hemalum.nuclei.nuclei import Nuclei
 
 
@@ -60,64 +45,3 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
     def abort(self) -> None: ...
-
-
-class PartFile:
-    """A binary file beside its target that takes the target's place when it is complete.
-
-    Raises:
-        NotWritable: it cannot be made.  DiskFull: there was no space left (the part file is removed).
-    """
-
-    def __init__(self, target: Path):
-        self.target, self.part = Path(target), Path(target).with_name(Path(target).name + ".part")
-        try:
-            self._file = open(self.part, "wb")
-        except OSError as error:
-            raise NotWritable(f"{self.target} cannot be written ({error.strerror}); choose another folder with -o") from error
-
-    def write(self, content) -> None:
-        with self.guarded():
-            self._file.write(content)
-
-    def commit(self) -> None:
-        """Flush to the disk and rename."""
-        with self.guarded():
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            os.replace(self.part, self.target)
-
-    def abort(self) -> None:
-        try:
-            self._file.close()
-        except OSError:
-            pass  # what could not be flushed is not wanted any more
-        self.part.unlink(missing_ok=True)
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self.abort()
-            raise lost(self.target, error) from error
-
-
-def lost(path: Path, error: OSError) -> Exception:
-    """The error of ours for an `OSError` in mid-run."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return DiskFull(f"no space left for {path}; free some and run again (what was finished before is valid)")
-    return DiskFull(f"{path} cannot be written any more ({error.strerror}); check the disk and run again")
-
-
-@contextmanager
-def whole_file(target: Path) -> Iterator[PartFile]:
-    """A `PartFile` that is committed at the end of the `with`, or removed by an error in it."""
-    file = PartFile(target)
-    try:
-        yield file
-    except BaseException:
-        file.abort()
-        raise
-    file.commit()

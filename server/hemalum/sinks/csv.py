@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hemalum.files import PartFile
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.sinks.base import PartFile, Target
+from hemalum.sinks.base import Target
 from hemalum.sinks.geojson import PROBABILITY
 
 HEAD = ("Object ID", "Centroid X px", "Centroid Y px", "Centroid X µm", "Centroid Y µm", PROBABILITY)

@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from hemalum.compiled import compiled
+from hemalum.files import PartFile
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.sinks.base import PartFile, Target
+from hemalum.sinks.base import Target
 
 PROBABILITY = "Detection probability"  # QuPath's name, as its StarDist extension writes it
 CLASSIFICATION = {"name": "Nucleus", "color": [86, 60, 170]}

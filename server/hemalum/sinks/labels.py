@@ -24,8 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from hemalum.compiled import compiled
+from hemalum.files import PartFile, lost, whole_file
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.sinks.base import PartFile, Target, lost, whole_file
+from hemalum.sinks.base import Target
 
 LARGEST_PNG, MOST_PNG = 20_000, 65_535
 STRIP = 512  # rows drawn at once, and the side of a TIFF tile

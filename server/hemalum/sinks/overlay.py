@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hemalum.files import whole_file
 from hemalum.nuclei.nuclei import UNIT, Nuclei
-from hemalum.sinks.base import Target, whole_file
+from hemalum.sinks.base import Target
 
 COLOUR = (0, 200, 60)
 LARGEST = 4096  # px, the longest side of the picture where the slide is small enough to be read for it

@@ -23,8 +23,9 @@ import numpy as np
 import shapely
 
 from hemalum.errors import UsageError
+from hemalum.files import PartFile
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.sinks.base import PartFile, Target
+from hemalum.sinks.base import Target
 from hemalum.sinks.csv import HEAD
 
 GROUP = 50_000  # nuclei a row group: some 20 MB in memory

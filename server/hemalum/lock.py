@@ -1,4 +1,4 @@
-"""One writer per job: a lock of the operating system, which ends with the process however that dies, and says who holds it.
+"""One writer per folder: a lock of the operating system, which ends with the process however that dies, and says who holds it.
 
 >>> import tempfile
 >>> folder = tempfile.TemporaryDirectory()
