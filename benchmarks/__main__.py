@@ -110,7 +110,7 @@ def main() -> None:
         print(json.dumps(found[name]), file=sys.stderr, flush=True)
     from hemalum.files import write_record
     from hemalum.models import find
-    from hemalum.runrecord import record
+    from hemalum.runs.record import record
 
     found["card"] = find(arguments.model, arguments.models).card.scores.get("images", {})
     if arguments.peers:

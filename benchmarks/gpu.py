@@ -18,10 +18,10 @@ import shapely
 
 import hemalum
 from hemalum.engine.torch_engine import cuda_problem
-from hemalum.events import Finished, NucleiFound, Parameters
 from hemalum.models import find
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.pipeline import Pipeline, drive, image_info
+from hemalum.runs.events import Finished, NucleiFound, Parameters
+from hemalum.runs.pipeline import Pipeline, drive, image_info
 from hemalum.slides import open_slide
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

@@ -17,12 +17,12 @@ import numpy as np
 import hemalum
 from hemalum.engine import TileQueue, open_engine
 from hemalum.engine.workers import Workers
-from hemalum.events import Finished, ImageInfo, Parameters
 from hemalum.grid.resample import model_tile
 from hemalum.grid.tiling import plan_tiles
 from hemalum.models import find
-from hemalum.pipeline import drive
-from hemalum.run import Run
+from hemalum.runs.events import Finished, ImageInfo, Parameters
+from hemalum.runs.pipeline import drive
+from hemalum.runs.run import Run
 from hemalum.slides import open_slide
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

@@ -14,18 +14,18 @@ import functools
 import json
 from pathlib import Path
 
+import hemalum.planning
 import numpy as np
 import shapely
 
 import hemalum
-import hemalum.planning
-from hemalum.events import NucleiFound, Parameters
 from hemalum.grid.resample import model_tile
 from hemalum.grid.tiling import Plan, plan_tiles
 from hemalum.models import find
 from hemalum.nuclei.from_maps import tile_nuclei
 from hemalum.nuclei.nuclei import UNIT, Nuclei
-from hemalum.pipeline import Pipeline, drive, image_info
+from hemalum.runs.events import NucleiFound, Parameters
+from hemalum.runs.pipeline import Pipeline, drive, image_info
 from hemalum.slides import open_slide
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

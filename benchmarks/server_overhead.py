@@ -16,9 +16,9 @@ from pathlib import Path
 
 import hemalum
 from hemalum.client import Client
-from hemalum.events import NucleiFound, Parameters
 from hemalum.models import find
-from hemalum.pipeline import Pipeline, drive, image_info
+from hemalum.runs.events import NucleiFound, Parameters
+from hemalum.runs.pipeline import Pipeline, drive, image_info
 from hemalum.slides import open_slide
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

@@ -19,9 +19,9 @@ from hemalum.grid.tiling import plan_tiles
 from hemalum.nuclei.measure import shape_columns
 from hemalum.nuclei.nuclei import UNIT, Nuclei
 from hemalum.nuclei.settle import Settler
-from hemalum.runrecord import peak_memory
+from hemalum.runs.record import peak_memory
+from hemalum.runs.writing import PlanOrder
 from hemalum.sinks import GeoJsonSink, Target
-from hemalum.writing import PlanOrder
 
 PITCH = 24  # px between centres at 0.5 µm/px: 12 µm, dense tissue
 VERTICES = 32

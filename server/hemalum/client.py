@@ -19,8 +19,8 @@ import numpy as np
 
 from hemalum.connection import explain, open_channel, parse_address
 from hemalum.errors import Unauthenticated, UsageError
-from hemalum.events import Parameters, Progress
 from hemalum.remote_run import CLIENT, RemoteRun, Source
+from hemalum.runs.events import Parameters, Progress
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.v1.nuclei_pb2_grpc import NucleiStub
 from hemalum.wire.api import API_VERSION, check_server_version
@@ -90,7 +90,7 @@ class Client:
 
     def run(self, slide, model: str = "", parameters: Parameters | None = None, order=range, encoding: str = "RGB") -> RemoteRun:
         """Open a run on a slide that is read here; raises what the server refused, `UnknownResolution`."""
-        from hemalum.pipeline import image_info
+        from hemalum.runs.pipeline import image_info
 
         image = image_info(slide)
         return self.run_source(Source(image, slide.overview(), slide.read, slide.unread, order, encoding), model, parameters)
@@ -126,7 +126,7 @@ class Client:
         stem: str | None = None,
     ):
         """As `hemalum.pipeline.segment_slide`, computed by the server; returns its `Outcome`."""
-        from hemalum.writing import write_run
+        from hemalum.runs.writing import write_run
 
         run = self.run(slide, model, parameters)
         server = {"address": self.endpoint.authority, "version": self.info.server_version, "api_version": self.info.api_version}

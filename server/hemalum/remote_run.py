@@ -18,10 +18,10 @@ import numpy as np
 
 from hemalum import __version__
 from hemalum.errors import Cancelled, HemalumError, ProtocolError, RunLost, TooMuch
-from hemalum.events import Finished, ImageInfo, Parameters, TileConsumed
 from hemalum.grid.tiling import Rect
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.runrecord import Stopwatch
+from hemalum.runs.events import Finished, ImageInfo, Parameters, TileConsumed
+from hemalum.runs.record import Stopwatch
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.api import API_VERSION, error_of
 from hemalum.wire.events import event_of

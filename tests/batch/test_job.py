@@ -72,7 +72,7 @@ def test_killed_in_mid_slide_and_resumed(tmp_path, manifest, whole):
 
 
 def test_the_same_nuclei_as_segment(whole, slides, toy_model, tmp_path):
-    from hemalum.pipeline import Pipeline, segment_slide
+    from hemalum.runs.pipeline import Pipeline, segment_slide
     from hemalum.slides import open_slide
 
     parameters = Manifest.read(whole).parameters

@@ -10,8 +10,8 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installe
 
 
 def test_the_table_equals_the_geojson(tmp_path, toy_slide, toy_model, monkeypatch):
-    from hemalum.events import Parameters
-    from hemalum.pipeline import Pipeline, segment_slide
+    from hemalum.runs.events import Parameters
+    from hemalum.runs.pipeline import Pipeline, segment_slide
     from hemalum.slides import open_slide
 
     monkeypatch.setattr("hemalum.sinks.parquet.GROUP", 100)

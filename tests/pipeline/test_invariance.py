@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import shapely
 
-from hemalum.events import Parameters
-from hemalum.pipeline import Pipeline, segment_slide
+from hemalum.runs.events import Parameters
+from hemalum.runs.pipeline import Pipeline, segment_slide
 from hemalum.slides import open_slide
 
 
@@ -85,8 +85,8 @@ def test_region_keeps_nuclei_by_centroid_and_agrees_with_the_whole(reference, to
 
 
 def test_united_regions_name_the_deepest(toy_slide, toy_model, tmp_path):
-    from hemalum.pipeline import drive, image_info
-    from hemalum.planning import REGION
+    from hemalum.runs.pipeline import drive, image_info
+    from hemalum.runs.planning import REGION
 
     outer, inner = shapely.box(0, 0, 300, 300), shapely.box(100, 100, 200, 200)
     with Pipeline("cpu", threads=1) as shared, open_slide(toy_slide, 0.5) as slide:

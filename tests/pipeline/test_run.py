@@ -8,8 +8,8 @@ import pytest
 
 from hemalum.engine import TileQueue
 from hemalum.errors import Cancelled, ProtocolError, RegionOutside, UnreadableImage, UsageError
-from hemalum.events import Finished, ImageInfo, NormalizedTile, Parameters, TileConsumed, TileFailed, TileSettled
-from hemalum.pipeline import Pipeline, drive, image_info
+from hemalum.runs.events import Finished, ImageInfo, NormalizedTile, Parameters, TileConsumed, TileFailed, TileSettled
+from hemalum.runs.pipeline import Pipeline, drive, image_info
 from hemalum.slides import open_slide
 
 

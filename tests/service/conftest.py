@@ -44,8 +44,8 @@ def client(server):
 @pytest.fixture(scope="session")
 def expected(toy_slide, toy_model):
     """Outlines, probabilities and measurements of the toy slide computed in this process, sorted; also its plan's tiles."""
-    from hemalum.events import Parameters
-    from hemalum.pipeline import Pipeline, drive, image_info
+    from hemalum.runs.events import Parameters
+    from hemalum.runs.pipeline import Pipeline, drive, image_info
     from hemalum.slides import open_slide
 
     with Pipeline("cpu") as pipeline, open_slide(toy_slide, 0.5) as slide:
@@ -55,7 +55,7 @@ def expected(toy_slide, toy_model):
 
 def sorted_nuclei(run, events) -> list[tuple]:
     """Everything a run says of its nuclei, in one order."""
-    from hemalum.events import NucleiFound
+    from hemalum.runs.events import NucleiFound
 
     rows = []
     for event in events:

@@ -18,7 +18,7 @@ from service_children import ENVIRONMENT, Child, local_child, served
 
 from hemalum.client import Client
 from hemalum.errors import NotAllowed, ServerUnavailable, UnreadableImage, UsageError
-from hemalum.events import Finished, Parameters, Progress
+from hemalum.runs.events import Finished, Parameters, Progress
 from hemalum.slides import open_slide
 
 ROOT = Path(__file__).parents[2]

@@ -23,7 +23,16 @@ from hemalum.errors import (
     UsageError,
     VersionMismatch,
 )
-from hemalum.events import Finished, ImageInfo, NormalizedTile, NucleiFound, Parameters, Progress, TileFailed, TileSettled
+from hemalum.runs.events import (
+    Finished,
+    ImageInfo,
+    NormalizedTile,
+    NucleiFound,
+    Parameters,
+    Progress,
+    TileFailed,
+    TileSettled,
+)
 from hemalum.slides import open_slide
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.v1.nuclei_pb2_grpc import NucleiStub
@@ -95,7 +104,7 @@ def test_same_nuclei_from_png_tiles(client, slide, expected, nuclei_of):
 
 
 def test_the_opened_run_is_the_one_of_the_pipeline(client, slide, toy_model):
-    from hemalum.pipeline import Pipeline, image_info
+    from hemalum.runs.pipeline import Pipeline, image_info
 
     parameters = Parameters(core=256, foreground=0.6, stain="vahadane")
     run = client.run(slide, "toy", parameters)
@@ -145,8 +154,8 @@ def test_only_as_many_tiles_are_read_as_there_are_credits(client, slide):
         most.append(len(reading) - len(consumed))
         return slide.read(rect, n)
 
-    from hemalum.events import TileConsumed
-    from hemalum.pipeline import image_info
+    from hemalum.runs.events import TileConsumed
+    from hemalum.runs.pipeline import image_info
 
     consumed = []
     run = client.run_source(Source(image_info(slide), slide.overview(), read), "toy", SMALL)
@@ -260,7 +269,7 @@ def test_a_message_of_300_mb(stub, slide, client, until):
 
 
 def test_the_client_refuses_to_send_too_much(client, slide):
-    from hemalum.pipeline import image_info
+    from hemalum.runs.pipeline import image_info
 
     source = Source(image_info(slide), slide.overview(), lambda rect, n: np.zeros((5000, 5000, 3), np.uint8))
     with pytest.raises(TooMuch, match="the server takes 64"):
@@ -276,7 +285,7 @@ def test_errors_arrive_as_what_they_were(client, slide):
     def read(rect, n):
         return np.zeros((5, 5, 3), np.uint8)
 
-    from hemalum.pipeline import image_info
+    from hemalum.runs.pipeline import image_info
 
     with pytest.raises(RunLost, match="are due"):  # in mid-run: exit code 1
         list(client.run_source(Source(image_info(slide), slide.overview(), read), "toy", SMALL).events())
@@ -290,7 +299,7 @@ def test_errors_arrive_as_what_they_were(client, slide):
 
 
 def test_a_tile_that_cannot_be_read_fails_alone(client, slide):
-    from hemalum.pipeline import image_info
+    from hemalum.runs.pipeline import image_info
 
     calls = []
 
@@ -344,7 +353,7 @@ def test_leaving_the_loop_cancels(client, slide, until):
 
 
 def test_an_exception_in_reading_ends_the_run_as_itself(client, slide, until):
-    from hemalum.pipeline import image_info
+    from hemalum.runs.pipeline import image_info
 
     def read(rect, n):
         raise KeyError("a bug")

@@ -12,9 +12,9 @@ import tifffile
 from PIL import Image
 
 import hemalum
-from hemalum import normalize as work
 from hemalum.cli.main import main
 from hemalum.grid.tiling import Rect
+from hemalum.runs import normalize as work
 from hemalum.slides import open_slide
 from hemalum.stain import REFERENCE, apply_table, colour_table
 

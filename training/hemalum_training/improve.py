@@ -27,7 +27,7 @@ from hemalum.lock import JobLock
 from hemalum.models import Model, install
 from hemalum.models.card import Card
 from hemalum.projects.export import export
-from hemalum.runrecord import Stopwatch, record
+from hemalum.runs.record import Stopwatch, record
 
 from .config import Config, LabelledSet
 from .datasets import load_labelled, load_set

@@ -22,7 +22,7 @@ from hemalum.batch.slide_run import PieceRun, Reader, key_of, missing
 from hemalum.batch.worker import compute
 from hemalum.errors import HemalumError, RunLost, ServerUnavailable, UsageError
 from hemalum.grid.tiling import Tile
-from hemalum.pipeline import alongside
+from hemalum.runs.pipeline import alongside
 
 TILES, TRIES = 2, 3  # tiles a task: what a killed worker costs; workers a tile may take down before it is set aside
 AHEAD = 4  # tasks in the cluster per worker

@@ -34,7 +34,7 @@ from hemalum.files import commit_json
 from hemalum.lock import NAME as LOCK
 from hemalum.lock import JobLock
 from hemalum.models import Model
-from hemalum.pipeline import Pipeline
+from hemalum.runs.pipeline import Pipeline
 
 HOPELESS = (UnsupportedImage, UnknownResolution, UsageError)  # the next try would say the same
 PAUSE = 2.0  # s before a slide that failed is tried again where no other is left to do

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from hemalum import __version__
 from hemalum.errors import UsageError, VersionMismatch
-from hemalum.events import Parameters
 from hemalum.files import commit_json, read_json
 from hemalum.models import Model, find
+from hemalum.runs.events import Parameters
 
 NAME, FORMAT = "job.json", 1
 CHOICES = ("foreground", "marker", "sigma", "min_area_um2", "part_um2", "skip_glass", "stain", "core")

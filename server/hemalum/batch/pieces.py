@@ -28,7 +28,7 @@ import numpy as np
 from hemalum.errors import DiskFull
 from hemalum.files import commit
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.runrecord import Stopwatch
+from hemalum.runs.record import Stopwatch
 
 EVERY = 1.0  # s between commits: what a kill may cost, and what keeps syncing far below 3 % of the time
 FIELDS = ("vertices", "offsets", "centroids", "probability", "tile", "edge")

@@ -18,14 +18,14 @@ from hemalum.batch.manifest import Manifest, stamp
 from hemalum.batch.pieces import EVERY, Pieces
 from hemalum.batch.summary import Statistics
 from hemalum.errors import UnreadableImage
-from hemalum.events import Progress
 from hemalum.models import Model
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.pipeline import Pipeline, drive, image_info, within
-from hemalum.run import Run
-from hemalum.runrecord import Stopwatch
+from hemalum.runs.events import Progress
+from hemalum.runs.pipeline import Pipeline, drive, image_info, within
+from hemalum.runs.record import Stopwatch
+from hemalum.runs.run import Run
+from hemalum.runs.writing import Outcome, write_run
 from hemalum.slides import open_slide
-from hemalum.writing import Outcome, write_run
 
 WAITS = (0.5, 2.0, 8.0)  # s before a tile that cannot be read is tried again: what a network folder may need to return
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 
-from hemalum.events import NucleiFound
 from hemalum.nuclei.measure import AREA, HAEMATOXYLIN
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.run import Run
+from hemalum.runs.events import NucleiFound
+from hemalum.runs.run import Run
+from hemalum.runs.writing import Outcome
 from hemalum.sinks.overlay import COLOUR, draw_outlines
-from hemalum.writing import Outcome
 
 PICTURE = 420  # px, the longest side of a picture in the report
 OUTLINES = 1.0  # µm per px up to which outlines can be told apart; beyond, how much of a px is nuclei is painted

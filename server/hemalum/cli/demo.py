@@ -28,9 +28,9 @@ def demo(output, model_id, folders, as_json):
     from hemalum.cli.common import output_folder, shown_progress
     from hemalum.client import Client
     from hemalum.errors import PartlyFailed
-    from hemalum.events import Parameters
     from hemalum.files import lost, whole_file, write_record
     from hemalum.models import find
+    from hemalum.runs.events import Parameters
     from hemalum.sinks.overlay import picture_of
     from hemalum.slides import open_slide
     from hemalum.stain import apply_table

@@ -23,8 +23,8 @@ def manifest_of(paths, options: dict, tries: int, workers: int | None = None, sc
     from hemalum.batch.manifest import Manifest
     from hemalum.cli.common import parse_mpp, parse_region
     from hemalum.engine import cores
-    from hemalum.events import Parameters
     from hemalum.models import find
+    from hemalum.runs.events import Parameters
     from hemalum.sinks import parse_formats
 
     mpp, region = parse_mpp(options["mpp"]), parse_region(options.get("region"))

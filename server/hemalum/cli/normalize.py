@@ -28,10 +28,10 @@ def normalize(inputs, output, method, reference, as_json):
     """
     import json
 
-    from hemalum import normalize as work
     from hemalum.cli.common import output_folder, through
     from hemalum.errors import UsageError
     from hemalum.files import lost
+    from hemalum.runs import normalize as work
     from hemalum.slides import images_in, open_slide
     from hemalum.stain import REFERENCE
 

@@ -52,8 +52,8 @@ def segment(
 
     from hemalum.cli.common import output_folder, parse_mpp, parse_region, shown_progress, through
     from hemalum.cli.job import once
-    from hemalum.events import Parameters
-    from hemalum.pipeline import within
+    from hemalum.runs.events import Parameters
+    from hemalum.runs.pipeline import within
     from hemalum.sinks import parse_formats
     from hemalum.slides import images_in, open_slide
 
@@ -68,7 +68,7 @@ def segment(
     with ExitStack() as stack:
         if server is None:
             from hemalum.models import find
-            from hemalum.pipeline import Pipeline, segment_slide
+            from hemalum.runs.pipeline import Pipeline, segment_slide
 
             model = find(model_id, folders)
             pipeline = stack.enter_context(Pipeline(device, threads, precision))

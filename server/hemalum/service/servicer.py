@@ -19,8 +19,8 @@ import grpc
 
 from hemalum import __version__
 from hemalum.errors import Cancelled, HemalumError, UsageError, VersionMismatch
-from hemalum.events import STAINS, ImageInfo
 from hemalum.models import DEFAULT, list_models
+from hemalum.runs.events import STAINS, ImageInfo
 from hemalum.service.folders import resolve_inside
 from hemalum.service.stream import Stream, Watchdog, slide_replies
 from hemalum.service.work import Work
@@ -184,7 +184,7 @@ class NucleiServicer(Base):
     @staticmethod
     def _same(request: pb.SegmentSlideRequest, slide) -> ImageInfo:
         """The image, after a check that it is the one the client means."""
-        from hemalum.pipeline import image_info
+        from hemalum.runs.pipeline import image_info
 
         image = image_info(slide)
         given = request.width or slide.size[0], request.height or slide.size[1]

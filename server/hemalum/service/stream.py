@@ -18,7 +18,7 @@ import grpc
 import numpy as np
 
 from hemalum.errors import Cancelled, ProtocolError, RunLost
-from hemalum.events import Finished, TileConsumed
+from hemalum.runs.events import Finished, TileConsumed
 from hemalum.service.work import Work
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.api import check_client_version
@@ -231,7 +231,7 @@ def opened_message(run, estimate: float, credits: int) -> pb.SegmentReply:
 
 def slide_replies(run, read, work: Work) -> Iterator[pb.SegmentReply]:
     """Replies of a run whose pixels the server reads itself with `read`."""
-    from hemalum.pipeline import drive
+    from hemalum.runs.pipeline import drive
 
     yield opened_message(run, work.estimate(run), 0)
     for event in drive(run, read):

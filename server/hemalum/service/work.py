@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hemalum.errors import Cancelled, HemalumError, ServerUnavailable, TooMuch, UnknownModel
-from hemalum.events import Finished, ImageInfo, Parameters
 from hemalum.models import DEFAULT, Model, find, list_models
+from hemalum.runs.events import Finished, ImageInfo, Parameters
 from hemalum.service.limits import Limits
 
 if TYPE_CHECKING:
-    from hemalum.pipeline import Pipeline, Run
+    from hemalum.runs.pipeline import Pipeline, Run
 
 log = logging.getLogger("hemalum.service")
 HEARTBEAT = 0.2  # s between looks whether a waiting client is still there
@@ -166,7 +166,7 @@ class Work:
         started = time.perf_counter()
         pipeline = None
         try:
-            from hemalum.pipeline import Pipeline
+            from hemalum.runs.pipeline import Pipeline
 
             pipeline = Pipeline()
             self._rehearse(pipeline)

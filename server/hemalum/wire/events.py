@@ -1,6 +1,6 @@
 """Events of a run ↔ replies of the stream.
 
->>> from hemalum.events import Progress
+>>> from hemalum.runs.events import Progress
 >>> event_of(reply_of(Progress(1, 4, 120, 2.5), "nuclei", "slide"))
 Progress(done=1, total=4, nuclei=120, seconds=2.5)
 """
@@ -11,9 +11,9 @@ import uuid
 
 import numpy as np
 
-from hemalum import events as e
 from hemalum.errors import ProtocolError
 from hemalum.nuclei.nuclei import Nuclei, pack, unpack
+from hemalum.runs import events as e
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.pixels import array_of, message_of
 

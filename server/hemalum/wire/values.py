@@ -1,6 +1,6 @@
 """Parameters, images, models, stains and plans ↔ messages; what arrives is checked.
 
->>> from hemalum.events import Parameters
+>>> from hemalum.runs.events import Parameters
 >>> chosen = Parameters(foreground=0.5, skip_glass=False)
 >>> parameters_of(parameters_message(chosen)) == chosen
 True
@@ -16,8 +16,8 @@ import numpy as np
 import shapely
 
 from hemalum.errors import UnknownResolution, UsageError
-from hemalum.events import SETTABLE, ImageInfo, Parameters
 from hemalum.grid.tiling import Plan, Rect, Scale, Tile
+from hemalum.runs.events import SETTABLE, ImageInfo, Parameters
 from hemalum.v1 import nuclei_pb2 as pb
 
 if TYPE_CHECKING:

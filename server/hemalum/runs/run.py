@@ -21,7 +21,12 @@ from hemalum import stain as stains
 from hemalum.engine import Engine, TileQueue
 from hemalum.engine.workers import Workers
 from hemalum.errors import Cancelled, ProtocolError, UsageError
-from hemalum.events import (
+from hemalum.grid.resample import model_tile
+from hemalum.models import Model
+from hemalum.nuclei.from_maps import Settings
+from hemalum.nuclei.nuclei import Nuclei
+from hemalum.nuclei.settle import Settler
+from hemalum.runs.events import (
     Finished,
     ImageInfo,
     NormalizedTile,
@@ -33,13 +38,8 @@ from hemalum.events import (
     TileFailed,
     TileSettled,
 )
-from hemalum.grid.resample import model_tile
-from hemalum.models import Model
-from hemalum.nuclei.from_maps import Settings
-from hemalum.nuclei.nuclei import Nuclei
-from hemalum.nuclei.settle import Settler
-from hemalum.planning import Membership, plan_run
-from hemalum.runrecord import Stopwatch
+from hemalum.runs.planning import Membership, plan_run
+from hemalum.runs.record import Stopwatch
 from hemalum.stain.tissue import tissue_mask
 
 

@@ -20,11 +20,11 @@ import shapely
 from hemalum.engine import Engine, TileQueue, cores, open_engine
 from hemalum.engine.workers import Workers
 from hemalum.errors import HemalumError
-from hemalum.events import ImageInfo, Parameters, Progress, TileConsumed
 from hemalum.models import Model
-from hemalum.run import Run
-from hemalum.runrecord import Stopwatch
-from hemalum.writing import Outcome, write_run
+from hemalum.runs.events import ImageInfo, Parameters, Progress, TileConsumed
+from hemalum.runs.record import Stopwatch
+from hemalum.runs.run import Run
+from hemalum.runs.writing import Outcome, write_run
 
 KEPT_ENGINES = 3  # one model each; an engine holds several hundred MB of buffers
 

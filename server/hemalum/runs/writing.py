@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from hemalum.errors import RunLost, UnreadableImage
-from hemalum.events import Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
 from hemalum.files import lost, write_record
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.runrecord import record
+from hemalum.runs.events import Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
+from hemalum.runs.record import record
 from hemalum.sinks import Sink, Target, open_sinks
 from hemalum.sinks.overlay import picture_of
 

@@ -19,7 +19,7 @@ from PIL import Image
 from hemalum.errors import UnreadableImage
 from hemalum.files import write_record
 from hemalum.grid.tiling import Rect
-from hemalum.runrecord import Stopwatch, record
+from hemalum.runs.record import Stopwatch, record
 from hemalum.slides import Slide, write_pyramid
 from hemalum.stain import Stain, apply_table, colour_table, estimate
 from hemalum.stain.tissue import tissue_mask

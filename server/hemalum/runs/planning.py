@@ -6,10 +6,10 @@ import numpy as np
 import shapely
 
 from hemalum.errors import RegionOutside, UsageError
-from hemalum.events import ImageInfo, Parameters
 from hemalum.grid.tiling import Plan, plan_tiles
 from hemalum.models import Model
 from hemalum.nuclei.nuclei import Nuclei
+from hemalum.runs.events import ImageInfo, Parameters
 
 REGION = "region"  # column: index of the deepest region a nucleus belongs to, where several were given
 
