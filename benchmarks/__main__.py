@@ -29,8 +29,8 @@ WITHOUT_MODEL = ("settle_million",)
 
 def start_up(model_options: list[str]) -> dict:
     """Seconds of `hemalum --help`, and until a local server answers; medians of three, after one that fills the disk cache."""
-    from hemalum.cli.demo import local_server
-    from hemalum.client import Client
+    from hemalum.client.child import local_server
+    from hemalum.client.client import Client
 
     helps, servers = [], []
     for _ in range(4):

@@ -14,11 +14,11 @@ import functools
 import json
 from pathlib import Path
 
-import hemalum.planning
 import numpy as np
 import shapely
 
 import hemalum
+import hemalum.runs.planning
 from hemalum.grid.resample import model_tile
 from hemalum.grid.tiling import Plan, plan_tiles
 from hemalum.models import find
@@ -33,11 +33,11 @@ SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 
 def nuclei_of(pipeline, model, slide, core: int, offset=(0, 0)) -> Nuclei:
     """The nuclei with a given tile core and grid offset, model px."""
-    hemalum.planning.plan_tiles = functools.partial(plan_tiles, offset=offset)  # users cannot shift the grid; this benchmark can
+    hemalum.runs.planning.plan_tiles = functools.partial(plan_tiles, offset=offset)  # users cannot shift the grid; this benchmark can
     try:
         run = pipeline.run(model, image_info(slide), slide.overview(), Parameters(core=core, skip_glass=False, measure=False))
     finally:
-        hemalum.planning.plan_tiles = plan_tiles
+        hemalum.runs.planning.plan_tiles = plan_tiles
     return Nuclei.concat([event.nuclei for event in drive(run, slide.read) if isinstance(event, NucleiFound)])
 
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import hemalum
-from hemalum.client import Client
+from hemalum.client.client import Client
 from hemalum.models import find
 from hemalum.runs.events import NucleiFound, Parameters
 from hemalum.runs.pipeline import Pipeline, drive, image_info

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import hemalum
-from hemalum.cli.demo import local_server
+from hemalum.client.child import local_server
 from hemalum.scoring import metrics
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

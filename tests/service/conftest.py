@@ -35,7 +35,7 @@ def server(toy_models, slides):
 
 @pytest.fixture
 def client(server):
-    from hemalum.client import Client
+    from hemalum.client.client import Client
 
     with Client(server.address, token=server.token) as client:
         yield client

@@ -9,8 +9,8 @@ import grpc
 import pytest
 from service_children import Child, local_child, odd_server, served
 
-from hemalum.client import Client
-from hemalum.connection import parse_address
+from hemalum.client.client import Client
+from hemalum.client.connection import parse_address
 from hemalum.errors import ServerUnavailable, Unauthenticated, UsageError, VersionMismatch
 
 

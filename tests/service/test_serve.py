@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from service_children import ENVIRONMENT, Child, local_child, served
 
-from hemalum.client import Client
+from hemalum.client.client import Client
 from hemalum.errors import NotAllowed, ServerUnavailable, UnreadableImage, UsageError
 from hemalum.runs.events import Finished, Parameters, Progress
 from hemalum.slides import open_slide

@@ -11,7 +11,7 @@ import pytest
 from service_children import Child, odd_server
 
 import hemalum
-from hemalum.client import Client, Source
+from hemalum.client.client import Client, Source
 from hemalum.errors import (
     Cancelled,
     ProtocolError,
@@ -261,7 +261,7 @@ def test_a_message_of_300_mb(stub, slide, client, until):
     requests = [opening(), overview(slide), pb.SegmentRequest(tile=pb.Tile(index=0, pixels=pixels))]
     with pytest.raises(grpc.RpcError) as caught:
         list(stub.Segment(iter(requests), metadata=stub.metadata))
-    from hemalum.connection import message_too_large
+    from hemalum.client.connection import message_too_large
 
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert str(message_too_large(caught.value)).startswith("a message of 286 MiB exceeds the limit of 64 MiB; send smaller tiles")
@@ -365,7 +365,7 @@ def test_an_exception_in_reading_ends_the_run_as_itself(client, slide, until):
 
 VANISHING = """
 import sys, time
-from hemalum.client import Client
+from hemalum.client.client import Client
 from hemalum.events import Parameters
 from hemalum.slides import open_slide
 slide = open_slide(sys.argv[3], 0.5)

@@ -26,7 +26,8 @@ def demo(output, model_id, folders, as_json):
     import cv2
 
     from hemalum.cli.common import output_folder, shown_progress
-    from hemalum.client import Client
+    from hemalum.client.child import local_server
+    from hemalum.client.client import Client
     from hemalum.errors import PartlyFailed
     from hemalum.files import lost, whole_file, write_record
     from hemalum.models import find
@@ -70,46 +71,3 @@ def demo(output, model_id, folders, as_json):
             say(f"  {folder / name}: {what}")
     if made.summary.failed:
         raise PartlyFailed(f"{len(made.summary.failed)} tiles failed; run.json names them")
-
-
-def local_server(folders=()):
-    """A context that starts `hemalum serve --local-child` and gives its (port, token); the server ends with the context.
-
-    Raises:
-        ServerUnavailable: it did not start; the message carries its last line.
-    """
-    import json
-    import subprocess
-    import sys
-    import tempfile
-    from contextlib import contextmanager
-
-    from hemalum.errors import ServerUnavailable
-
-    @contextmanager
-    def started():
-        command = [sys.executable, "-m", "hemalum", "serve", "--local-child"]
-        for folder in folders:
-            command += ["--models", str(folder)]
-        with tempfile.TemporaryFile() as log:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-            try:
-                line = process.stdout.readline()
-                try:
-                    hello = json.loads(line)
-                except ValueError:
-                    process.wait(10)
-                    log.seek(0)
-                    said = log.read().decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-                    raise ServerUnavailable(f"the local server did not start (it said: {said[-1]}); see `hemalum check`") from None
-                yield hello["port"], hello["token"]
-            finally:
-                process.stdin.close()
-                process.stdout.close()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
-    return started()

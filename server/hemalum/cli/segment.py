@@ -78,7 +78,7 @@ def segment(
                 return segment_slide(slide, model, pipeline, *arguments)
         else:
             os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its own lines on stderr; what went wrong is said in a sentence of ours
-            from hemalum.client import Client
+            from hemalum.client.client import Client
 
             client = stack.enter_context(Client(server, token_file=token_file, ca=ca))
             given = click.get_current_context().get_parameter_source

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import grpc
 import numpy as np
 
-from hemalum.connection import explain, open_channel, parse_address
+from hemalum.client.connection import explain, open_channel, parse_address
+from hemalum.client.remote_run import CLIENT, RemoteRun, Source
 from hemalum.errors import Unauthenticated, UsageError
-from hemalum.remote_run import CLIENT, RemoteRun, Source
 from hemalum.runs.events import Parameters, Progress
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.v1.nuclei_pb2_grpc import NucleiStub
