@@ -18,16 +18,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from memory import generate
 
-from hemalum.batch.cluster import Cluster
-from hemalum.batch.job import begin, work_on
-from hemalum.batch.manifest import Manifest
+from hemalum.jobs.cluster import Cluster
+from hemalum.jobs.job import begin, work_on
+from hemalum.jobs.manifest import Manifest
 from hemalum.models import find
 from hemalum.slides import stem
 
 
 def replay(seconds: float) -> None:
     """In a worker: after its first tile the engine sleeps and gives that tile's maps again."""
-    import hemalum.batch.worker as worker
+    import hemalum.jobs.worker as worker
 
     class Replay:
         def __init__(self, engine):

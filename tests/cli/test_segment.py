@@ -135,7 +135,7 @@ def test_a_full_disk_in_mid_run(segment, toy_slide, tmp_path):
 
 
 def test_several_inputs_that_are_killed_go_on_with_the_same_command(segment, toy_models, toy_slide, tmp_path):
-    from hemalum.batch.status import status
+    from hemalum.jobs.status import status
     from hemalum.lock import JobLock
 
     (tmp_path / "in").mkdir()

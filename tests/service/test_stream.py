@@ -366,7 +366,7 @@ def test_an_exception_in_reading_ends_the_run_as_itself(client, slide, until):
 VANISHING = """
 import sys, time
 from hemalum.client.client import Client
-from hemalum.events import Parameters
+from hemalum.runs.events import Parameters
 from hemalum.slides import open_slide
 slide = open_slide(sys.argv[3], 0.5)
 run = Client(sys.argv[1], token=sys.argv[2]).run(slide, "toy", Parameters(core=256))

@@ -95,7 +95,7 @@ class Config:
     Without `pseudo` no student learns from pseudo labels; without `method` there is no cycle training; with
     `normalizer` labelled sets may be missing.  `version`, `rebuild` and the model whose
     weights it began from (`initial`, "ID VERSION") are told on the model's card, as is `part_um2`, from which size on parts of a
-    marker are nuclei of their own (`hemalum.markers`; 0: never).
+    marker are nuclei of their own (`hemalum.nuclei.markers`; 0: never).
     """
 
     name: str

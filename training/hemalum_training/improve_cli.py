@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hemalum.cli.project import annotated
+from hemalum.cli.options import annotated
 
 
 @click.command()

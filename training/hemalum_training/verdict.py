@@ -1,7 +1,7 @@
 """Is a model better than another, on images that neither step of the training saw?
 
 Both models run as they ship: through the server's engine and instance step, with the thresholds of their own cards.  What is compared
-is the mean of AJI and PQ in fields of 64 µm; the fields are resampled in pairs (`hemalum.metrics.bootstrap`), and *better* is said
+is the mean of AJI and PQ in fields of 64 µm; the fields are resampled in pairs (`hemalum.scoring.metrics.bootstrap`), and *better* is said
 where the whole interval of the difference lies above zero.
 """
 

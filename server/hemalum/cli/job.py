@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import click
 
-from hemalum.cli.segment import TAKEN, segment
+from hemalum.cli.options import TAKEN
+from hemalum.cli.segment import segment
 
 
 @click.group()
@@ -20,9 +21,9 @@ def job():
 
 def manifest_of(paths, options: dict, tries: int, workers: int | None = None, scheduler: str | None = None):
     """The `Manifest` of segment's options; raises `UsageError`, `UnknownModel` before any work."""
-    from hemalum.batch.manifest import Manifest
     from hemalum.cli.common import parse_mpp, parse_region
     from hemalum.engine import cores
+    from hemalum.jobs.manifest import Manifest
     from hemalum.models import find
     from hemalum.runs.events import Parameters
     from hemalum.sinks import parse_formats
@@ -45,8 +46,8 @@ def work(folder, cluster=None, quiet: bool = False) -> None:
     """Go through a job with progress shown; on a Dask cluster where one is given."""
     from functools import partial
 
-    from hemalum.batch.job import work_on
     from hemalum.cli.common import shown_progress
+    from hemalum.jobs.job import work_on
 
     say = (lambda sentence: None) if quiet else click.echo
     warn = partial(click.echo, err=True)
@@ -59,7 +60,7 @@ def cluster_of(workers: int | None, scheduler: str | None):
     if not workers and not scheduler:
         yield None
         return
-    from hemalum.batch.cluster import Cluster
+    from hemalum.jobs.cluster import Cluster
 
     with Cluster(workers, scheduler, lambda sentence: click.echo(sentence, err=True)) as cluster:
         yield cluster
@@ -72,11 +73,11 @@ def once(paths, output, options: dict, as_json: bool) -> None:
     """
     import json
 
-    from hemalum.batch.job import begin, forget
-    from hemalum.batch.manifest import NAME, Manifest
-    from hemalum.batch.status import status
     from hemalum.cli.common import output_folder
     from hemalum.errors import PartlyFailed, RunLost, UsageError, VersionMismatch
+    from hemalum.jobs.job import begin, forget
+    from hemalum.jobs.manifest import NAME, Manifest
+    from hemalum.jobs.status import status
     from hemalum.lock import Busy
 
     manifest = manifest_of(paths, options, tries=1)
@@ -128,7 +129,7 @@ def on_cluster(command):
 @on_cluster
 def run(inputs, output, tries, workers, scheduler, **options):
     """Begin a job: find the nuclei of many slides or images."""
-    from hemalum.batch.job import begin
+    from hemalum.jobs.job import begin
     from hemalum.slides import images_in
 
     manifest = manifest_of(images_in(inputs), options, tries, workers, scheduler)
@@ -157,7 +158,7 @@ def status(folder, as_json):
     import json
     import time
 
-    from hemalum.batch.status import status as read
+    from hemalum.jobs.status import status as read
 
     if as_json:
         click.echo(json.dumps(read(folder), indent=1, ensure_ascii=False))
@@ -204,8 +205,8 @@ def report(folder, output):
     """Write one self-contained HTML page about a job."""
     from pathlib import Path
 
-    from hemalum.batch.report import page
     from hemalum.files import commit
+    from hemalum.jobs.report import page
 
     path = Path(output) if output else Path(folder) / "report.html"
     content = page(folder).encode("utf-8")

@@ -4,25 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hemalum.cli.segment import TAKEN
+from hemalum.cli.options import TAKEN, annotated
 from hemalum.cli.segment import segment as segment_command
-
-
-def annotated(command):
-    """The options that say where annotations and patients are found, and what is kept apart."""
-    for option in (
-        click.option(
-            "--unlabelled", default=20, show_default=True, type=click.IntRange(0, 10_000), help="Tissue tiles without labels a training slide."
-        ),
-        click.option("--validation", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share of patients kept for validation."),
-        click.option("--patient-pattern", metavar="REGEX", help="The first group in the image's name is the patient."),
-        click.option("--patient-key", metavar="KEY", help="Of a project: metadata key that holds the patient."),
-        click.option(
-            "--annotations", type=click.Path(), metavar="DIR", help="Of a project: folder with each image's GeoJSON, from QuPath or its extension."
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 class ProjectGroup(click.Group):
@@ -94,10 +77,10 @@ def segment(path, output, tries, insert, **options):
     """
     from pathlib import Path
 
-    from hemalum.batch.job import begin
-    from hemalum.batch.manifest import NAME, Manifest
     from hemalum.cli.job import manifest_of, work
     from hemalum.errors import PartlyFailed, UsageError
+    from hemalum.jobs.job import begin
+    from hemalum.jobs.manifest import NAME, Manifest
     from hemalum.lock import JobLock
     from hemalum.projects import streamed, with_qupath
     from hemalum.projects.plain import read_project

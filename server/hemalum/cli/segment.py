@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-OWN = {"--models": "folders", "--device": "device", "--threads": "threads", "--precision": "precision"}  # of whoever computes
-TAKEN = frozenset("model_id folders mpp formats region stain foreground marker min_area all_tiles device threads precision".split())  # by jobs
+from hemalum.cli.options import OWN, TAKEN
 
 
 @click.command()

@@ -125,7 +125,7 @@ class Client:
         region: tuple[int, int, int, int] | None = None,
         stem: str | None = None,
     ):
-        """As `hemalum.pipeline.segment_slide`, computed by the server; returns its `Outcome`."""
+        """As `hemalum.runs.pipeline.segment_slide`, computed by the server; returns its `Outcome`."""
         from hemalum.runs.writing import write_run
 
         run = self.run(slide, model, parameters)

@@ -1,4 +1,4 @@
-"""`RemoteRun`: a run on a server, with the attributes and events of `hemalum.run.Run`, so that everything behind takes either.
+"""`RemoteRun`: a run on a server, with the attributes and events of `hemalum.runs.run.Run`, so that everything behind takes either.
 
 A thread of gRPC asks for the next request; it reads a tile only when a credit is free, so at most `credits` tiles are in memory.
 

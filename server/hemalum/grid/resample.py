@@ -1,7 +1,7 @@
 """Stored pixels to model pixels: a box mean by a whole factor, then an anti-aliased resampling by what remains.
 
 Pixels are uint8, rows × columns × 3.  A *boxed px* is the mean of n × n level-0 px; a *model px* is `fraction` boxed px (see
-`hemalum.tiling.Scale`).  All three grids start at level-0 (0, 0), and every output value is computed in integers from its
+`hemalum.grid.tiling.Scale`).  All three grids start at level-0 (0, 0), and every output value is computed in integers from its
 absolute position alone: two tiles that share a model pixel agree on it to the bit, whoever read them.
 
 `box_mean` is also what QuPath's side does before it sends a tile; `tests/data/box_mean.json` holds both to the same numbers.
@@ -65,7 +65,7 @@ def model_tile(boxed: np.ndarray, tile: Tile, plan: Plan) -> np.ndarray:
 
     Args:
         boxed: uint8 ⌈h/n⌉×⌈w/n⌉×3, `box_mean` of the pixels of `tile.read`.
-        tile, plan: from `hemalum.tiling`.
+        tile, plan: from `hemalum.grid.tiling`.
 
     Returns:
         uint8 H×W×3, the model px of `plan.window(tile)`.

@@ -43,7 +43,7 @@ class Card:
         input: {"name", "layout": "NHWC", "dtype": "uint8", "multiple_of"}; RGB, scaling lies inside the graph.
         outputs: {"name", "channels": ["foreground", "distance"]}; float32 1×C×sH×sW.
         thresholds: {"foreground", "marker", "sigma" (map px), "min_area_um2"}, and "part_um2" where touching nuclei are told apart
-            by `hemalum.markers`.
+            by `hemalum.nuclei.markers`.
         licence: {"weights": SPDX id, "why": sentence, "commercial": bool}.
         files: sha256 by file name, for every file of the package that is loaded.
         precision: file name → "fp32", "fp16" or "int8".

@@ -30,7 +30,7 @@ class Settings:
         output_scale: map px per model px.
         measure: add the measurements.
         stain_matrix: 2×3, or None: no optical densities.
-        part_um2: smallest part into which a marker is split (`hemalum.markers`); 0: none is.
+        part_um2: smallest part into which a marker is split (`hemalum.nuclei.markers`); 0: none is.
     """
 
     foreground: float
@@ -56,7 +56,7 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
 
     Args:
         maps: 2×sH×sW float32, not changed.  pixels: H×W×3 uint8, the network's input.
-        tile, plan: from `hemalum.tiling`.
+        tile, plan: from `hemalum.grid.tiling`.
     """
     scale, factor = settings.output_scale, plan.scale.factor
     map_um = plan.mpp / scale

@@ -56,7 +56,7 @@ def instances(foreground: np.ndarray, distance: np.ndarray, parameters: Paramete
         H×W int32, 0 = background, 1…N in raster order of the first pixel; every instance is 4-connected, has no hole of background
         and at least `min_area` pixels.
 
-    Marker-controlled watershed of the distance (`hemalum.watershed`).  Ties are broken by position only, so an instance does not
+    Marker-controlled watershed of the distance (`hemalum.nuclei.watershed`).  Ties are broken by position only, so an instance does not
     depend on which tile it is seen in.
     """
     smooth = cv2.GaussianBlur(distance, (0, 0), parameters.sigma) if parameters.sigma > 0 else np.ascontiguousarray(distance)

@@ -2,7 +2,7 @@
 
 A threshold alone takes two nuclei for one where the distance between them does not fall below it.  So each marker is looked at again
 at higher levels, `STEP` apart; where it falls into at least two parts that are large enough, these take its place.  These are the
-leaves of the component tree (Salembier et al. 1998, doi 10.1109/83.663500) pruned by area.  Runs as in `hemalum.runs`.
+leaves of the component tree (Salembier et al. 1998, doi 10.1109/83.663500) pruned by area.  Runs as in `hemalum.nuclei.spans`.
 
 >>> smooth = np.array([[0.5, 0.9, 0.9, 0.6, 0.9, 0.9, 0.5]], np.float32)
 >>> split(np.array([[0, 0, 7]], np.int32), np.array([0, 1]), np.zeros(1, np.int32), 1, smooth, 0.4, 2.0)

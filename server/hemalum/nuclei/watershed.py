@@ -30,7 +30,7 @@ def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, mark
         smooth: H×W float32, 0…1, C-contiguous; high inside nuclei.  What exceeds `marker`, too, is a marker's.
         min_marker: smaller markers are noise, px².
         reach: distance from the marker's centre at which growth stops, px.
-        part: a marker that falls into parts of at least this area at a higher level is these parts, px² (`hemalum.markers`; 0: never).
+        part: a marker that falls into parts of at least this area at a higher level is these parts, px² (`hemalum.nuclei.markers`; 0: never).
 
     Returns:
         labels: H×W int32, 0 and 1…N (not all of which need occur).

@@ -14,8 +14,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from hemalum.batch.manifest import Manifest, inputs_of
 from hemalum.files import commit, commit_json, read_json
+from hemalum.jobs.manifest import Manifest, inputs_of
 from hemalum.projects.plain import Entry
 
 SCRIPT, INSERTED = "import_nuclei.groovy", "inserted.json"

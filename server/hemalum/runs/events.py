@@ -54,7 +54,7 @@ class Parameters:
 
     Attributes:
         foreground, marker: probabilities 0–1; sigma: map pixels; min_area_um2: µm².
-        part_um2: from which size on parts of a marker are nuclei of their own, µm²; 0: never (`hemalum.markers`).
+        part_um2: from which size on parts of a marker are nuclei of their own, µm²; 0: never (`hemalum.nuclei.markers`).
         regions: polygons (shapely, level-0 px); empty = the whole image.  They are united and segmented once.
         skip_glass: leave out tiles that show glass only; never applied inside `regions`.
         stain: how the stain matrix is estimated for the H&E measurements; it changes no nucleus.

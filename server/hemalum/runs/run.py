@@ -4,7 +4,7 @@ The command line, the service and the batch runner all drive this one class: the
 gives what has been found.  Three places work at once: the caller (resampling), the queue's engine, and the workers
 (post-processing); what a slow reader of `events()` has not taken yet holds back only its own run.
 
-See `hemalum.pipeline.segment_slide` for the loop that drives a run from a file.
+See `hemalum.runs.pipeline.segment_slide` for the loop that drives a run from a file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The events of a run, wherever it runs, written to sinks in plan order, with the run record beside them.
 
-Driven by `hemalum.pipeline.segment_slide`, the Python client and the batch runner.
+Driven by `hemalum.runs.pipeline.segment_slide`, the Python client and the batch runner.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
 
     Args:
         overview: uint8 h×w×3.
-        mask: bool h×w, tissue (`hemalum.tissue.tissue_mask`); ink inside it is left out.
+        mask: bool h×w, tissue (`hemalum.stain.tissue.tissue_mask`); ink inside it is left out.
         method: one of `METHODS`; "none" takes the default matrix, "reinhard" and "learned" take Macenko's.
         mpp: µm per *overview* px, if known.  A coarse overview averages nuclei with their surroundings; amounts and deviations
             are corrected for that (see `_contrast`), so that one reference serves slides and single tiles.

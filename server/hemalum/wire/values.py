@@ -152,7 +152,7 @@ def plan_messages(plan: Plan) -> list[pb.TilePlan]:
 
 
 def plan_of(opened: pb.Opened) -> Plan:
-    """The server's plan, as `hemalum.tiling.plan_tiles` made it there."""
+    """The server's plan, as `hemalum.grid.tiling.plan_tiles` made it there."""
     scale = Scale(opened.box, opened.model_scale / opened.box)
     halo = opened.model.halo
     tiles = []

@@ -1,6 +1,6 @@
 """One slide of a job: its finished tiles from disk, the others from the network, settled and written as one run.
 
-Nuclei, order and ids are those of `hemalum.pipeline.segment_slide`, however often the slide was interrupted.
+Nuclei, order and ids are those of `hemalum.runs.pipeline.segment_slide`, however often the slide was interrupted.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from hemalum.batch.manifest import Manifest, stamp
-from hemalum.batch.pieces import EVERY, Pieces
-from hemalum.batch.summary import Statistics
 from hemalum.errors import UnreadableImage
+from hemalum.jobs.manifest import Manifest, stamp
+from hemalum.jobs.pieces import EVERY, Pieces
+from hemalum.jobs.summary import Statistics
 from hemalum.models import Model
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runs.events import Progress
@@ -112,7 +112,7 @@ def run_slide(
         compute: gives events where tiles are computed elsewhere: called with (run, reader, pieces); by default they are computed here.
 
     Returns:
-        the outcome and its statistics (see `hemalum.batch.summary`).
+        the outcome and its statistics (see `hemalum.jobs.summary`).
 
     Raises:
         UnreadableImage: the file is not what the job began with, or vanished.  Whatever else `segment_slide` raises.

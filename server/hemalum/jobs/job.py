@@ -17,9 +17,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hemalum.batch.manifest import NAME, Manifest
-from hemalum.batch.slide_run import run_slide
-from hemalum.batch.status import WORK, state, status
 from hemalum.errors import (
     HemalumError,
     NotWritable,
@@ -31,6 +28,9 @@ from hemalum.errors import (
     VersionMismatch,
 )
 from hemalum.files import commit_json
+from hemalum.jobs.manifest import NAME, Manifest
+from hemalum.jobs.slide_run import run_slide
+from hemalum.jobs.status import WORK, state, status
 from hemalum.lock import NAME as LOCK
 from hemalum.lock import JobLock
 from hemalum.models import Model
@@ -81,7 +81,7 @@ def work_on(
     Args:
         say: takes a sentence for each slide that is done.  warn: takes notices and what failed; by default `say`.
         progress: gives a context manager with a function for `Progress` events, from a slide's name.
-        compute: a `hemalum.batch.cluster.Cluster`; by default tiles are computed in this process.
+        compute: a `hemalum.jobs.cluster.Cluster`; by default tiles are computed in this process.
 
     Raises:
         UsageError: another process works on it; or no input could be used.

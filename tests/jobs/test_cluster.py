@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from hemalum.batch import pieces
-from hemalum.batch.job import begin, work_on
-from hemalum.batch.status import state
 from hemalum.errors import PartlyFailed, RunLost, ServerUnavailable, VersionMismatch
+from hemalum.jobs import pieces
+from hemalum.jobs.job import begin, work_on
+from hemalum.jobs.status import state
 
 pytest.importorskip("distributed", reason="Dask is not installed (extra `batch`)")
 spec = importlib.util.spec_from_file_location("kill_many", Path(__file__).with_name("kill_many.py"))
@@ -30,7 +30,7 @@ def quiet(sentence):
 
 @pytest.fixture
 def cluster():
-    from hemalum.batch.cluster import Cluster
+    from hemalum.jobs.cluster import Cluster
 
     with Cluster(workers=2) as made:
         yield made
@@ -63,7 +63,7 @@ def wait_for_pieces(job, many=1):
 
 
 def test_two_workers_one_killed_same_bytes(tmp_path, toy_models, monkeypatch, cluster):
-    monkeypatch.setattr("hemalum.batch.cluster.AHEAD", 1)       # more tasks than the cluster gets at first
+    monkeypatch.setattr("hemalum.jobs.cluster.AHEAD", 1)       # more tasks than the cluster gets at first
     manifest = kills.manifest(kills.make_slides(tmp_path / "in", 3), toy_models)
     begin(tmp_path / "alone", manifest)
     work_on(tmp_path / "alone", quiet)
@@ -103,7 +103,7 @@ def test_a_poisonous_tile_is_set_aside_and_costs_no_other(tmp_path, toy_models, 
         """Reading one tile ends the process, in every worker that is started."""
 
         def setup(self, worker):
-            from hemalum.batch.slide_run import Reader
+            from hemalum.jobs.slide_run import Reader
 
             read = Reader.read
 
@@ -124,7 +124,7 @@ def test_a_poisonous_tile_is_set_aside_and_costs_no_other(tmp_path, toy_models, 
 
 
 def test_workers_that_come_late_and_a_scheduler_that_goes(tmp_path, toy_models, scheduler):
-    from hemalum.batch.cluster import Cluster
+    from hemalum.jobs.cluster import Cluster
 
     address, process = scheduler
     manifest = kills.manifest(kills.make_slides(tmp_path / "in", 2), toy_models)
@@ -173,7 +173,7 @@ def test_a_worker_with_another_model_is_refused_at_once(tmp_path, toy_models, cl
 
 
 def test_a_scheduler_that_is_not_there():
-    from hemalum.batch.cluster import Cluster
+    from hemalum.jobs.cluster import Cluster
 
     with pytest.raises(ServerUnavailable, match="cannot be reached"):
         Cluster(scheduler="tcp://127.0.0.1:9")

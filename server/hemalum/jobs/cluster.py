@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hemalum.batch.pieces import Pieces
-from hemalum.batch.slide_run import PieceRun, Reader, key_of, missing
-from hemalum.batch.worker import compute
 from hemalum.errors import HemalumError, RunLost, ServerUnavailable, UsageError
 from hemalum.grid.tiling import Tile
+from hemalum.jobs.pieces import Pieces
+from hemalum.jobs.slide_run import PieceRun, Reader, key_of, missing
+from hemalum.jobs.worker import compute
 from hemalum.runs.pipeline import alongside
 
 TILES, TRIES = 2, 3  # tiles a task: what a killed worker costs; workers a tile may take down before it is set aside
@@ -32,7 +32,7 @@ TIMEOUT = (TimeoutError, asyncio.TimeoutError)  # two classes before Python 3.11
 
 
 class Cluster:
-    """A Dask cluster as the `compute` of `hemalum.batch.job.work_on`; a context manager.
+    """A Dask cluster as the `compute` of `hemalum.jobs.job.work_on`; a context manager.
 
     Args:
         workers: processes of one thread each on this machine, where no scheduler is given.

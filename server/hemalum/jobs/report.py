@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hemalum.batch.status import state, status
-from hemalum.batch.summary import EDGES
+from hemalum.jobs.status import state, status
+from hemalum.jobs.summary import EDGES
 from hemalum.nuclei.measure import AREA, HAEMATOXYLIN
 
 STYLE = """

@@ -1,6 +1,6 @@
 """Kill jobs of three slides with SIGKILL at random moments and compare every result with the uninterrupted one.
 
-    python tests/batch/kill_many.py [KILLS] [SEED]
+    python tests/jobs/kill_many.py [KILLS] [SEED]
 
 Each child is a process of its own (forked after the imports, so that a kill does not cost seconds of loading) that goes on with the
 job; it is killed after a random time, until the job is done; then the next job begins.
@@ -39,7 +39,7 @@ def in_child(folder: Path) -> int:
         return child
     code, said = 1, []
     try:
-        from hemalum.batch.job import work_on
+        from hemalum.jobs.job import work_on
 
         work_on(folder, said.append)
         code = 0
@@ -51,7 +51,7 @@ def in_child(folder: Path) -> int:
 
 
 def manifest(slides: list[Path], models: Path):
-    from hemalum.batch.manifest import Manifest
+    from hemalum.jobs.manifest import Manifest
     from hemalum.models import find
 
     options = {
@@ -63,8 +63,8 @@ def manifest(slides: list[Path], models: Path):
 
 def kill_many(scratch: Path, slides: list[Path], models: Path, kills: int, seed: int = 0) -> dict:
     """Returns counts: `kills`, `jobs`, `differing` (names), `lost` and `doubled` nuclei, `inside` (kills while pieces lay there)."""
-    from hemalum.batch import pieces
-    from hemalum.batch.job import begin
+    from hemalum.jobs import pieces
+    from hemalum.jobs.job import begin
 
     rng, made = random.Random(seed), manifest(slides, models)
     for whole in (scratch / "first", scratch / "whole"):        # the first one may compile; its time says nothing
@@ -113,7 +113,7 @@ def make_slides(folder: Path, count: int = 3) -> list[Path]:
 if __name__ == "__main__":
     from conftest import write_toy_model
 
-    import hemalum.batch.slide_run  # noqa: F401 — loaded once, before the forks
+    import hemalum.jobs.slide_run  # noqa: F401 — loaded once, before the forks
 
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from hemalum import files
-from hemalum.batch import pieces
-from hemalum.batch.job import begin, work_on
-from hemalum.batch.manifest import Manifest
-from hemalum.batch.report import page
-from hemalum.batch.status import state, status
 from hemalum.errors import DiskFull, PartlyFailed, UsageError, VersionMismatch
+from hemalum.jobs import pieces
+from hemalum.jobs.job import begin, work_on
+from hemalum.jobs.manifest import Manifest
+from hemalum.jobs.report import page
+from hemalum.jobs.status import state, status
 from hemalum.lock import JobLock
 
 spec = importlib.util.spec_from_file_location("kill_many", Path(__file__).with_name("kill_many.py"))
@@ -154,8 +154,8 @@ def test_what_fails_is_tried_again_then_set_aside_and_the_rest_goes_on(tmp_path,
 
 
 def test_a_tile_that_fails_makes_the_slide_partly_done_and_only_it_is_computed_again(tmp_path, slides, toy_models, whole, monkeypatch):
-    from hemalum.batch import slide_run
     from hemalum.errors import UnreadableImage
+    from hemalum.jobs import slide_run
 
     folder = tmp_path / "job"
     begin(folder, kills.manifest(slides[:1], toy_models))

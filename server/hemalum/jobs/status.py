@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hemalum.batch import pieces
-from hemalum.batch.manifest import Manifest
 from hemalum.files import read_json
+from hemalum.jobs import pieces
+from hemalum.jobs.manifest import Manifest
 from hemalum.lock import holder
 
 FINAL = ("done", "partly", "set aside")

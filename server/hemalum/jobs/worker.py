@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from hemalum import __version__
-from hemalum.batch.pieces import save
-from hemalum.batch.slide_run import Reader, Vanished
 from hemalum.errors import HemalumError, UnreadableImage, VersionMismatch
 from hemalum.grid.tiling import Plan, Tile
+from hemalum.jobs.pieces import save
+from hemalum.jobs.slide_run import Reader, Vanished
 
 _mine = threading.local()  # a worker's thread keeps its engine and its open slide
 

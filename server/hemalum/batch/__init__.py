@@ -1,1 +1,0 @@
-"""Jobs: many slides in a folder that survives being killed; see `docs/batch.md`."""

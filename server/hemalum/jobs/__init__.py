@@ -1,0 +1,1 @@
+"""Jobs: many slides in a folder that survives being killed; see `docs/jobs.md`."""
