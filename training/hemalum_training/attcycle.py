@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hemalum.errors import UsageError
-
-from .checkpoint import initial_weights, note_initial
-from .config import Config
-from .cycle_run import CycleRun
-from .datasets import load_labelled
-from .pools import load_pools
+from hemalum_training.checkpoint import initial_weights, note_initial
+from hemalum_training.config import Config
+from hemalum_training.cycle_run import CycleRun
+from hemalum_training.datasets import load_labelled
+from hemalum_training.pools import load_pools
 
 
 def train_teacher(config: Config, data: Path, out: Path, device: str = "cpu", init: str | None = None, save_seconds: float = 120,

@@ -14,8 +14,7 @@ from safetensors.torch import load as load_tensors
 from hemalum.errors import DiskFull, UsageError
 from hemalum.models import Model, find
 from hemalum.models.card import Card
-
-from .store import out_of_space, write_json
+from hemalum_training.store import out_of_space, write_json
 
 INITIAL = "initial.json"
 FREE = ("learning_rate", "clip")   # may change in mid-training: what is advised where a loss is not a number

@@ -57,7 +57,7 @@ def _run(config: Path, out: Path | None, alone: bool = True):
     from hemalum.lock import JobLock
 
     _torch()
-    from .config import load_config
+    from hemalum_training.config import load_config
 
     loaded = load_config(config)
     out = out or Path("runs") / loaded.name
@@ -81,7 +81,7 @@ class Steps(click.Group):
         except (HemalumError, click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:
-            from .store import out_of_space
+            from hemalum_training.store import out_of_space
 
             if not out_of_space(error):
                 raise
@@ -97,7 +97,7 @@ def train():
 @_common
 def tiles(config, data, out):
     """Cut the unlabelled sets into tiles and sort them into the domains X and Y."""
-    from .tiles import make_tiles
+    from hemalum_training.tiles import make_tiles
 
     loaded, out = _run(config, out)
     click.echo(f"tiles: {make_tiles(loaded, data, out, log=click.echo)}")
@@ -112,8 +112,8 @@ def tiles(config, data, out):
 @click.option("--folds", type=click.IntRange(2), help="With --compare: train so many teachers, each without a part of the labelled images.")
 def pseudo_label(config, data, out, init, device, compare, folds):
     """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts."""
-    from .pseudo_labels import make_pseudo_labels
-    from .rule_comparison import compare_rules
+    from hemalum_training.pseudo_labels import make_pseudo_labels
+    from hemalum_training.rule_comparison import compare_rules
 
     loaded, out = _run(config, out)
     if compare or folds:
@@ -126,7 +126,7 @@ def pseudo_label(config, data, out, init, device, compare, folds):
 @_training
 def teacher(config, data, out, init, device):
     """Train the teacher, AttCycle, on the labelled images of both domains."""
-    from .attcycle import train_teacher
+    from hemalum_training.attcycle import train_teacher
 
     loaded, out = _run(config, out)
     click.echo(f"weights: {train_teacher(loaded, data, out, device, init, log=click.echo)}")
@@ -138,9 +138,9 @@ def student(config, data, out, init, device):
     """Train the student: TransCycle, or without a [method] table in CONFIG its segmentation alone."""
     loaded, out = _run(config, out)
     if loaded.method is None:
-        from .supervised import train_supervised as train_student
+        from hemalum_training.supervised import train_supervised as train_student
     else:
-        from .transcycle import train_student
+        from hemalum_training.transcycle import train_student
     click.echo(f"weights: {train_student(loaded, data, out, device, init, log=click.echo)}")
 
 
@@ -149,7 +149,7 @@ def student(config, data, out, init, device):
 @_cores
 def export(config, data, out):
     """Write the model package of a trained run into OUT/package, thresholds chosen on the validation images."""
-    from .package import make_package
+    from hemalum_training.package import make_package
 
     loaded, out = _run(config, out)
     click.echo(f"package: {make_package(loaded, data, out, log=click.echo)}")
@@ -167,8 +167,8 @@ def evaluate(config, data, out, overlays, beside, device):
 
     Of an experiment, print the table of its arms again.
     """
-    from .package import report_scores
-    from .source_table import evaluate_arms
+    from hemalum_training.package import report_scores
+    from hemalum_training.source_table import evaluate_arms
 
     loaded, out = _run(config, out, alone=False)
     if (table := out / f"{loaded.name}.md").is_file():
@@ -183,7 +183,7 @@ def evaluate(config, data, out, overlays, beside, device):
 @_common
 def report(config, data, out):
     """Write OUT/report.html: loss curves, samples, pseudo labels with reasons, scores worst first."""
-    from .report import write_report
+    from hemalum_training.report import write_report
 
     loaded, out = _run(config, out, alone=False)
     write_report(loaded, data, out, log=click.echo)
@@ -197,7 +197,7 @@ def distil(config, data, out):
 
     The teacher is a transport of colours between stains, or with `teacher = "generator"` a generator that is trained first.
     """
-    from .distil import distil as work
+    from hemalum_training.distil import distil as work
 
     loaded, out = _run(config, out)
     click.echo(f"learned stain: {work(loaded, data, out, log=click.echo)}")
@@ -209,7 +209,7 @@ def distil(config, data, out):
 @_cores
 def scanner_pairs(config, data, out, model):
     """Compare learned and classical normalizations on pairs of one tissue from two scanners."""
-    from .scanner_pairs import run_experiment
+    from hemalum_training.scanner_pairs import run_experiment
 
     loaded, out = _run(config, out)
     run_experiment(loaded, data, out, model, log=click.echo)
@@ -221,7 +221,7 @@ def scanner_pairs(config, data, out, model):
 @_device
 def experiment(config, data, out, device):
     """Compare teacher, student and student with pseudo labels over several seeds, at equal optimizer steps."""
-    from .experiment import run_experiment
+    from hemalum_training.experiment import run_experiment
 
     loaded, out = _run(config, out)
     click.echo(f"comparison: {run_experiment(loaded, data, out, device, log=click.echo)}")
@@ -231,7 +231,7 @@ def experiment(config, data, out, device):
 @_training
 def everything(config, data, out, init, device):
     """Every step of CONFIG, from a folder of images to a model package: tiles, teacher, pseudo-label, student, export, evaluate, report."""
-    from .stages import run_all
+    from hemalum_training.stages import run_all
 
     loaded, out = _run(config, out)
     click.echo(f"package: {run_all(loaded, data, out, device, init, log=click.echo)}")

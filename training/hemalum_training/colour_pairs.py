@@ -13,13 +13,12 @@ import numpy as np
 from hemalum.errors import UsageError
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
-
-from .augment import stain_jitter
-from .networks import Generator
-from .normalizer import translate
-from .normalizer_config import ColourFit
-from .tile_store import Tile
-from .transport import transported
+from hemalum_training.augment import stain_jitter
+from hemalum_training.networks import Generator
+from hemalum_training.normalizer import translate
+from hemalum_training.normalizer_config import ColourFit
+from hemalum_training.tile_store import Tile
+from hemalum_training.transport import transported
 
 ALIKE = 10  # Y tiles that a source's colours are carried to
 

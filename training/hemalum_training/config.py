@@ -18,12 +18,11 @@ else:
     import tomli as tomllib
 
 from hemalum.errors import UsageError
-
-from .data_config import Pseudo, Tiles, UnlabelledSet
-from .method_config import Method
-from .networks import GeneratorConfig
-from .normalizer_config import Normalizer
-from .tables import build, demand, tables
+from hemalum_training.data_config import Pseudo, Tiles, UnlabelledSet
+from hemalum_training.method_config import Method
+from hemalum_training.networks import GeneratorConfig
+from hemalum_training.normalizer_config import Normalizer
+from hemalum_training.tables import build, demand, tables
 
 PART_UM2 = 2.5      # smaller parts of a marker are chromatin more often than nuclei
 OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")

@@ -10,11 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from hemalum.errors import UsageError
-
-from .config import Config
-from .cycle_run import CycleRun
-from .datasets import LabelledImage, load_labelled
-from .pools import load_pools
+from hemalum_training.config import Config
+from hemalum_training.cycle_run import CycleRun
+from hemalum_training.datasets import LabelledImage, load_labelled
+from hemalum_training.pools import load_pools
 
 
 def parts_of(x: list[LabelledImage], y: list[LabelledImage], count: int) -> list[list[LabelledImage]]:

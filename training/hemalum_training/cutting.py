@@ -16,14 +16,13 @@ from hemalum.projects.cut import read_at
 from hemalum.slides import open_slide
 from hemalum.stain import estimate
 from hemalum.stain.tissue import tissue_mask
-
-from .data_config import Tiles
-from .domains import nuclear_density
-from .regions import regions, tile_grid
-from .sources import TileSource
-from .store import write_png, write_text
-from .tile_store import TILE_MPP
-from .twins import thumbnail
+from hemalum_training.data_config import Tiles
+from hemalum_training.domains import nuclear_density
+from hemalum_training.regions import regions, tile_grid
+from hemalum_training.sources import TileSource
+from hemalum_training.store import write_png, write_text
+from hemalum_training.tile_store import TILE_MPP
+from hemalum_training.twins import thumbnail
 
 SMALLEST = 128  # px: less is no tile
 

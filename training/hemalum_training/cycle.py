@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .checkpoint import Ema
-from .cycle_losses import Batch, CycleNetworks, Labelled
-from .method_config import Cycle
-from .networks import GeneratorConfig
-from .replay import ReplayPool
-from .workers import Workers
+from hemalum_training.checkpoint import Ema
+from hemalum_training.cycle_losses import Batch, CycleNetworks, Labelled
+from hemalum_training.method_config import Cycle
+from hemalum_training.networks import GeneratorConfig
+from hemalum_training.replay import ReplayPool
+from hemalum_training.workers import Workers
 
 
 def rate(step: int, steps: int, decay_start: float) -> float:

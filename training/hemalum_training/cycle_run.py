@@ -14,18 +14,17 @@ import numpy as np
 import torch
 
 from hemalum.errors import RunLost, UsageError
-
-from . import checkpoint
-from .config import Config
-from .cycle import CycleTrainer
-from .data_config import Pseudo
-from .datasets import LabelledImage
-from .networks import GeneratorConfig
-from .pools import Pools
-from .predict import fitted_scores
-from .store import read_lines
-from .twins import refuse_shared
-from .workers import Workers
+from hemalum_training import checkpoint
+from hemalum_training.config import Config
+from hemalum_training.cycle import CycleTrainer
+from hemalum_training.data_config import Pseudo
+from hemalum_training.datasets import LabelledImage
+from hemalum_training.networks import GeneratorConfig
+from hemalum_training.pools import Pools
+from hemalum_training.predict import fitted_scores
+from hemalum_training.store import read_lines
+from hemalum_training.twins import refuse_shared
+from hemalum_training.workers import Workers
 
 LOGGED = 25       # steps between two lines of the log
 

@@ -10,9 +10,8 @@ import numpy as np
 from PIL import Image
 
 from hemalum.errors import UsageError
-
-from .config import Config, LabelledSet
-from .store import read_rows
+from hemalum_training.config import Config, LabelledSet
+from hemalum_training.store import read_rows
 
 LABEL_MPP = 0.25
 

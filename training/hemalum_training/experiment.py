@@ -22,22 +22,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hemalum.errors import UsageError
-
-from .agreement import RULES
-from .checkpoint import refuse_other
-from .comparison import WITHOUT, write_comparison
-from .config import Config
-from .cycle_run import CycleRun
-from .data_config import Pseudo
-from .datasets import LabelledImage, load_labelled
-from .export import load_generator
-from .pools import Pools, load_pools
-from .predict import parameters_of
-from .pseudo_labels import load_pseudo, make_pseudo_labels
-from .source_table import score, scored_images, unchanged
-from .store import write_json
-from .tile_store import load_domains
-from .tiles import make_tiles
+from hemalum_training.agreement import RULES
+from hemalum_training.checkpoint import refuse_other
+from hemalum_training.comparison import WITHOUT, write_comparison
+from hemalum_training.config import Config
+from hemalum_training.cycle_run import CycleRun
+from hemalum_training.data_config import Pseudo
+from hemalum_training.datasets import LabelledImage, load_labelled
+from hemalum_training.export import load_generator
+from hemalum_training.pools import Pools, load_pools
+from hemalum_training.predict import parameters_of
+from hemalum_training.pseudo_labels import load_pseudo, make_pseudo_labels
+from hemalum_training.source_table import score, scored_images, unchanged
+from hemalum_training.store import write_json
+from hemalum_training.tile_store import load_domains
+from hemalum_training.tiles import make_tiles
 
 
 @dataclass(frozen=True)

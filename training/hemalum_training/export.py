@@ -17,9 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hemalum.models import GENERATOR, Card
-
-from .networks import Generator, GeneratorConfig
-from .replay import to_bytes, to_float
+from hemalum_training.networks import Generator, GeneratorConfig
+from hemalum_training.replay import to_bytes, to_float
 
 HALO = 64           # a multiple of the stride
 WINDOW = 256        # px at 0.5 µm/px, as is HALO

@@ -28,20 +28,19 @@ from hemalum.models import Model, install
 from hemalum.models.card import Card
 from hemalum.projects.export import export
 from hemalum.runs.record import Stopwatch, record
-
-from .config import Config, LabelledSet
-from .datasets import load_labelled, load_set
-from .evaluate import OWN_GRID, choose_thresholds, instance_parameters, maps_of
-from .export import export_package, write_card
-from .improve_config import OWN, SET, configuration
-from .improve_config import card as card_of
-from .improve_plan import Request, fix
-from .package import calibration, check_tile
-from .pseudo_labels import make_pseudo_labels
-from .stages import stages_of
-from .supervised import train_supervised
-from .tiles import make_tiles
-from .verdict import judge
+from hemalum_training.config import Config, LabelledSet
+from hemalum_training.datasets import load_labelled, load_set
+from hemalum_training.evaluate import OWN_GRID, choose_thresholds, instance_parameters, maps_of
+from hemalum_training.export import export_package, write_card
+from hemalum_training.improve_config import OWN, SET, configuration
+from hemalum_training.improve_config import card as card_of
+from hemalum_training.improve_plan import Request, fix
+from hemalum_training.package import calibration, check_tile
+from hemalum_training.pseudo_labels import make_pseudo_labels
+from hemalum_training.stages import stages_of
+from hemalum_training.supervised import train_supervised
+from hemalum_training.tiles import make_tiles
+from hemalum_training.verdict import judge
 
 
 @dataclass(frozen=True)

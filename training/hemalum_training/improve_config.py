@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 
 from hemalum.files import commit
-
-from .config import Config, LabelledSet, load_config
-from .data_config import UnlabelledSet
-from .datasets import LabelledImage
-from .improve_plan import Request, network_of
-from .model_card import card_of, licence_of, pseudo_data
+from hemalum_training.config import Config, LabelledSet, load_config
+from hemalum_training.data_config import UnlabelledSet
+from hemalum_training.datasets import LabelledImage
+from hemalum_training.improve_plan import Request, network_of
+from hemalum_training.model_card import card_of, licence_of, pseudo_data
 
 SET = "project"     # name of the training set in data/ and in the configuration
 OWN = "own"         # licence of the user's own images

@@ -19,11 +19,10 @@ from hemalum.models import Model
 from hemalum.projects.annotations import read
 from hemalum.projects.export import assign
 from hemalum.projects.sources import Source
-
-from .checkpoint import initial_weights
-from .config import Schedule
-from .losses import segmentation_loss
-from .networks import Generator, GeneratorConfig
+from hemalum_training.checkpoint import initial_weights
+from hemalum_training.config import Schedule
+from hemalum_training.losses import segmentation_loss
+from hemalum_training.networks import Generator, GeneratorConfig
 
 REQUEST = "improve.json"
 STATES = 4          # weights, two moments, averaged weights: what a checkpoint holds of each number

@@ -6,10 +6,9 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from hemalum.errors import UsageError
-
-from .data_config import Pseudo
-from .networks import GeneratorConfig
-from .tables import build, demand
+from hemalum_training.data_config import Pseudo
+from hemalum_training.networks import GeneratorConfig
+from hemalum_training.tables import build, demand
 
 NORMALIZATIONS = ("instance", "spectral", "none")    # of a discriminator
 

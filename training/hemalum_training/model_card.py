@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from .config import OPEN_LICENCES, Config
-from .pseudo_labels import load_pseudo, teacher_of, unlabelled_tiles
+from hemalum_training.config import OPEN_LICENCES, Config
+from hemalum_training.pseudo_labels import load_pseudo, teacher_of, unlabelled_tiles
 
 
 def pseudo_data(config: Config, out: Path) -> list[dict]:

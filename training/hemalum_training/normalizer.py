@@ -18,20 +18,19 @@ import torch.nn.functional as F
 from PIL import Image
 
 from hemalum.errors import RunLost, UsageError
-
-from . import checkpoint
-from .augment import stain_jitter
-from .config import Config
-from .cycle import CycleTrainer
-from .cycle_losses import Batch
-from .export import load_generator
-from .losses import cycle_loss, gan_generator
-from .method_config import Cycle
-from .networks import Generator, GeneratorConfig
-from .replay import to_bytes
-from .supervised import to_input
-from .tile_store import load_domains, load_tiles, tile_pixels
-from .tiles import make_tiles
+from hemalum_training import checkpoint
+from hemalum_training.augment import stain_jitter
+from hemalum_training.config import Config
+from hemalum_training.cycle import CycleTrainer
+from hemalum_training.cycle_losses import Batch
+from hemalum_training.export import load_generator
+from hemalum_training.losses import cycle_loss, gan_generator
+from hemalum_training.method_config import Cycle
+from hemalum_training.networks import Generator, GeneratorConfig
+from hemalum_training.replay import to_bytes
+from hemalum_training.supervised import to_input
+from hemalum_training.tile_store import load_domains, load_tiles, tile_pixels
+from hemalum_training.tiles import make_tiles
 
 LOGGED = 25
 SHOWN = 6  # tiles in the page of samples

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hemalum.errors import UsageError
-
-from .method_config import Cycle
-from .tables import build, demand
+from hemalum_training.method_config import Cycle
+from hemalum_training.tables import build, demand
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,13 @@ from hemalum.errors import UsageError
 from hemalum.grid.resample import box_mean
 from hemalum.models import Model, find
 from hemalum.models.card import Card
-
-from . import evaluate as ev
-from .augment import photometric, sample_crop
-from .checkpoint import INITIAL
-from .config import Config
-from .datasets import LabelledImage, load_labelled
-from .export import HALO, WINDOW, export_package, write_card
-from .model_card import card_of, cycle_data, pseudo_data
+from hemalum_training import evaluate as ev
+from hemalum_training.augment import photometric, sample_crop
+from hemalum_training.checkpoint import INITIAL
+from hemalum_training.config import Config
+from hemalum_training.datasets import LabelledImage, load_labelled
+from hemalum_training.export import HALO, WINDOW, export_package, write_card
+from hemalum_training.model_card import card_of, cycle_data, pseudo_data
 
 CALIBRATION_TILES = 24
 MEASURES = {"aji": "AJI", "pq": "PQ", "dq": "DQ", "sq": "SQ", "dice": "Dice"}

@@ -11,10 +11,9 @@ import numpy as np
 from hemalum.models import find
 from hemalum.nuclei.instances import instances
 from hemalum.scoring.metrics import bootstrap
-
-from .datasets import LabelledImage
-from .evaluate import instance_parameters, maps_of
-from .similarity import rmse, ssim
+from hemalum_training.datasets import LabelledImage
+from hemalum_training.evaluate import instance_parameters, maps_of
+from hemalum_training.similarity import rmse, ssim
 
 CLASSICAL = ("reinhard", "macenko", "vahadane")
 ROWS = ("identity", *CLASSICAL, "transport", "distilled", "generator")

@@ -17,16 +17,15 @@ import numpy as np
 import torch
 
 from hemalum.errors import UsageError
-
-from .augment import photometric, sample_crop, stain_jitter
-from .config import Config
-from .cycle_losses import Batch, Labelled
-from .data_config import Pseudo
-from .datasets import LabelledImage, distance_map, load_labelled
-from .method_config import Cycle
-from .pseudo_labels import PseudoTile, load_pseudo, teacher_of, unlabelled_tiles
-from .supervised import to_input
-from .tile_store import load_labelled_rows
+from hemalum_training.augment import photometric, sample_crop, stain_jitter
+from hemalum_training.config import Config
+from hemalum_training.cycle_losses import Batch, Labelled
+from hemalum_training.data_config import Pseudo
+from hemalum_training.datasets import LabelledImage, distance_map, load_labelled
+from hemalum_training.method_config import Cycle
+from hemalum_training.pseudo_labels import PseudoTile, load_pseudo, teacher_of, unlabelled_tiles
+from hemalum_training.supervised import to_input
+from hemalum_training.tile_store import load_labelled_rows
 
 
 def _unchanged(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,12 +17,11 @@ import torch
 from hemalum.grid.resample import box_mean
 from hemalum.nuclei.instances import Parameters, instances
 from hemalum.scoring import metrics
-
-from .config import PART_UM2
-from .datasets import LABEL_MPP, LabelledImage
-from .networks import Generator
-from .replay import to_bytes
-from .supervised import to_input
+from hemalum_training.config import PART_UM2
+from hemalum_training.datasets import LABEL_MPP, LabelledImage
+from hemalum_training.networks import Generator
+from hemalum_training.replay import to_bytes
+from hemalum_training.supervised import to_input
 
 MPP = 0.5
 # A low marker, told apart into its parts: on stains that a network has not learned its distances are lower, not its nuclei fewer.

@@ -21,14 +21,13 @@ import numpy as np
 
 from hemalum.errors import UsageError
 from hemalum.stain import Stain
-
-from .agreement import TileScores, choose
-from .config import Config
-from .data_config import Pseudo
-from .labelling import Teacher, label_tile, load_teacher, normalized_tile
-from .store import read_rows, write_json, write_png, write_rows
-from .thumbnails import thumbnail_page
-from .tile_store import Tile, load_domains, load_tiles, tile_pixels
+from hemalum_training.agreement import TileScores, choose
+from hemalum_training.config import Config
+from hemalum_training.data_config import Pseudo
+from hemalum_training.labelling import Teacher, label_tile, load_teacher, normalized_tile
+from hemalum_training.store import read_rows, write_json, write_png, write_rows
+from hemalum_training.thumbnails import thumbnail_page
+from hemalum_training.tile_store import Tile, load_domains, load_tiles, tile_pixels
 
 PICTURES = ("images", "normalized", "labels", "foreground", "distance")
 

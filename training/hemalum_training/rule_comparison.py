@@ -15,15 +15,14 @@ from scipy.stats import rankdata
 from hemalum.errors import UsageError
 from hemalum.grid.resample import box_mean
 from hemalum.scoring import metrics
-
-from .agreement import RULES, TileScores
-from .config import Config
-from .cross_fit import train_folds
-from .data_config import Pseudo
-from .datasets import LabelledImage
-from .evaluate import labelled_parts
-from .labelling import Teacher, from_weights, label_tile, load_teacher
-from .store import write_json
+from hemalum_training.agreement import RULES, TileScores
+from hemalum_training.config import Config
+from hemalum_training.cross_fit import train_folds
+from hemalum_training.data_config import Pseudo
+from hemalum_training.datasets import LabelledImage
+from hemalum_training.evaluate import labelled_parts
+from hemalum_training.labelling import Teacher, from_weights, label_tile, load_teacher
+from hemalum_training.store import write_json
 
 RESAMPLES = 1000
 

@@ -14,17 +14,16 @@ from hemalum.nuclei.instances import Parameters
 from hemalum.scoring import metrics
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
-
-from .config import Config
-from .datasets import LabelledImage
-from .domains import style
-from .evaluate import labelled_parts
-from .export import load_generator
-from .networks import Generator
-from .predict import INSTANCES, MPP, parameters_of, predict
-from .similarity import luminance, mae, rmse, ssim
-from .store import write_json, write_text
-from .tile_store import load_domains
+from hemalum_training.config import Config
+from hemalum_training.datasets import LabelledImage
+from hemalum_training.domains import style
+from hemalum_training.evaluate import labelled_parts
+from hemalum_training.export import load_generator
+from hemalum_training.networks import Generator
+from hemalum_training.predict import INSTANCES, MPP, parameters_of, predict
+from hemalum_training.similarity import luminance, mae, rmse, ssim
+from hemalum_training.store import write_json, write_text
+from hemalum_training.tile_store import load_domains
 
 COLUMNS = ("F1 pixel", "F1 nucleus", "mIOU", "AJI", "AJI components", "MAE", "RMSE", "SSIM", "to Y")
 UNCHANGED = "the input itself"

@@ -14,10 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hemalum.errors import UsageError
-
-from .config import Config
-from .report import write_report
-from .store import write_json
+from hemalum_training.config import Config
+from hemalum_training.report import write_report
+from hemalum_training.store import write_json
 
 
 def stages_of(config: Config, data: Path, out: Path, device: str, init: str | None, log=print) -> dict[str, Callable[[], object]]:
@@ -27,33 +26,33 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
     has labelled.
     """
     def tiles():
-        from .tiles import make_tiles
+        from hemalum_training.tiles import make_tiles
         make_tiles(config, data, out, log)
 
     def teacher():
-        from .attcycle import train_teacher
+        from hemalum_training.attcycle import train_teacher
         train_teacher(config, data, out, device, log=log)
 
     def pseudo_label():
-        from .pseudo_labels import make_pseudo_labels
+        from hemalum_training.pseudo_labels import make_pseudo_labels
         make_pseudo_labels(config, out, init, device, log)
 
     def student():
         if config.method is not None:
-            from .transcycle import train_student as train
+            from hemalum_training.transcycle import train_student as train
         else:
-            from .supervised import train_supervised as train
+            from hemalum_training.supervised import train_supervised as train
         train(config, data, out, device, init, log=log)
 
     def export():
-        from .package import make_package
+        from hemalum_training.package import make_package
         make_package(config, data, out, log)
 
     def evaluate():
-        from .package import report_scores
+        from hemalum_training.package import report_scores
         report_scores(config, data, out, log=log)
         if config.method is not None:
-            from .source_table import evaluate_arms
+            from hemalum_training.source_table import evaluate_arms
             evaluate_arms(config, data, out, device, log)
 
     every = {"tiles": tiles, "teacher": teacher, "pseudo-label": pseudo_label, "student": student, "export": export, "evaluate": evaluate}

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 
 from hemalum.errors import RunLost, UsageError
-
-from . import checkpoint
-from .augment import sample_batch
-from .config import Config, Schedule
-from .datasets import load_labelled, load_zero_shot, mean_by_set
-from .losses import segmentation_loss
-from .networks import Generator
-from .twins import refuse_shared
+from hemalum_training import checkpoint
+from hemalum_training.augment import sample_batch
+from hemalum_training.config import Config, Schedule
+from hemalum_training.datasets import load_labelled, load_zero_shot, mean_by_set
+from hemalum_training.losses import segmentation_loss
+from hemalum_training.networks import Generator
+from hemalum_training.twins import refuse_shared
 
 
 def rate(step: int, schedule: Schedule) -> float:
@@ -39,8 +38,8 @@ def to_input(pixels: np.ndarray, device: str = "cpu") -> torch.Tensor:
 
 def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
     """The kept tiles of OUT/pseudo, with weights such that the share [pseudo] weight of all crops comes from them."""
-    from .pools import StoredTile  # pools builds on this module
-    from .pseudo_labels import load_pseudo
+    from hemalum_training.pools import StoredTile  # pools builds on this module
+    from hemalum_training.pseudo_labels import load_pseudo
 
     kept, share = load_pseudo(out), config.pseudo.weight
     each = sum(image.weight for image in images) * share / (1 - share) / len(kept)
@@ -163,7 +162,7 @@ def made_with(config: Config) -> dict:
 
 def better(network: Generator, start: dict, end: dict, images: list, device: str, log) -> dict:
     """The trained weights, or those begun from where the trained ones score no higher: mean of AJI and PQ over `images`, by set."""
-    from .predict import scores  # predict builds on this module
+    from hemalum_training.predict import scores  # predict builds on this module
 
     found = []
     for state in (start, end):

@@ -17,9 +17,8 @@ import numpy as np
 
 from hemalum.errors import UsageError
 from hemalum.stain import Stain
-
-from .domains import Domains
-from .store import read_rows, write_rows
+from hemalum_training.domains import Domains
+from hemalum_training.store import read_rows, write_rows
 
 TILE_MPP = 0.5
 

@@ -12,16 +12,15 @@ from hemalum.errors import UsageError
 from hemalum.projects.export import split
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
-
-from .config import Config
-from .cutting import cut
-from .datasets import LABEL_MPP, LabelledImage, load_labelled, load_zero_shot
-from .domains import choose_target, match_density, nuclear_density
-from .sources import TileSource, sources_of
-from .store import write_json
-from .thumbnails import thumbnail_page
-from .tile_store import TILE_MPP, LabelledRow, Tile, write_table
-from .twins import SIDE, refuse_twins, thumbnail
+from hemalum_training.config import Config
+from hemalum_training.cutting import cut
+from hemalum_training.datasets import LABEL_MPP, LabelledImage, load_labelled, load_zero_shot
+from hemalum_training.domains import choose_target, match_density, nuclear_density
+from hemalum_training.sources import TileSource, sources_of
+from hemalum_training.store import write_json
+from hemalum_training.thumbnails import thumbnail_page
+from hemalum_training.tile_store import TILE_MPP, LabelledRow, Tile, write_table
+from hemalum_training.twins import SIDE, refuse_twins, thumbnail
 
 LEAST = 0.25    # hand labels are few: of a density that the other domain lacks they are drawn a quarter as often, instead of never
 

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from hemalum.errors import UsageError
-
-from .datasets import LabelledImage
+from hemalum_training.datasets import LabelledImage
 
 SIDE = 16
 ALIKE = 3.0     # grey levels on the means below which two images are one

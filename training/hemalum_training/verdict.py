@@ -14,9 +14,8 @@ import numpy as np
 from hemalum.models import Model
 from hemalum.nuclei.instances import instances
 from hemalum.scoring import metrics
-
-from .datasets import LabelledImage
-from .evaluate import instance_parameters, maps_of
+from hemalum_training.datasets import LabelledImage
+from hemalum_training.evaluate import instance_parameters, maps_of
 
 FIELD = 256         # px at 0.25 µm/px
 LEAST = 5           # fields; an interval of fewer says nothing

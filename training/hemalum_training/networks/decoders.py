@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .attention_gate import AttentionGate
+from hemalum_training.networks.attention_gate import AttentionGate
 
 
 class ConvBlock(nn.Sequential):

@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from hemalum.errors import UsageError
-
-from ..tables import demand
-from .decoders import NormalizationDecoder, SegmentationDecoder
-from .encoders import create_encoder, fold_pixels, unfold_first_layers
-from .window_transformer import WindowTransformer
+from hemalum_training.networks.decoders import NormalizationDecoder, SegmentationDecoder
+from hemalum_training.networks.encoders import create_encoder, fold_pixels, unfold_first_layers
+from hemalum_training.networks.window_transformer import WindowTransformer
+from hemalum_training.tables import demand
 
 
 @dataclass(frozen=True)
