@@ -32,7 +32,7 @@ def one(name: str, data: Path, out: Path, tiles: int) -> bool:
     import psutil
     import torch
 
-    from hemalum_training.config import load_config
+    from hemalum_training.config.config import load_config
     from hemalum_training.cycle_run import CycleRun
     from hemalum_training.datasets import load_labelled
     from hemalum_training.experiment import few

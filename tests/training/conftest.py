@@ -33,7 +33,7 @@ def drawn_tile(seed: int, side: int = 192, nuclei: int = 14, eosin=(225, 170, 20
 
 @pytest.fixture
 def narrow():
-    from hemalum_training.networks import GeneratorConfig
+    from hemalum_training.config.network import GeneratorConfig
 
     def make(**changes):
         return GeneratorConfig(**{**NARROW, **changes})

@@ -18,7 +18,7 @@ from hemalum.lock import Busy, JobLock
 from hemalum.models import find
 from hemalum_training import checkpoint
 from hemalum_training.cli import train
-from hemalum_training.config import load_config
+from hemalum_training.config.config import load_config
 from hemalum_training.datasets import load_labelled
 from hemalum_training.model_card import card_of, licence_of
 from hemalum_training.networks import Generator

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `training` is not installed")
 
 from hemalum.errors import UsageError
-from hemalum_training.config import load_config
+from hemalum_training.config.config import load_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.toml"))
 GOOD = {"": "seed = 1", "network": 'encoder = "test_resnet"', "schedule": "steps = 10\ncooldown = 2", "sets.some": 'licence = "CC0"'}

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from hemalum.errors import RunLost, UsageError
-from hemalum_training.config import load_config
+from hemalum_training.config.config import load_config
+from hemalum_training.config.data import Pseudo
+from hemalum_training.config.method import Cycle
 from hemalum_training.cycle import CycleTrainer, rate
 from hemalum_training.cycle_run import CycleRun
-from hemalum_training.data_config import Pseudo
-from hemalum_training.method_config import Cycle
 from hemalum_training.networks import Generator
 from hemalum_training.pools import Pools, StoredTile
 from hemalum_training.pseudo_labels import PseudoTile

@@ -14,11 +14,11 @@ from hemalum.stain import REFERENCE, apply_table, colour_table
 from hemalum.stain.learned import ColourFunction
 from hemalum_training import normalizer, scanner_pairs
 from hemalum_training.colour_pairs import at_places, by_transport, goal_of_density, pairs_of
-from hemalum_training.config import load_config
+from hemalum_training.config.config import load_config
+from hemalum_training.config.method import Cycle
+from hemalum_training.config.network import GeneratorConfig
+from hemalum_training.config.normalizer import ColourFit
 from hemalum_training.distil import error_of, fit_function
-from hemalum_training.method_config import Cycle
-from hemalum_training.networks import GeneratorConfig
-from hemalum_training.normalizer_config import ColourFit
 from hemalum_training.transport import transported
 
 from .conftest import NARROW, drawn_tile

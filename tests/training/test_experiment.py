@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the extra `training` is not installed")
 from hemalum.errors import UsageError
 from hemalum_training import experiment
 from hemalum_training.comparison import comparisons, difference
-from hemalum_training.config import load_config
+from hemalum_training.config.config import load_config
 from hemalum_training.datasets import load_labelled
 from hemalum_training.experiment import arm_of, few, run_experiment
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hemalum_training.config import Schedule
+from hemalum_training.config.config import Schedule
 from hemalum_training.improve_plan import step_seconds
 from hemalum_training.networks import Generator, PatchDiscriminator
 from hemalum_training.networks.attention_gate import AttentionGate

@@ -18,8 +18,8 @@ from hemalum.errors import UsageError
 from hemalum_training import cross_fit, pseudo_labels
 from hemalum_training.agreement import TileScores, choose, confidence, mean_softmax, score_tile
 from hemalum_training.augment import sample_crop
-from hemalum_training.config import load_config
-from hemalum_training.data_config import Pseudo
+from hemalum_training.config.config import load_config
+from hemalum_training.config.data import Pseudo
 from hemalum_training.datasets import LabelledImage, load_labelled
 from hemalum_training.labelling import load_teacher, view_maps
 from hemalum_training.pools import StoredTile

@@ -14,7 +14,7 @@ from hemalum.engine import open_engine
 from hemalum.errors import RunLost, UsageError
 from hemalum.models import find
 from hemalum_training import evaluate, package, supervised
-from hemalum_training.config import load_config
+from hemalum_training.config.config import load_config
 from hemalum_training.datasets import distance_map, load_labelled
 
 DATA = Path(__file__).parent.parent / "data"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hemalum.grid.resample import box_mean
-from hemalum_training.data_config import Pseudo
+from hemalum_training.config.data import Pseudo
 from hemalum_training.labelling import from_weights, label_tile
 from hemalum_training.networks import Generator
 from hemalum_training.predict import INSTANCES, fitted_scores, parameters_of, scores

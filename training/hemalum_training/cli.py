@@ -57,7 +57,7 @@ def _run(config: Path, out: Path | None, alone: bool = True):
     from hemalum.lock import JobLock
 
     _torch()
-    from hemalum_training.config import load_config
+    from hemalum_training.config.config import load_config
 
     loaded = load_config(config)
     out = out or Path("runs") / loaded.name

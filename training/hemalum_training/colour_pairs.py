@@ -14,9 +14,9 @@ from hemalum.errors import UsageError
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
 from hemalum_training.augment import stain_jitter
+from hemalum_training.config.normalizer import ColourFit
 from hemalum_training.networks import Generator
 from hemalum_training.normalizer import translate
-from hemalum_training.normalizer_config import ColourFit
 from hemalum_training.tile_store import Tile
 from hemalum_training.transport import transported
 

@@ -16,7 +16,7 @@ from hemalum.projects.cut import read_at
 from hemalum.slides import open_slide
 from hemalum.stain import estimate
 from hemalum.stain.tissue import tissue_mask
-from hemalum_training.data_config import Tiles
+from hemalum_training.config.data import Tiles
 from hemalum_training.domains import nuclear_density
 from hemalum_training.regions import regions, tile_grid
 from hemalum_training.sources import TileSource

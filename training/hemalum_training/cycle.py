@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from hemalum_training.checkpoint import Ema
+from hemalum_training.config.method import Cycle
+from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.cycle_losses import Batch, CycleNetworks, Labelled
-from hemalum_training.method_config import Cycle
-from hemalum_training.networks import GeneratorConfig
 from hemalum_training.replay import ReplayPool
 from hemalum_training.workers import Workers
 

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
+from hemalum_training.config.method import Cycle
+from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.losses import consistency_loss, cycle_loss, fit_targets, gan_discriminator, gan_generator, segmentation_loss
-from hemalum_training.method_config import Cycle
-from hemalum_training.networks import Generator, GeneratorConfig, PatchDiscriminator
+from hemalum_training.networks import Generator, PatchDiscriminator
 
 
 @dataclass

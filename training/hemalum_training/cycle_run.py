@@ -15,11 +15,11 @@ import torch
 
 from hemalum.errors import RunLost, UsageError
 from hemalum_training import checkpoint
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
+from hemalum_training.config.data import Pseudo
+from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.cycle import CycleTrainer
-from hemalum_training.data_config import Pseudo
 from hemalum_training.datasets import LabelledImage
-from hemalum_training.networks import GeneratorConfig
 from hemalum_training.pools import Pools
 from hemalum_training.predict import fitted_scores
 from hemalum_training.store import read_lines

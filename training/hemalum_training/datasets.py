@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from hemalum.errors import UsageError
-from hemalum_training.config import Config, LabelledSet
+from hemalum_training.config.config import Config, LabelledSet
 from hemalum_training.store import read_rows
 
 LABEL_MPP = 0.25

@@ -20,10 +20,10 @@ from hemalum.stain import Stain
 from hemalum.stain.learned import FURTHEST, ColourFunction, statistics
 from hemalum.stain.table import tissue_weight
 from hemalum_training.colour_pairs import ALIKE, Pairs, by_generator, by_transport, goal_of_density, pairs_of
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
+from hemalum_training.config.normalizer import ColourFit
 from hemalum_training.export import load_generator
 from hemalum_training.normalizer import train_normalizer
-from hemalum_training.normalizer_config import ColourFit
 from hemalum_training.tile_store import TILE_MPP, load_domains, load_tiles, tile_pixels
 from hemalum_training.tiles import make_tiles
 

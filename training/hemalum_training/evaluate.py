@@ -20,7 +20,7 @@ from hemalum.models import Model
 from hemalum.nuclei.instances import Parameters as InstanceParameters
 from hemalum.nuclei.instances import instances
 from hemalum.scoring import metrics
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
 from hemalum_training.datasets import LABEL_MPP, LabelledImage, load_set, mean_by_set
 from hemalum_training.export import LARGEST_NUCLEUS_UM
 

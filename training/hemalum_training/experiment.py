@@ -25,9 +25,9 @@ from hemalum.errors import UsageError
 from hemalum_training.agreement import RULES
 from hemalum_training.checkpoint import refuse_other
 from hemalum_training.comparison import WITHOUT, write_comparison
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
+from hemalum_training.config.data import Pseudo
 from hemalum_training.cycle_run import CycleRun
-from hemalum_training.data_config import Pseudo
 from hemalum_training.datasets import LabelledImage, load_labelled
 from hemalum_training.export import load_generator
 from hemalum_training.pools import Pools, load_pools

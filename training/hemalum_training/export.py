@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hemalum.models import GENERATOR, Card
-from hemalum_training.networks import Generator, GeneratorConfig
+from hemalum_training.config.network import GeneratorConfig
+from hemalum_training.networks import Generator
 from hemalum_training.replay import to_bytes, to_float
 
 HALO = 64           # a multiple of the stride

@@ -28,7 +28,7 @@ from hemalum.models import Model, install
 from hemalum.models.card import Card
 from hemalum.projects.export import export
 from hemalum.runs.record import Stopwatch, record
-from hemalum_training.config import Config, LabelledSet
+from hemalum_training.config.config import Config, LabelledSet
 from hemalum_training.datasets import load_labelled, load_set
 from hemalum_training.evaluate import OWN_GRID, choose_thresholds, instance_parameters, maps_of
 from hemalum_training.export import export_package, write_card

@@ -20,9 +20,10 @@ from hemalum.projects.annotations import read
 from hemalum.projects.export import assign
 from hemalum.projects.sources import Source
 from hemalum_training.checkpoint import initial_weights
-from hemalum_training.config import Schedule
+from hemalum_training.config.config import Schedule
+from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.losses import segmentation_loss
-from hemalum_training.networks import Generator, GeneratorConfig
+from hemalum_training.networks import Generator
 
 REQUEST = "improve.json"
 STATES = 4          # weights, two moments, averaged weights: what a checkpoint holds of each number

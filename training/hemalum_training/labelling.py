@@ -21,7 +21,7 @@ from hemalum.stain import Stain, apply_table, colour_table
 from hemalum_training.agreement import TileScores, score_tile
 from hemalum_training.augment import enlarged, stain_jitter
 from hemalum_training.checkpoint import model_of
-from hemalum_training.data_config import Pseudo
+from hemalum_training.config.data import Pseudo
 from hemalum_training.datasets import distance_map
 from hemalum_training.evaluate import instance_parameters
 from hemalum_training.export import HALO, Deployed, load_generator

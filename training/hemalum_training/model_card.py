@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from hemalum_training.config import OPEN_LICENCES, Config
+from hemalum_training.config.config import OPEN_LICENCES, Config
 from hemalum_training.pseudo_labels import load_pseudo, teacher_of, unlabelled_tiles
 
 

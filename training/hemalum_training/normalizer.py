@@ -20,13 +20,14 @@ from PIL import Image
 from hemalum.errors import RunLost, UsageError
 from hemalum_training import checkpoint
 from hemalum_training.augment import stain_jitter
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
+from hemalum_training.config.method import Cycle
+from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.cycle import CycleTrainer
 from hemalum_training.cycle_losses import Batch
 from hemalum_training.export import load_generator
 from hemalum_training.losses import cycle_loss, gan_generator
-from hemalum_training.method_config import Cycle
-from hemalum_training.networks import Generator, GeneratorConfig
+from hemalum_training.networks import Generator
 from hemalum_training.replay import to_bytes
 from hemalum_training.supervised import to_input
 from hemalum_training.tile_store import load_domains, load_tiles, tile_pixels

@@ -19,7 +19,7 @@ from hemalum.models.card import Card
 from hemalum_training import evaluate as ev
 from hemalum_training.augment import photometric, sample_crop
 from hemalum_training.checkpoint import INITIAL
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
 from hemalum_training.datasets import LabelledImage, load_labelled
 from hemalum_training.export import HALO, WINDOW, export_package, write_card
 from hemalum_training.model_card import card_of, cycle_data, pseudo_data

@@ -18,11 +18,11 @@ import torch
 
 from hemalum.errors import UsageError
 from hemalum_training.augment import photometric, sample_crop, stain_jitter
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
+from hemalum_training.config.data import Pseudo
+from hemalum_training.config.method import Cycle
 from hemalum_training.cycle_losses import Batch, Labelled
-from hemalum_training.data_config import Pseudo
 from hemalum_training.datasets import LabelledImage, distance_map, load_labelled
-from hemalum_training.method_config import Cycle
 from hemalum_training.pseudo_labels import PseudoTile, load_pseudo, teacher_of, unlabelled_tiles
 from hemalum_training.supervised import to_input
 from hemalum_training.tile_store import load_labelled_rows

@@ -17,7 +17,7 @@ import torch
 from hemalum.grid.resample import box_mean
 from hemalum.nuclei.instances import Parameters, instances
 from hemalum.scoring import metrics
-from hemalum_training.config import PART_UM2
+from hemalum_training.config.config import PART_UM2
 from hemalum_training.datasets import LABEL_MPP, LabelledImage
 from hemalum_training.networks import Generator
 from hemalum_training.replay import to_bytes

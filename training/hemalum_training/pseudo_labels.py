@@ -22,8 +22,8 @@ import numpy as np
 from hemalum.errors import UsageError
 from hemalum.stain import Stain
 from hemalum_training.agreement import TileScores, choose
-from hemalum_training.config import Config
-from hemalum_training.data_config import Pseudo
+from hemalum_training.config.config import Config
+from hemalum_training.config.data import Pseudo
 from hemalum_training.labelling import Teacher, label_tile, load_teacher, normalized_tile
 from hemalum_training.store import read_rows, write_json, write_png, write_rows
 from hemalum_training.thumbnails import thumbnail_page

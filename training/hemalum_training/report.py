@@ -25,7 +25,7 @@ from PIL import Image
 from hemalum.errors import UsageError
 from hemalum.nuclei.instances import instances
 from hemalum.scoring.contact_sheet import draw, embedded, worst_window
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
 from hemalum_training.curves import curves
 from hemalum_training.datasets import LabelledImage
 from hemalum_training.store import read_lines, read_rows, write_text

@@ -24,7 +24,7 @@ from hemalum.stain import apply_table, colour_table, estimate
 from hemalum.stain.learned import ColourFunction
 from hemalum.stain.tissue import tissue_mask
 from hemalum_training.colour_pairs import by_generator, by_transport, density_of, mosaic, pairs_of, stain_of_tiles
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
 from hemalum_training.distil import fit_function
 from hemalum_training.export import load_generator
 from hemalum_training.normalizer import Picture, train_generator, translate

@@ -14,7 +14,7 @@ from hemalum.nuclei.instances import Parameters
 from hemalum.scoring import metrics
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
 from hemalum_training.datasets import LabelledImage
 from hemalum_training.domains import style
 from hemalum_training.evaluate import labelled_parts

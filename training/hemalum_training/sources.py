@@ -22,7 +22,7 @@ from hemalum.errors import UsageError
 from hemalum.projects.annotations import read as read_annotations
 from hemalum.projects.sources import read_list
 from hemalum.slides import images_in, stem
-from hemalum_training.data_config import UnlabelledSet
+from hemalum_training.config.data import UnlabelledSet
 
 
 @dataclass(frozen=True)

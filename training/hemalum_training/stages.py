@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hemalum.errors import UsageError
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
 from hemalum_training.report import write_report
 from hemalum_training.store import write_json
 

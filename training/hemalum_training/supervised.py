@@ -17,7 +17,7 @@ import torch
 from hemalum.errors import RunLost, UsageError
 from hemalum_training import checkpoint
 from hemalum_training.augment import sample_batch
-from hemalum_training.config import Config, Schedule
+from hemalum_training.config.config import Config, Schedule
 from hemalum_training.datasets import load_labelled, load_zero_shot, mean_by_set
 from hemalum_training.losses import segmentation_loss
 from hemalum_training.networks import Generator

@@ -12,7 +12,7 @@ from hemalum.errors import UsageError
 from hemalum.projects.export import split
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
-from hemalum_training.config import Config
+from hemalum_training.config.config import Config
 from hemalum_training.cutting import cut
 from hemalum_training.datasets import LABEL_MPP, LabelledImage, load_labelled, load_zero_shot
 from hemalum_training.domains import choose_target, match_density, nuclear_density

@@ -18,11 +18,11 @@ else:
     import tomli as tomllib
 
 from hemalum.errors import UsageError
-from hemalum_training.data_config import Pseudo, Tiles, UnlabelledSet
-from hemalum_training.method_config import Method
-from hemalum_training.networks import GeneratorConfig
-from hemalum_training.normalizer_config import Normalizer
-from hemalum_training.tables import build, demand, tables
+from hemalum_training.config.data import Pseudo, Tiles, UnlabelledSet
+from hemalum_training.config.method import Method
+from hemalum_training.config.network import GeneratorConfig
+from hemalum_training.config.normalizer import Normalizer
+from hemalum_training.config.toml import build, demand, tables
 
 PART_UM2 = 2.5      # smaller parts of a marker are chromatin more often than nuclei
 OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")

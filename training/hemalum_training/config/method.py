@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from hemalum.errors import UsageError
-from hemalum_training.data_config import Pseudo
-from hemalum_training.networks import GeneratorConfig
-from hemalum_training.tables import build, demand
+from hemalum_training.config.data import Pseudo
+from hemalum_training.config.network import GeneratorConfig
+from hemalum_training.config.toml import build, demand
 
 NORMALIZATIONS = ("instance", "spectral", "none")    # of a discriminator
 

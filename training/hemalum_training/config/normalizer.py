@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hemalum.errors import UsageError
-from hemalum_training.method_config import Cycle
-from hemalum_training.tables import build, demand
+from hemalum_training.config.method import Cycle
+from hemalum_training.config.toml import build, demand
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hemalum_training.tables import demand
+from hemalum_training.config.toml import demand
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""One TOML file an experiment: its tables as dataclasses, checked before any work."""

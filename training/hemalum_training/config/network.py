@@ -1,0 +1,55 @@
+"""The shape of a generator: table [network]."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+import timm
+
+from hemalum_training.config.toml import demand
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Everything that fixes a generator's shape.
+
+    AttCycle is `transformer_depth=0, gates=True`; TransCycle of the source is `encoder="resnet50", transformer_depth=4`.
+    `fold = 2` reads 0.25 µm/px and still works at 0.5 (`fold_pixels`); `output_scale` counts from the 0.5.
+    """
+
+    encoder: str = "tf_efficientnet_lite1"
+    transformer_depth: int = 2
+    transformer_heads: int = 4
+    bottleneck: int = 128
+    widths: list[int] = field(default_factory=lambda: [128, 96, 64, 48])
+    fine: int = 32
+    gates: bool = True
+    segmentation_channels: int = 2
+    output_scale: int = 2
+    normalization: bool = False
+    fold: int = 1
+
+    def __post_init__(self):
+        demand("network",
+               (timm.is_model(self.encoder), f"timm knows no encoder {self.encoder}"),
+               (min(self.bottleneck, self.fine, *self.widths) > 0 and len(self.widths) == 4,
+                "bottleneck, fine and the four widths (strides 16, 8, 4 and 2) must be at least 1"),
+               (self.transformer_depth >= 0 and self.transformer_heads > 0 and self.bottleneck % self.transformer_heads == 0,
+                "bottleneck must be a multiple of transformer_heads"),
+               (self.segmentation_channels in (1, 2), "segmentation_channels is 1 (foreground) or 2 (and distance)"),
+               (self.output_scale in (1, 2), "output_scale is 1 or 2"),
+               (self.fold == 1 or self.fold == 2 and self.output_scale == 2 and not self.normalization,
+                "fold is 1, or 2 for a network without a normalization decoder whose output_scale is 2"))
+
+    @property
+    def mpp(self) -> float:
+        """µm per input px."""
+        return 0.5 / self.fold
+
+    @property
+    def stride(self) -> int:
+        """Input px: sides are multiples of it."""
+        return 32 * self.fold
+
+    def as_dict(self) -> dict:
+        return asdict(self)
