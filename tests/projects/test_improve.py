@@ -31,7 +31,7 @@ from hemalum_training import evaluate
 from hemalum_training import improve as loop
 from hemalum_training.config.config import Schedule, load_config
 from hemalum_training.config.network import GeneratorConfig
-from hemalum_training.datasets import LabelledImage, load_labelled
+from hemalum_training.data.labelled import LabelledImage, load_labelled
 from hemalum_training.export import export_package
 from hemalum_training.improve_plan import Request, make_plan
 from hemalum_training.networks import Generator
@@ -139,7 +139,7 @@ def test_the_same_model_is_not_better_and_a_worse_one_is_told(base):
 
 def load_labelled_images():
     from hemalum_training.config.config import LabelledSet
-    from hemalum_training.datasets import load_set
+    from hemalum_training.data.labelled import load_set
 
     return load_set(IMAGES, LabelledSet("CC0"), "train")[:6]
 

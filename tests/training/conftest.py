@@ -44,7 +44,7 @@ def narrow():
 @pytest.fixture(scope="session")
 def drawn():
     """`drawn(seed, **colours)`: a drawn tile as a labelled image."""
-    from hemalum_training.datasets import LabelledImage, distance_map
+    from hemalum_training.data.labelled import LabelledImage, distance_map
 
     def make(seed: int, **colours):
         pixels, labels = drawn_tile(seed, **colours)

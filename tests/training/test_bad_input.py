@@ -19,7 +19,7 @@ from hemalum.models import find
 from hemalum_training import checkpoint
 from hemalum_training.cli import train
 from hemalum_training.config.config import load_config
-from hemalum_training.datasets import load_labelled
+from hemalum_training.data.labelled import load_labelled
 from hemalum_training.model_card import card_of, licence_of
 from hemalum_training.networks import Generator
 from hemalum_training.package import make_package, report_scores

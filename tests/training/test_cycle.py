@@ -18,9 +18,9 @@ from hemalum_training.config.data import Pseudo
 from hemalum_training.config.method import Cycle
 from hemalum_training.cycle import CycleTrainer, rate
 from hemalum_training.cycle_run import CycleRun
+from hemalum_training.data.pseudo_store import PseudoTile, StoredTile
 from hemalum_training.networks import Generator
-from hemalum_training.pools import Pools, StoredTile
-from hemalum_training.pseudo_labels import PseudoTile
+from hemalum_training.pools import Pools
 
 SMALL = Cycle(epochs=2, steps_per_epoch=4, batch=2, crop=64, discriminator_width=4, pool=2, learning_rate=1e-3, ema=0.5)
 

@@ -11,7 +11,7 @@ pytest.importorskip("scipy", reason="the extra `training` is not installed")
 
 from hemalum.errors import UsageError
 from hemalum.stain import REFERENCE
-from hemalum_training.domains import Domains, choose_target, match_density, nuclear_density
+from hemalum_training.data.domains import Domains, choose_target, match_density, nuclear_density
 
 from .conftest import drawn_tile
 

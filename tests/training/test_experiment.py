@@ -14,7 +14,7 @@ from hemalum.errors import UsageError
 from hemalum_training import experiment
 from hemalum_training.comparison import comparisons, difference
 from hemalum_training.config.config import load_config
-from hemalum_training.datasets import load_labelled
+from hemalum_training.data.labelled import load_labelled
 from hemalum_training.experiment import arm_of, few, run_experiment
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from hemalum.engine.base import fitted
 from hemalum.engine.generator import translated
 from hemalum.models import Card, Model
 from hemalum_training.config.config import load_config
-from hemalum_training.datasets import load_labelled
+from hemalum_training.data.labelled import load_labelled
 from hemalum_training.export import load_generator
 from hemalum_training.networks import Generator
 from hemalum_training.predict import scores

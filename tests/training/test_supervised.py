@@ -15,7 +15,7 @@ from hemalum.errors import RunLost, UsageError
 from hemalum.models import find
 from hemalum_training import evaluate, package, supervised
 from hemalum_training.config.config import load_config
-from hemalum_training.datasets import distance_map, load_labelled
+from hemalum_training.data.labelled import distance_map, load_labelled
 
 DATA = Path(__file__).parent.parent / "data"
 CONFIG = """

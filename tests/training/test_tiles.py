@@ -13,11 +13,11 @@ pytest.importorskip("torch", reason="the extra `training` is not installed")
 
 import hemalum
 from hemalum.errors import UsageError
-from hemalum_training import cutting
 from hemalum_training.config.config import load_config
-from hemalum_training.regions import regions, tile_grid
-from hemalum_training.tile_store import load_domains, load_labelled_rows, load_tiles, tile_pixels
-from hemalum_training.tiles import make_tiles
+from hemalum_training.data import cutting
+from hemalum_training.data.regions import regions, tile_grid
+from hemalum_training.data.tile_store import load_domains, load_labelled_rows, load_tiles, tile_pixels
+from hemalum_training.data.tiles import make_tiles
 
 DATA = Path(__file__).parent.parent / "data"
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

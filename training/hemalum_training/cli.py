@@ -97,7 +97,7 @@ def train():
 @_common
 def tiles(config, data, out):
     """Cut the unlabelled sets into tiles and sort them into the domains X and Y."""
-    from hemalum_training.tiles import make_tiles
+    from hemalum_training.data.tiles import make_tiles
 
     loaded, out = _run(config, out)
     click.echo(f"tiles: {make_tiles(loaded, data, out, log=click.echo)}")

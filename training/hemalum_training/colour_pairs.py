@@ -13,11 +13,11 @@ import numpy as np
 from hemalum.errors import UsageError
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
-from hemalum_training.augment import stain_jitter
 from hemalum_training.config.normalizer import ColourFit
+from hemalum_training.data.augment import stain_jitter
+from hemalum_training.data.tile_store import Tile
 from hemalum_training.networks import Generator
 from hemalum_training.normalizer import translate
-from hemalum_training.tile_store import Tile
 from hemalum_training.transport import transported
 
 ALIKE = 10  # Y tiles that a source's colours are carried to

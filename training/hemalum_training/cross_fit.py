@@ -12,7 +12,7 @@ from pathlib import Path
 from hemalum.errors import UsageError
 from hemalum_training.config.config import Config
 from hemalum_training.cycle_run import CycleRun
-from hemalum_training.datasets import LabelledImage, load_labelled
+from hemalum_training.data.labelled import LabelledImage, load_labelled
 from hemalum_training.pools import load_pools
 
 

@@ -29,7 +29,8 @@ from hemalum.models.card import Card
 from hemalum.projects.export import export
 from hemalum.runs.record import Stopwatch, record
 from hemalum_training.config.config import Config, LabelledSet
-from hemalum_training.datasets import load_labelled, load_set
+from hemalum_training.data.labelled import load_labelled, load_set
+from hemalum_training.data.tiles import make_tiles
 from hemalum_training.evaluate import OWN_GRID, choose_thresholds, instance_parameters, maps_of
 from hemalum_training.export import export_package, write_card
 from hemalum_training.improve_config import OWN, SET, configuration
@@ -39,7 +40,6 @@ from hemalum_training.package import calibration, check_tile
 from hemalum_training.pseudo_labels import make_pseudo_labels
 from hemalum_training.stages import stages_of
 from hemalum_training.supervised import train_supervised
-from hemalum_training.tiles import make_tiles
 from hemalum_training.verdict import judge
 
 

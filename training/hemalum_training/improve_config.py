@@ -9,7 +9,7 @@ from pathlib import Path
 from hemalum.files import commit
 from hemalum_training.config.config import Config, LabelledSet, load_config
 from hemalum_training.config.data import UnlabelledSet
-from hemalum_training.datasets import LabelledImage
+from hemalum_training.data.labelled import LabelledImage
 from hemalum_training.improve_plan import Request, network_of
 from hemalum_training.model_card import card_of, licence_of, pseudo_data
 

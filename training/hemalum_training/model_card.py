@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hemalum_training.config.config import OPEN_LICENCES, Config
-from hemalum_training.pseudo_labels import load_pseudo, teacher_of, unlabelled_tiles
+from hemalum_training.data.pseudo_store import load_pseudo, teacher_of, unlabelled_tiles
 
 
 def pseudo_data(config: Config, out: Path) -> list[dict]:

@@ -11,7 +11,7 @@ import numpy as np
 from hemalum.models import find
 from hemalum.nuclei.instances import instances
 from hemalum.scoring.metrics import bootstrap
-from hemalum_training.datasets import LabelledImage
+from hemalum_training.data.labelled import LabelledImage
 from hemalum_training.evaluate import instance_parameters, maps_of
 from hemalum_training.similarity import rmse, ssim
 

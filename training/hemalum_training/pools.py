@@ -12,80 +12,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from hemalum.errors import UsageError
-from hemalum_training.augment import photometric, sample_crop, stain_jitter
 from hemalum_training.config.config import Config
-from hemalum_training.config.data import Pseudo
 from hemalum_training.config.method import Cycle
 from hemalum_training.cycle_losses import Batch, Labelled
-from hemalum_training.datasets import LabelledImage, distance_map, load_labelled
-from hemalum_training.pseudo_labels import PseudoTile, load_pseudo, teacher_of, unlabelled_tiles
+from hemalum_training.data.augment import photometric, sample_crop, stain_jitter
+from hemalum_training.data.labelled import LabelledImage, load_labelled
+from hemalum_training.data.pseudo_store import StoredTile, load_pseudo, teacher_of, unlabelled_tiles
+from hemalum_training.data.tile_store import load_labelled_rows
 from hemalum_training.supervised import to_input
-from hemalum_training.tile_store import load_labelled_rows
 
 
 def _unchanged(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pixels
-
-
-def at_label_scale(name: str, pixels: np.ndarray) -> LabelledImage:
-    """A tile at 0.5 µm/px (uint8 H×W×3) as an image at 0.25 µm/px, without nuclei."""
-    big = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    return LabelledImage(name, big, np.zeros(big.shape[:2], np.int32), np.zeros(big.shape[:2], np.float16))
-
-
-@dataclass(frozen=True)
-class StoredTile:
-    """A tile on disk, read when it is drawn: thousands would not fit in memory.
-
-    Attributes:
-        image: file at 0.5 µm/px.
-        pseudo: of a pseudo tile, else None.
-        wanted: how its labels are learned from.
-        weight: how often it is drawn, relative to the others.
-    """
-
-    name: str
-    image: Path
-    weight: float = 1.0
-    pseudo: PseudoTile | None = None
-    wanted: Pseudo | None = None
-
-    @classmethod
-    def of(cls, tile: PseudoTile, wanted: Pseudo, weight: float = 1.0) -> StoredTile:
-        return cls(tile.name, tile.image, weight, tile, wanted)
-
-    def own(self) -> LabelledImage:
-        return self._shown(self.image)
-
-    def in_target_stain(self) -> LabelledImage:
-        return self._shown(self.pseudo.normalized)
-
-    def _shown(self, image: Path) -> LabelledImage:
-        shown = at_label_scale(self.name, _read(image))
-        if self.pseudo is None:
-            return shown
-        labels, foreground, distance = (partial(_read, path, cv2.IMREAD_UNCHANGED)
-                                        for path in (self.pseudo.labels, self.pseudo.foreground, self.pseudo.distance))
-        shown.labels = labels().astype(np.int32)
-        if self.wanted.soft:
-            shown.foreground, shown.distance = foreground() / np.float16(255), distance() / np.float16(255)
-        else:
-            shown.distance = distance_map(shown.labels).astype(np.float16)
-        if self.wanted.sure:
-            shown.known = abs(2 * foreground().astype(np.int16) - 255) >= 255 * self.wanted.sure
-        return shown
-
-
-def _read(path: Path, flags: int = cv2.IMREAD_COLOR_RGB) -> np.ndarray:
-    found = cv2.imread(str(path), flags)
-    if found is None:
-        raise UsageError(f"{path} is missing or damaged; delete {path.parent.parent} and run again.")
-    return found
 
 
 @dataclass

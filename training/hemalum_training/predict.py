@@ -18,7 +18,7 @@ from hemalum.grid.resample import box_mean
 from hemalum.nuclei.instances import Parameters, instances
 from hemalum.scoring import metrics
 from hemalum_training.config.config import PART_UM2
-from hemalum_training.datasets import LABEL_MPP, LabelledImage
+from hemalum_training.data.labelled import LABEL_MPP, LabelledImage
 from hemalum_training.networks import Generator
 from hemalum_training.replay import to_bytes
 from hemalum_training.supervised import to_input

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -24,25 +23,11 @@ from hemalum.stain import Stain
 from hemalum_training.agreement import TileScores, choose
 from hemalum_training.config.config import Config
 from hemalum_training.config.data import Pseudo
+from hemalum_training.data.pseudo_store import PICTURES
+from hemalum_training.data.tile_store import Tile, load_domains, load_tiles, tile_pixels
 from hemalum_training.labelling import Teacher, label_tile, load_teacher, normalized_tile
-from hemalum_training.store import read_rows, write_json, write_png, write_rows
+from hemalum_training.store import write_json, write_png, write_rows
 from hemalum_training.thumbnails import thumbnail_page
-from hemalum_training.tile_store import Tile, load_domains, load_tiles, tile_pixels
-
-PICTURES = ("images", "normalized", "labels", "foreground", "distance")
-
-
-@dataclass(frozen=True)
-class PseudoTile:
-    """A kept tile on disk: paths of its own image, its image in Y's stain, its instances and the maps they come from, see the module."""
-
-    name: str
-    image: Path
-    normalized: Path
-    labels: Path
-    foreground: Path
-    distance: Path
-    score: float
 
 
 def make_pseudo_labels(config: Config, out: Path, init: str | None = None, device: str = "cpu", log=print) -> Path:
@@ -80,31 +65,6 @@ def make_pseudo_labels(config: Config, out: Path, init: str | None = None, devic
     gallery(folder, tiles, reasons, scores, wanted.rule, config.seed)
     log(f"kept {reasons.count('')} of {len(tiles)} tiles by the rule {wanted.rule}")
     return folder
-
-
-def load_pseudo(out: Path) -> list[PseudoTile]:
-    """The kept tiles of OUT/pseudo.
-
-    Raises:
-        UsageError: there are none yet.
-    """
-    folder = Path(out) / "pseudo"
-    if not (folder / "manifest.csv").is_file():
-        raise UsageError(f"{folder / 'manifest.csv'} is missing; run `hemalum train pseudo-label` first.")
-    kept = [row for row in read_rows(folder / "manifest.csv") if row["kept"] == "yes"]
-    return [PseudoTile(row["tile"], *(folder / part / f"{row['tile']}.png" for part in PICTURES), float(row["score"]))
-            for row in kept]
-
-
-def unlabelled_tiles(out: Path) -> list[Tile]:
-    """Training tiles of X that were not kept: a student sees them without labels."""
-    taken = {tile.name for tile in load_pseudo(out)}
-    return [t for t in load_tiles(out) if t.domain == "X" and t.part == "train" and t.tile not in taken and t.weight > 0]
-
-
-def teacher_of(out: Path) -> str:
-    """Who labelled OUT/pseudo."""
-    return json.loads((Path(out) / "pseudo" / "teacher.json").read_text(encoding="utf-8"))["teacher"]
 
 
 def _pool(tiles: list[Tile], most: int) -> list[Tile]:

@@ -27,7 +27,7 @@ from hemalum.nuclei.instances import instances
 from hemalum.scoring.contact_sheet import draw, embedded, worst_window
 from hemalum_training.config.config import Config
 from hemalum_training.curves import curves
-from hemalum_training.datasets import LabelledImage
+from hemalum_training.data.labelled import LabelledImage
 from hemalum_training.store import read_lines, read_rows, write_text
 
 SAMPLES = 6      # images a generator is shown on

@@ -19,7 +19,7 @@ from hemalum_training.agreement import RULES, TileScores
 from hemalum_training.config.config import Config
 from hemalum_training.config.data import Pseudo
 from hemalum_training.cross_fit import train_folds
-from hemalum_training.datasets import LabelledImage
+from hemalum_training.data.labelled import LabelledImage
 from hemalum_training.evaluate import labelled_parts
 from hemalum_training.labelling import Teacher, from_weights, label_tile, load_teacher
 from hemalum_training.store import write_json

@@ -15,15 +15,15 @@ from hemalum.scoring import metrics
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
 from hemalum_training.config.config import Config
-from hemalum_training.datasets import LabelledImage
-from hemalum_training.domains import style
+from hemalum_training.data.domains import style
+from hemalum_training.data.labelled import LabelledImage
+from hemalum_training.data.tile_store import load_domains
 from hemalum_training.evaluate import labelled_parts
 from hemalum_training.export import load_generator
 from hemalum_training.networks import Generator
 from hemalum_training.predict import INSTANCES, MPP, parameters_of, predict
 from hemalum_training.similarity import luminance, mae, rmse, ssim
 from hemalum_training.store import write_json, write_text
-from hemalum_training.tile_store import load_domains
 
 COLUMNS = ("F1 pixel", "F1 nucleus", "mIOU", "AJI", "AJI components", "MAE", "RMSE", "SSIM", "to Y")
 UNCHANGED = "the input itself"

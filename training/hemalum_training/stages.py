@@ -26,7 +26,7 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
     has labelled.
     """
     def tiles():
-        from hemalum_training.tiles import make_tiles
+        from hemalum_training.data.tiles import make_tiles
         make_tiles(config, data, out, log)
 
     def teacher():

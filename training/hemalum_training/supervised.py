@@ -16,12 +16,12 @@ import torch
 
 from hemalum.errors import RunLost, UsageError
 from hemalum_training import checkpoint
-from hemalum_training.augment import sample_batch
 from hemalum_training.config.config import Config, Schedule
-from hemalum_training.datasets import load_labelled, load_zero_shot, mean_by_set
+from hemalum_training.data.augment import sample_batch
+from hemalum_training.data.labelled import load_labelled, load_zero_shot, mean_by_set
+from hemalum_training.data.twins import refuse_shared
 from hemalum_training.losses import segmentation_loss
 from hemalum_training.networks import Generator
-from hemalum_training.twins import refuse_shared
 
 
 def rate(step: int, schedule: Schedule) -> float:
@@ -38,8 +38,10 @@ def to_input(pixels: np.ndarray, device: str = "cpu") -> torch.Tensor:
 
 def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
     """The kept tiles of OUT/pseudo, with weights such that the share [pseudo] weight of all crops comes from them."""
-    from hemalum_training.pools import StoredTile  # pools builds on this module
-    from hemalum_training.pseudo_labels import load_pseudo
+    from hemalum_training.data.pseudo_store import (
+        StoredTile,  # pools builds on this module
+        load_pseudo,
+    )
 
     kept, share = load_pseudo(out), config.pseudo.weight
     each = sum(image.weight for image in images) * share / (1 - share) / len(kept)

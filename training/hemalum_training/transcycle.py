@@ -11,7 +11,7 @@ from pathlib import Path
 from hemalum_training.checkpoint import initial_weights, note_initial
 from hemalum_training.config.config import Config
 from hemalum_training.cycle_run import CycleRun
-from hemalum_training.datasets import load_labelled
+from hemalum_training.data.labelled import load_labelled
 from hemalum_training.pools import load_pools
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from hemalum.models import Model
 from hemalum.nuclei.instances import instances
 from hemalum.scoring import metrics
-from hemalum_training.datasets import LabelledImage
+from hemalum_training.data.labelled import LabelledImage
 from hemalum_training.evaluate import instance_parameters, maps_of
 
 FIELD = 256         # px at 0.25 µm/px

@@ -17,12 +17,12 @@ from hemalum.slides import open_slide
 from hemalum.stain import estimate
 from hemalum.stain.tissue import tissue_mask
 from hemalum_training.config.data import Tiles
-from hemalum_training.domains import nuclear_density
-from hemalum_training.regions import regions, tile_grid
-from hemalum_training.sources import TileSource
+from hemalum_training.data.domains import nuclear_density
+from hemalum_training.data.regions import regions, tile_grid
+from hemalum_training.data.sources import TileSource
+from hemalum_training.data.tile_store import TILE_MPP
+from hemalum_training.data.twins import thumbnail
 from hemalum_training.store import write_png, write_text
-from hemalum_training.tile_store import TILE_MPP
-from hemalum_training.twins import thumbnail
 
 SMALLEST = 128  # px: less is no tile
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from hemalum.errors import UsageError
-from hemalum_training.datasets import LabelledImage
+from hemalum_training.data.labelled import LabelledImage
 
 SIDE = 16
 ALIKE = 3.0     # grey levels on the means below which two images are one

@@ -17,7 +17,7 @@ import numpy as np
 
 from hemalum.errors import UsageError
 from hemalum.stain import Stain
-from hemalum_training.domains import Domains
+from hemalum_training.data.domains import Domains
 from hemalum_training.store import read_rows, write_rows
 
 TILE_MPP = 0.5

@@ -13,14 +13,14 @@ from hemalum.projects.export import split
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
 from hemalum_training.config.config import Config
-from hemalum_training.cutting import cut
-from hemalum_training.datasets import LABEL_MPP, LabelledImage, load_labelled, load_zero_shot
-from hemalum_training.domains import choose_target, match_density, nuclear_density
-from hemalum_training.sources import TileSource, sources_of
+from hemalum_training.data.cutting import cut
+from hemalum_training.data.domains import choose_target, match_density, nuclear_density
+from hemalum_training.data.labelled import LABEL_MPP, LabelledImage, load_labelled, load_zero_shot
+from hemalum_training.data.sources import TileSource, sources_of
+from hemalum_training.data.tile_store import TILE_MPP, LabelledRow, Tile, write_table
+from hemalum_training.data.twins import SIDE, refuse_twins, thumbnail
 from hemalum_training.store import write_json
 from hemalum_training.thumbnails import thumbnail_page
-from hemalum_training.tile_store import TILE_MPP, LabelledRow, Tile, write_table
-from hemalum_training.twins import SIDE, refuse_twins, thumbnail
 
 LEAST = 0.25    # hand labels are few: of a density that the other domain lacks they are drawn a quarter as often, instead of never
 

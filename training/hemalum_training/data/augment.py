@@ -12,7 +12,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from hemalum_training.datasets import LabelledImage
+from hemalum_training.data.labelled import LabelledImage
 
 RUIFROK = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
 UNMIX = np.linalg.inv(RUIFROK).astype(np.float32)
