@@ -16,11 +16,11 @@ from hemalum.errors import RunLost, UsageError
 from hemalum_training.config.config import load_config
 from hemalum_training.config.data import Pseudo
 from hemalum_training.config.method import Cycle
-from hemalum_training.cycle import CycleTrainer, rate
-from hemalum_training.cycle_run import CycleRun
 from hemalum_training.data.pseudo_store import PseudoTile, StoredTile
+from hemalum_training.loops.cycle_run import CycleRun
+from hemalum_training.loops.cycle_step import CycleTrainer, rate
+from hemalum_training.loops.pools import Pools
 from hemalum_training.networks import Generator
-from hemalum_training.pools import Pools
 
 SMALL = Cycle(epochs=2, steps_per_epoch=4, batch=2, crop=64, discriminator_width=4, pool=2, learning_rate=1e-3, ema=0.5)
 

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from hemalum_training.losses import consistency_loss, cycle_loss, fit_targets, gan_discriminator, gan_generator, segmentation_loss
-from hemalum_training.replay import ReplayPool
+from hemalum_training.loops.losses import (
+    consistency_loss,
+    cycle_loss,
+    fit_targets,
+    gan_discriminator,
+    gan_generator,
+    segmentation_loss,
+)
+from hemalum_training.loops.replay import ReplayPool
 from hemalum_training.similarity import mae, rmse, ssim
 
 

@@ -25,9 +25,9 @@ from hemalum_training.data.pseudo_store import StoredTile, load_pseudo
 from hemalum_training.data.tile_store import load_tiles, tile_pixels
 from hemalum_training.data.tiles import make_tiles
 from hemalum_training.labelling import load_teacher, view_maps
+from hemalum_training.loops.supervised import train_supervised
 from hemalum_training.pseudo_labels import make_pseudo_labels
 from hemalum_training.rule_comparison import compare, compare_rules, partial_spearman
-from hemalum_training.supervised import train_supervised
 
 DATA = Path(__file__).parent.parent / "data"
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

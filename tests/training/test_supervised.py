@@ -13,9 +13,10 @@ import torch
 from hemalum.engine import open_engine
 from hemalum.errors import RunLost, UsageError
 from hemalum.models import find
-from hemalum_training import evaluate, package, supervised
+from hemalum_training import evaluate, package
 from hemalum_training.config.config import load_config
 from hemalum_training.data.labelled import distance_map, load_labelled
+from hemalum_training.loops import supervised
 
 DATA = Path(__file__).parent.parent / "data"
 CONFIG = """

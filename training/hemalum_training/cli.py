@@ -126,7 +126,7 @@ def pseudo_label(config, data, out, init, device, compare, folds):
 @_training
 def teacher(config, data, out, init, device):
     """Train the teacher, AttCycle, on the labelled images of both domains."""
-    from hemalum_training.attcycle import train_teacher
+    from hemalum_training.loops.method import train_teacher
 
     loaded, out = _run(config, out)
     click.echo(f"weights: {train_teacher(loaded, data, out, device, init, log=click.echo)}")
@@ -138,9 +138,9 @@ def student(config, data, out, init, device):
     """Train the student: TransCycle, or without a [method] table in CONFIG its segmentation alone."""
     loaded, out = _run(config, out)
     if loaded.method is None:
-        from hemalum_training.supervised import train_supervised as train_student
+        from hemalum_training.loops.supervised import train_supervised as train_student
     else:
-        from hemalum_training.transcycle import train_student
+        from hemalum_training.loops.method import train_student
     click.echo(f"weights: {train_student(loaded, data, out, device, init, log=click.echo)}")
 
 

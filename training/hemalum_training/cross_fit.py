@@ -11,9 +11,9 @@ from pathlib import Path
 
 from hemalum.errors import UsageError
 from hemalum_training.config.config import Config
-from hemalum_training.cycle_run import CycleRun
 from hemalum_training.data.labelled import LabelledImage, load_labelled
-from hemalum_training.pools import load_pools
+from hemalum_training.loops.cycle_run import CycleRun
+from hemalum_training.loops.pools import load_pools
 
 
 def parts_of(x: list[LabelledImage], y: list[LabelledImage], count: int) -> list[list[LabelledImage]]:

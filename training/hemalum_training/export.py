@@ -19,7 +19,7 @@ from torch import nn
 from hemalum.models import GENERATOR, Card
 from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.networks import Generator
-from hemalum_training.replay import to_bytes, to_float
+from hemalum_training.networks.pixels import to_bytes, to_float
 
 HALO = 64           # a multiple of the stride
 WINDOW = 256        # px at 0.5 µm/px, as is HALO

@@ -36,10 +36,10 @@ from hemalum_training.export import export_package, write_card
 from hemalum_training.improve_config import OWN, SET, configuration
 from hemalum_training.improve_config import card as card_of
 from hemalum_training.improve_plan import Request, fix
+from hemalum_training.loops.supervised import train_supervised
 from hemalum_training.package import calibration, check_tile
 from hemalum_training.pseudo_labels import make_pseudo_labels
 from hemalum_training.stages import stages_of
-from hemalum_training.supervised import train_supervised
 from hemalum_training.verdict import judge
 
 

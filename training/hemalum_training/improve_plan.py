@@ -19,10 +19,10 @@ from hemalum.models import Model
 from hemalum.projects.annotations import read
 from hemalum.projects.export import assign
 from hemalum.projects.sources import Source
-from hemalum_training.checkpoint import initial_weights
 from hemalum_training.config.config import Schedule
 from hemalum_training.config.network import GeneratorConfig
-from hemalum_training.losses import segmentation_loss
+from hemalum_training.loops.checkpoint import initial_weights
+from hemalum_training.loops.losses import segmentation_loss
 from hemalum_training.networks import Generator
 
 REQUEST = "improve.json"

@@ -18,20 +18,20 @@ import torch.nn.functional as F
 from PIL import Image
 
 from hemalum.errors import RunLost, UsageError
-from hemalum_training import checkpoint
 from hemalum_training.config.config import Config
 from hemalum_training.config.method import Cycle
 from hemalum_training.config.network import GeneratorConfig
-from hemalum_training.cycle import CycleTrainer
-from hemalum_training.cycle_losses import Batch
 from hemalum_training.data.augment import stain_jitter
 from hemalum_training.data.tile_store import load_domains, load_tiles, tile_pixels
 from hemalum_training.data.tiles import make_tiles
 from hemalum_training.export import load_generator
-from hemalum_training.losses import cycle_loss, gan_generator
+from hemalum_training.loops import checkpoint
+from hemalum_training.loops.averages import Ema
+from hemalum_training.loops.cycle_losses import Batch
+from hemalum_training.loops.cycle_step import CycleTrainer
+from hemalum_training.loops.losses import cycle_loss, gan_generator
 from hemalum_training.networks import Generator
-from hemalum_training.replay import to_bytes
-from hemalum_training.supervised import to_input
+from hemalum_training.networks.pixels import to_bytes, to_input
 
 LOGGED = 25
 SHOWN = 6  # tiles in the page of samples
@@ -59,7 +59,7 @@ class ColourTrainer(CycleTrainer):
                 layer.momentum = 1.0
             generator.train()
             shown(generator, images)
-            self.ema[name] = checkpoint.Ema(generator, self.cycle.ema)
+            self.ema[name] = Ema(generator, self.cycle.ema)
 
     def generator_terms(self, batch: Batch) -> tuple[dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
         for generator in (self.g_xy, self.g_yx):

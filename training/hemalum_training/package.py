@@ -17,11 +17,11 @@ from hemalum.grid.resample import box_mean
 from hemalum.models import Model, find
 from hemalum.models.card import Card
 from hemalum_training import evaluate as ev
-from hemalum_training.checkpoint import INITIAL
 from hemalum_training.config.config import Config
 from hemalum_training.data.augment import photometric, sample_crop
 from hemalum_training.data.labelled import LabelledImage, load_labelled
 from hemalum_training.export import HALO, WINDOW, export_package, write_card
+from hemalum_training.loops.checkpoint import INITIAL
 from hemalum_training.model_card import card_of, cycle_data, pseudo_data
 
 CALIBRATION_TILES = 24

@@ -18,10 +18,9 @@ from hemalum.grid.resample import box_mean
 from hemalum.nuclei.instances import Parameters, instances
 from hemalum.scoring import metrics
 from hemalum_training.config.config import PART_UM2
-from hemalum_training.data.labelled import LABEL_MPP, LabelledImage
+from hemalum_training.data.labelled import LABEL_MPP, LabelledImage, mean_by_set
 from hemalum_training.networks import Generator
-from hemalum_training.replay import to_bytes
-from hemalum_training.supervised import to_input
+from hemalum_training.networks.pixels import to_bytes, to_input
 
 MPP = 0.5
 # A low marker, told apart into its parts: on stains that a network has not learned its distances are lower, not its nuclei fewer.
@@ -118,3 +117,17 @@ def evaluating(generator: Generator) -> Iterator[None]:
         yield
     finally:
         generator.train(training)
+
+
+def better(network: Generator, start: dict, end: dict, images: list, device: str, log) -> dict:
+    """The trained weights, or those begun from where the trained ones score no higher: mean of AJI and PQ over `images`, by set."""
+    found = []
+    for state in (start, end):
+        network.load_state_dict(state)
+        found.append(mean_by_set(images, [(s.aji + s.pq) / 2 for s in scores(network, images, device)]))
+    if found[1] > found[0]:
+        log(f"validation, mean of AJI and PQ: {found[0]:.4f} → {found[1]:.4f}")
+        return end
+    log(f"the training did not beat the starting model (validation, mean of AJI and PQ: {found[1]:.4f}, before {found[0]:.4f}), which is kept; "
+        "more steps, more images or a lower learning rate may help")
+    return start

@@ -30,7 +30,7 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
         make_tiles(config, data, out, log)
 
     def teacher():
-        from hemalum_training.attcycle import train_teacher
+        from hemalum_training.loops.method import train_teacher
         train_teacher(config, data, out, device, log=log)
 
     def pseudo_label():
@@ -39,9 +39,9 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
 
     def student():
         if config.method is not None:
-            from hemalum_training.transcycle import train_student as train
+            from hemalum_training.loops.method import train_student as train
         else:
-            from hemalum_training.supervised import train_supervised as train
+            from hemalum_training.loops.supervised import train_supervised as train
         train(config, data, out, device, init, log=log)
 
     def export():

@@ -18,12 +18,12 @@ import torch
 from hemalum.errors import UsageError
 from hemalum_training.config.config import Config
 from hemalum_training.config.method import Cycle
-from hemalum_training.cycle_losses import Batch, Labelled
 from hemalum_training.data.augment import photometric, sample_crop, stain_jitter
 from hemalum_training.data.labelled import LabelledImage, load_labelled
 from hemalum_training.data.pseudo_store import StoredTile, load_pseudo, teacher_of, unlabelled_tiles
 from hemalum_training.data.tile_store import load_labelled_rows
-from hemalum_training.supervised import to_input
+from hemalum_training.loops.cycle_losses import Batch, Labelled
+from hemalum_training.networks.pixels import to_input
 
 
 def _unchanged(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

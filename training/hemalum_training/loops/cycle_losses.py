@@ -15,7 +15,14 @@ from torch.utils.checkpoint import checkpoint
 
 from hemalum_training.config.method import Cycle
 from hemalum_training.config.network import GeneratorConfig
-from hemalum_training.losses import consistency_loss, cycle_loss, fit_targets, gan_discriminator, gan_generator, segmentation_loss
+from hemalum_training.loops.losses import (
+    consistency_loss,
+    cycle_loss,
+    fit_targets,
+    gan_discriminator,
+    gan_generator,
+    segmentation_loss,
+)
 from hemalum_training.networks import Generator, PatchDiscriminator
 
 

@@ -15,13 +15,17 @@ import numpy as np
 import torch
 
 from hemalum.errors import RunLost, UsageError
-from hemalum_training import checkpoint
 from hemalum_training.config.config import Config, Schedule
 from hemalum_training.data.augment import sample_batch
-from hemalum_training.data.labelled import load_labelled, load_zero_shot, mean_by_set
+from hemalum_training.data.labelled import load_labelled, load_zero_shot
+from hemalum_training.data.pseudo_store import StoredTile, load_pseudo
 from hemalum_training.data.twins import refuse_shared
-from hemalum_training.losses import segmentation_loss
+from hemalum_training.loops import checkpoint
+from hemalum_training.loops.averages import Ema, blend
+from hemalum_training.loops.losses import segmentation_loss
 from hemalum_training.networks import Generator
+from hemalum_training.networks.pixels import to_input
+from hemalum_training.predict import better
 
 
 def rate(step: int, schedule: Schedule) -> float:
@@ -31,18 +35,8 @@ def rate(step: int, schedule: Schedule) -> float:
     return min(1.0, (step + 1) / schedule.warmup) * cool
 
 
-def to_input(pixels: np.ndarray, device: str = "cpu") -> torch.Tensor:
-    """uint8 N×H×W×3 → float N×3×H×W in [-1, 1], channels last."""
-    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-
-
 def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
     """The kept tiles of OUT/pseudo, with weights such that the share [pseudo] weight of all crops comes from them."""
-    from hemalum_training.data.pseudo_store import (
-        StoredTile,  # pools builds on this module
-        load_pseudo,
-    )
-
     kept, share = load_pseudo(out), config.pseudo.weight
     each = sum(image.weight for image in images) * share / (1 - share) / len(kept)
     return [StoredTile.of(tile, config.pseudo, each) for tile in kept]
@@ -102,7 +96,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     groups = [{"params": list(network.encoder.parameters()), "part": schedule.encoder_rate},
               {"params": [p for p in network.parameters() if id(p) not in encoder], "part": 1.0}]
     optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
-    ema = checkpoint.Ema(network, schedule.ema)
+    ema = Ema(network, schedule.ema)
     step, turn, identity = 0, schedule.steps - schedule.cooldown, made_with(config)
     state, stable = (checkpoint.load(out / name, identity) for name in ("checkpoint.pt", "stable.pt"))
     if stable and (stable["step"] <= turn if state is None else stable["step"] < turn < state["step"]):
@@ -148,7 +142,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
         if time.monotonic() - saved > save_seconds or step == schedule.steps:
             keep("checkpoint.pt")
             saved = time.monotonic()
-    end = ema.state if init is None else checkpoint.blend(start, ema.state, schedule.blend)
+    end = ema.state if init is None else blend(start, ema.state, schedule.blend)
     kept = end if init is None or not validation else better(network, start, end, validation, device, log)
     checkpoint.save(out / "weights.pt", {"config": identity, "network": kept})
     return out / "weights.pt"
@@ -160,19 +154,3 @@ def made_with(config: Config) -> dict:
     return {"seed": config.seed, "network": config.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
             "schedule": {k: v for k, v in dataclasses.asdict(config.schedule).items() if k not in free},
             "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {}, "fingerprint": config.fingerprint()}
-
-
-def better(network: Generator, start: dict, end: dict, images: list, device: str, log) -> dict:
-    """The trained weights, or those begun from where the trained ones score no higher: mean of AJI and PQ over `images`, by set."""
-    from hemalum_training.predict import scores  # predict builds on this module
-
-    found = []
-    for state in (start, end):
-        network.load_state_dict(state)
-        found.append(mean_by_set(images, [(s.aji + s.pq) / 2 for s in scores(network, images, device)]))
-    if found[1] > found[0]:
-        log(f"validation, mean of AJI and PQ: {found[0]:.4f} → {found[1]:.4f}")
-        return end
-    log(f"the training did not beat the starting model (validation, mean of AJI and PQ: {found[1]:.4f}, before {found[0]:.4f}), which is kept; "
-        "more steps, more images or a lower learning rate may help")
-    return start

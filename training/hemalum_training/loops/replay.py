@@ -5,15 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-
-def to_bytes(images: torch.Tensor) -> torch.Tensor:
-    """Float in [-1, 1] → uint8, as an image file would hold them."""
-    return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def to_float(images: torch.Tensor) -> torch.Tensor:
-    """uint8 → float in [-1, 1]."""
-    return images.float() / 127.5 - 1
+from hemalum_training.networks.pixels import to_bytes, to_float
 
 
 class ReplayPool:

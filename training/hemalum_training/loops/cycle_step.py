@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hemalum_training.checkpoint import Ema
 from hemalum_training.config.method import Cycle
 from hemalum_training.config.network import GeneratorConfig
-from hemalum_training.cycle_losses import Batch, CycleNetworks, Labelled
-from hemalum_training.replay import ReplayPool
-from hemalum_training.workers import Workers
+from hemalum_training.loops.averages import Ema
+from hemalum_training.loops.cycle_losses import Batch, CycleNetworks, Labelled
+from hemalum_training.loops.processes import Workers
+from hemalum_training.loops.replay import ReplayPool
 
 
 def rate(step: int, steps: int, decay_start: float) -> float:

@@ -14,17 +14,17 @@ import numpy as np
 import torch
 
 from hemalum.errors import RunLost, UsageError
-from hemalum_training import checkpoint
 from hemalum_training.config.config import Config
 from hemalum_training.config.data import Pseudo
 from hemalum_training.config.network import GeneratorConfig
-from hemalum_training.cycle import CycleTrainer
 from hemalum_training.data.labelled import LabelledImage
 from hemalum_training.data.twins import refuse_shared
-from hemalum_training.pools import Pools
+from hemalum_training.loops import checkpoint
+from hemalum_training.loops.cycle_step import CycleTrainer
+from hemalum_training.loops.pools import Pools
+from hemalum_training.loops.processes import Workers
 from hemalum_training.predict import fitted_scores
 from hemalum_training.store import read_lines
-from hemalum_training.workers import Workers
 
 LOGGED = 25       # steps between two lines of the log
 
