@@ -35,12 +35,12 @@ def one(name: str, data: Path, out: Path, tiles: int) -> bool:
     from hemalum_training.config.config import load_config
     from hemalum_training.data.labelled import load_labelled
     from hemalum_training.data.tiles import make_tiles
-    from hemalum_training.experiment import few
-    from hemalum_training.export import load_generator
     from hemalum_training.loops.cycle_run import CycleRun
     from hemalum_training.loops.pools import Pools, load_pools
     from hemalum_training.networks import Generator
-    from hemalum_training.predict import scores
+    from hemalum_training.networks.deployed import load_generator
+    from hemalum_training.scoring.predict import scores
+    from hemalum_training.studies.arms import few
 
     config = load_config(CONFIGS / f"{name}.toml")
     config = replace(config, sets={key: config.sets[key] for key in SETS},

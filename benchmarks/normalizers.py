@@ -18,7 +18,7 @@ from PIL import Image
 from hemalum.scoring.metrics import bootstrap
 from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
 from hemalum.stain.tissue import tissue_mask
-from hemalum_training.similarity import luminance, ssim
+from hemalum_training.scoring.similarity import luminance, ssim
 
 METHODS = ("none", "reinhard", "macenko", "vahadane", "learned")
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hemalum_training.scoring import packages
+
 pytest.importorskip("torch", reason="the extra `training` is not installed")
 
 import torch
@@ -27,15 +29,14 @@ from hemalum.errors import UsageError
 from hemalum.models import Model, find
 from hemalum.models.card import Card
 from hemalum.projects.sources import sources_of
-from hemalum_training import evaluate
-from hemalum_training import improve as loop
 from hemalum_training.config.config import Schedule, load_config
 from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.data.labelled import LabelledImage, load_labelled
-from hemalum_training.export import export_package
-from hemalum_training.improve_plan import Request, make_plan
+from hemalum_training.improve import loop
+from hemalum_training.improve.plan import Request, make_plan
+from hemalum_training.improve.verdict import judge
 from hemalum_training.networks import Generator
-from hemalum_training.verdict import judge
+from hemalum_training.package.export import export_package
 
 IMAGES = Path(__file__).parents[1] / "data" / "nucls_sample"
 SHORT = Schedule(steps=4, warmup=1, cooldown=2, batch=2, crop=64, learning_rate=1e-3, frozen_statistics=True)
@@ -154,8 +155,8 @@ def test_own_labels_say_whether_a_nucleus_has_parts():
     chosen = {}
     for name, labels in (("one", whole), ("two", whole * (1 + (columns > 31)))):
         image = LabelledImage("own/a", np.zeros((64, 64, 3), np.uint8), labels, distance)
-        base = evaluate.instance_parameters({"foreground": 0.4, "marker": 0.35, "sigma": 1.0, "min_area_um2": 4.0, "part_um2": 2.5})
-        chosen[name], rows_ = evaluate.choose_thresholds([evaluate.Scored(image, maps)], base, evaluate.OWN_GRID)
+        base = packages.instance_parameters({"foreground": 0.4, "marker": 0.35, "sigma": 1.0, "min_area_um2": 4.0, "part_um2": 2.5})
+        chosen[name], rows_ = packages.choose_thresholds([packages.Scored(image, maps)], base, packages.OWN_GRID)
         assert max(row["score"] for row in rows_) > 0.9, "the labels can be met"
     assert chosen["one"]["part_um2"] == 0 and chosen["two"]["part_um2"] > 0
 

@@ -21,9 +21,9 @@ from hemalum_training.config.config import load_config
 from hemalum_training.data.labelled import load_labelled
 from hemalum_training.loops import checkpoint
 from hemalum_training.loops.supervised import train_supervised
-from hemalum_training.model_card import card_of, licence_of
 from hemalum_training.networks import Generator
-from hemalum_training.package import make_package, report_scores
+from hemalum_training.package.card import card_of, licence_of
+from hemalum_training.package.make import make_package, report_scores
 
 from .conftest import NARROW
 
@@ -141,9 +141,7 @@ def test_a_damaged_checkpoint_is_named(config, data, tmp_path):
 
 
 def test_a_training_from_labels_that_cannot_beat_its_starting_model_says_so_and_keeps_it(config, data, tmp_path):
-    from hemalum_training.scoring.predict import better
-
-    from hemalum_training.predict import scores
+    from hemalum_training.scoring.predict import better, scores
 
     wanted, said = config(), []
     images = load_labelled(wanted, data, "validation")

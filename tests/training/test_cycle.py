@@ -275,7 +275,7 @@ def test_two_processes_average_their_gradients(tmp_path):
     script = tmp_path / "two.py"
     script.write_text("""
 import torch
-from hemalum_training.workers import Workers
+from hemalum_training.loops.processes import Workers
 workers = Workers.join("cpu")
 a, b, c = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
 a.grad = torch.full((2,), float(workers.rank + 1))

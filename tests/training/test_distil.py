@@ -12,14 +12,14 @@ from PIL import Image
 from hemalum.errors import RunLost, UsageError
 from hemalum.stain import REFERENCE, apply_table, colour_table
 from hemalum.stain.learned import ColourFunction
-from hemalum_training import normalizer, scanner_pairs
-from hemalum_training.colour_pairs import at_places, by_transport, goal_of_density, pairs_of
 from hemalum_training.config.config import load_config
 from hemalum_training.config.method import Cycle
 from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.config.normalizer import ColourFit
-from hemalum_training.distil import error_of, fit_function
-from hemalum_training.transport import transported
+from hemalum_training.stain import normalizer, scanner_pairs
+from hemalum_training.stain.colour_pairs import at_places, by_transport, goal_of_density, pairs_of
+from hemalum_training.stain.distil import error_of, fit_function
+from hemalum_training.stain.transport import transported
 
 from .conftest import NARROW, drawn_tile
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from hemalum_training.studies import arms
+
 pytest.importorskip("torch", reason="the extra `training` is not installed")
 
 from hemalum.errors import UsageError
-from hemalum_training import experiment
-from hemalum_training.comparison import comparisons, difference
 from hemalum_training.config.config import load_config
 from hemalum_training.data.labelled import load_labelled
-from hemalum_training.experiment import arm_of, few, run_experiment
+from hemalum_training.studies.arms import arm_of, few, run_experiment
+from hemalum_training.studies.comparison import comparisons, difference
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -70,9 +71,9 @@ def test_every_arm_is_trained_and_compared_on_images_that_none_saw(config, tmp_p
 
 def test_arms_that_would_learn_from_unequal_numbers_of_tiles_are_refused_before_they_are_trained(config, tmp_path, monkeypatch):
     trained = []
-    monkeypatch.setattr(experiment, "_labelled", lambda arm, *_: {"agreement": 3, "mean_softmax": 2}[arm.rule])
-    original = experiment._train
-    monkeypatch.setattr(experiment, "_train", lambda arm, *rest: trained.append(arm.name) or original(arm, *rest))
+    monkeypatch.setattr(arms, "_labelled", lambda arm, *_: {"agreement": 3, "mean_softmax": 2}[arm.rule])
+    original = arms._train
+    monkeypatch.setattr(arms, "_train", lambda arm, *rest: trained.append(arm.name) or original(arm, *rest))
     with pytest.raises(UsageError, match=r"student\+agreement: 3, student\+mean_softmax: 2"):
         run_experiment(config, tmp_path / "data", tmp_path / "out", log=lambda *_: None)
     assert trained == ["teacher"]

@@ -17,7 +17,7 @@ from hemalum_training.loops.losses import (
     segmentation_loss,
 )
 from hemalum_training.loops.replay import ReplayPool
-from hemalum_training.similarity import mae, rmse, ssim
+from hemalum_training.scoring.similarity import mae, rmse, ssim
 
 
 def test_least_squares_gan():
@@ -134,7 +134,7 @@ class TestSimilarity:
 def test_a_tile_carried_to_the_target_stain_is_nearer_to_it_and_one_left_alone_is_not(drawn):
     from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
     from hemalum.stain.tissue import tissue_mask
-    from hemalum_training.source_table import stain_distance
+    from hemalum_training.scoring.patent_table import stain_distance
 
     tile = drawn(4, eosin=(240, 190, 190), haematoxylin=(70, 60, 150)).pixels
     carried = apply_table(tile, colour_table(estimate(tile, tissue_mask(tile), "macenko", 0.5), REFERENCE))

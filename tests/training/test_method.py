@@ -16,9 +16,9 @@ from hemalum.engine.generator import translated
 from hemalum.models import Card, Model
 from hemalum_training.config.config import load_config
 from hemalum_training.data.labelled import load_labelled
-from hemalum_training.export import load_generator
 from hemalum_training.networks import Generator
-from hemalum_training.predict import scores
+from hemalum_training.networks.deployed import load_generator
+from hemalum_training.scoring.predict import scores
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"

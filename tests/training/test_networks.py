@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from hemalum_training.config.config import Schedule
-from hemalum_training.improve_plan import step_seconds
+from hemalum_training.improve.plan import step_seconds
 from hemalum_training.networks import Generator, PatchDiscriminator
 from hemalum_training.networks.attention_gate import AttentionGate
-from hemalum_training.predict import at_mpp_of, labels_of, predict
+from hemalum_training.scoring.predict import at_mpp_of, labels_of, predict
 
 FAMILY = {
     "attcycle": {"transformer_depth": 0, "gates": True, "segmentation_channels": 1, "output_scale": 1},

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hemalum_training.pseudo import labels as pseudo_labels
+
 pytest.importorskip("torch", reason="the extra `training` is not installed")
 
 import hemalum
 from hemalum.errors import UsageError
-from hemalum_training import cross_fit, pseudo_labels
-from hemalum_training.agreement import TileScores, choose, confidence, mean_softmax, score_tile
 from hemalum_training.config.config import load_config
 from hemalum_training.config.data import Pseudo
 from hemalum_training.data.augment import sample_crop
@@ -24,10 +24,12 @@ from hemalum_training.data.labelled import LabelledImage, load_labelled
 from hemalum_training.data.pseudo_store import StoredTile, load_pseudo
 from hemalum_training.data.tile_store import load_tiles, tile_pixels
 from hemalum_training.data.tiles import make_tiles
-from hemalum_training.labelling import load_teacher, view_maps
 from hemalum_training.loops.supervised import train_supervised
-from hemalum_training.pseudo_labels import make_pseudo_labels
-from hemalum_training.rule_comparison import compare, compare_rules, partial_spearman
+from hemalum_training.pseudo.labels import make_pseudo_labels
+from hemalum_training.pseudo.rules import TileScores, choose, confidence, mean_softmax, score_tile
+from hemalum_training.pseudo.teacher import load_teacher, view_maps
+from hemalum_training.studies import cross_fit
+from hemalum_training.studies.rules import compare, compare_rules, partial_spearman
 
 DATA = Path(__file__).parent.parent / "data"
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

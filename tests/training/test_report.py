@@ -16,7 +16,7 @@ from hemalum.errors import UsageError
 from hemalum_training.config.config import load_config
 from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.networks import Generator
-from hemalum_training.report import write_report
+from hemalum_training.report.page import write_report
 
 from .conftest import NARROW
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hemalum_training.package.make import make_package, package_model
+from hemalum_training.scoring import packages
+
 pytest.importorskip("torch", reason="the extra `training` is not installed")
 
 import torch
@@ -13,7 +16,6 @@ import torch
 from hemalum.engine import open_engine
 from hemalum.errors import RunLost, UsageError
 from hemalum.models import find
-from hemalum_training import evaluate, package
 from hemalum_training.config.config import load_config
 from hemalum_training.data.labelled import distance_map, load_labelled
 from hemalum_training.loops import supervised
@@ -84,10 +86,10 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, monkeypatch):
 
 def test_a_trained_model_beats_an_untrained_one_and_loads_in_the_engine(run):
     config, folder = run
-    package.make_package(config, DATA, folder, log=lambda *_: None)
-    model = package.package_model(folder)
+    make_package(config, DATA, folder, log=lambda *_: None)
+    model = package_model(folder)
     images = load_labelled(config, DATA, "validation")
-    scored = evaluate.maps_of(model, images, precision="fp32")
+    scored = packages.maps_of(model, images, precision="fp32")
     truth = images[0].labels > 0
     trained = scored[0].maps[0].astype(np.float32)
     inside, outside = trained[truth].mean(), trained[~truth].mean()

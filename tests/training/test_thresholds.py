@@ -10,10 +10,10 @@ import torch
 
 from hemalum.grid.resample import box_mean
 from hemalum_training.config.data import Pseudo
-from hemalum_training.labelling import from_weights, label_tile
 from hemalum_training.networks import Generator
 from hemalum_training.networks.pixels import to_input
-from hemalum_training.predict import INSTANCES, fitted_scores, parameters_of, scores
+from hemalum_training.pseudo.teacher import from_weights, label_tile
+from hemalum_training.scoring.predict import INSTANCES, fitted_scores, parameters_of, scores
 
 
 def unsure(narrow, share: float) -> Generator:

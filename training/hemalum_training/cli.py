@@ -112,8 +112,8 @@ def tiles(config, data, out):
 @click.option("--folds", type=click.IntRange(2), help="With --compare: train so many teachers, each without a part of the labelled images.")
 def pseudo_label(config, data, out, init, device, compare, folds):
     """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts."""
-    from hemalum_training.pseudo_labels import make_pseudo_labels
-    from hemalum_training.rule_comparison import compare_rules
+    from hemalum_training.pseudo.labels import make_pseudo_labels
+    from hemalum_training.studies.rules import compare_rules
 
     loaded, out = _run(config, out)
     if compare or folds:
@@ -149,7 +149,7 @@ def student(config, data, out, init, device):
 @_cores
 def export(config, data, out):
     """Write the model package of a trained run into OUT/package, thresholds chosen on the validation images."""
-    from hemalum_training.package import make_package
+    from hemalum_training.package.make import make_package
 
     loaded, out = _run(config, out)
     click.echo(f"package: {make_package(loaded, data, out, log=click.echo)}")
@@ -167,8 +167,8 @@ def evaluate(config, data, out, overlays, beside, device):
 
     Of an experiment, print the table of its arms again.
     """
-    from hemalum_training.package import report_scores
-    from hemalum_training.source_table import evaluate_arms
+    from hemalum_training.package.make import report_scores
+    from hemalum_training.scoring.patent_table import evaluate_arms
 
     loaded, out = _run(config, out, alone=False)
     if (table := out / f"{loaded.name}.md").is_file():
@@ -183,7 +183,7 @@ def evaluate(config, data, out, overlays, beside, device):
 @_common
 def report(config, data, out):
     """Write OUT/report.html: loss curves, samples, pseudo labels with reasons, scores worst first."""
-    from hemalum_training.report import write_report
+    from hemalum_training.report.page import write_report
 
     loaded, out = _run(config, out, alone=False)
     write_report(loaded, data, out, log=click.echo)
@@ -197,7 +197,7 @@ def distil(config, data, out):
 
     The teacher is a transport of colours between stains, or with `teacher = "generator"` a generator that is trained first.
     """
-    from hemalum_training.distil import distil as work
+    from hemalum_training.stain.distil import distil as work
 
     loaded, out = _run(config, out)
     click.echo(f"learned stain: {work(loaded, data, out, log=click.echo)}")
@@ -209,7 +209,7 @@ def distil(config, data, out):
 @_cores
 def scanner_pairs(config, data, out, model):
     """Compare learned and classical normalizations on pairs of one tissue from two scanners."""
-    from hemalum_training.scanner_pairs import run_experiment
+    from hemalum_training.stain.scanner_pairs import run_experiment
 
     loaded, out = _run(config, out)
     run_experiment(loaded, data, out, model, log=click.echo)
@@ -221,7 +221,7 @@ def scanner_pairs(config, data, out, model):
 @_device
 def experiment(config, data, out, device):
     """Compare teacher, student and student with pseudo labels over several seeds, at equal optimizer steps."""
-    from hemalum_training.experiment import run_experiment
+    from hemalum_training.studies.arms import run_experiment
 
     loaded, out = _run(config, out)
     click.echo(f"comparison: {run_experiment(loaded, data, out, device, log=click.echo)}")

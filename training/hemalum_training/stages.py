@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hemalum.errors import UsageError
 from hemalum_training.config.config import Config
-from hemalum_training.report import write_report
+from hemalum_training.report.page import write_report
 from hemalum_training.store import write_json
 
 
@@ -34,7 +34,7 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
         train_teacher(config, data, out, device, log=log)
 
     def pseudo_label():
-        from hemalum_training.pseudo_labels import make_pseudo_labels
+        from hemalum_training.pseudo.labels import make_pseudo_labels
         make_pseudo_labels(config, out, init, device, log)
 
     def student():
@@ -45,14 +45,14 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
         train(config, data, out, device, init, log=log)
 
     def export():
-        from hemalum_training.package import make_package
+        from hemalum_training.package.make import make_package
         make_package(config, data, out, log)
 
     def evaluate():
-        from hemalum_training.package import report_scores
+        from hemalum_training.package.make import report_scores
         report_scores(config, data, out, log=log)
         if config.method is not None:
-            from hemalum_training.source_table import evaluate_arms
+            from hemalum_training.scoring.patent_table import evaluate_arms
             evaluate_arms(config, data, out, device, log)
 
     every = {"tiles": tiles, "teacher": teacher, "pseudo-label": pseudo_label, "student": student, "export": export, "evaluate": evaluate}

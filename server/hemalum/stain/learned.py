@@ -1,6 +1,6 @@
 """The learned normalization: a small function of colour, conditioned on the stain of the whole image.
 
-It was fitted to a teacher that brings many stains to one (`hemalum_training.distil`; the card in the file says which) and needs NumPy alone:
+It was fitted to a teacher that brings many stains to one (`hemalum_training.stain.distil`; the card in the file says which) and needs NumPy alone:
 a perceptron that reads a pixel's optical density and the image's stain and says by how much that density changes.
 
 >>> function = bundled()

@@ -19,8 +19,7 @@ from hemalum_training.data.labelled import LABEL_MPP, LabelledImage, load_labell
 from hemalum_training.data.sources import TileSource, sources_of
 from hemalum_training.data.tile_store import TILE_MPP, LabelledRow, Tile, write_table
 from hemalum_training.data.twins import SIDE, refuse_twins, thumbnail
-from hemalum_training.store import write_json
-from hemalum_training.thumbnails import thumbnail_page
+from hemalum_training.store import thumbnail_page, write_json
 
 LEAST = 0.25    # hand labels are few: of a density that the other domain lacks they are drawn a quarter as often, instead of never
 

@@ -23,7 +23,7 @@ from hemalum_training.loops import checkpoint
 from hemalum_training.loops.cycle_step import CycleTrainer
 from hemalum_training.loops.pools import Pools
 from hemalum_training.loops.processes import Workers
-from hemalum_training.predict import fitted_scores
+from hemalum_training.scoring.predict import fitted_scores
 from hemalum_training.store import read_lines
 
 LOGGED = 25       # steps between two lines of the log

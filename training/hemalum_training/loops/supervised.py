@@ -25,7 +25,7 @@ from hemalum_training.loops.averages import Ema, blend
 from hemalum_training.loops.losses import segmentation_loss
 from hemalum_training.networks import Generator
 from hemalum_training.networks.pixels import to_input
-from hemalum_training.predict import better
+from hemalum_training.scoring.predict import better
 
 
 def rate(step: int, schedule: Schedule) -> float:

@@ -22,22 +22,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hemalum.errors import UsageError
-from hemalum_training.agreement import RULES
-from hemalum_training.comparison import WITHOUT, write_comparison
 from hemalum_training.config.config import Config
 from hemalum_training.config.data import Pseudo
 from hemalum_training.data.labelled import LabelledImage, load_labelled
 from hemalum_training.data.pseudo_store import load_pseudo
 from hemalum_training.data.tile_store import load_domains
 from hemalum_training.data.tiles import make_tiles
-from hemalum_training.export import load_generator
 from hemalum_training.loops.checkpoint import refuse_other
 from hemalum_training.loops.cycle_run import CycleRun
 from hemalum_training.loops.pools import Pools, load_pools
-from hemalum_training.predict import parameters_of
-from hemalum_training.pseudo_labels import make_pseudo_labels
-from hemalum_training.source_table import score, scored_images, unchanged
+from hemalum_training.networks.deployed import load_generator
+from hemalum_training.pseudo.labels import make_pseudo_labels
+from hemalum_training.pseudo.rules import RULES
+from hemalum_training.scoring.patent_table import score, scored_images, unchanged
+from hemalum_training.scoring.predict import parameters_of
 from hemalum_training.store import write_json
+from hemalum_training.studies.comparison import WITHOUT, write_comparison
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from hemalum_training.config.config import Config
 from hemalum_training.data.domains import style
 from hemalum_training.data.labelled import LabelledImage
 from hemalum_training.data.tile_store import load_domains
-from hemalum_training.evaluate import labelled_parts
-from hemalum_training.export import load_generator
 from hemalum_training.networks import Generator
-from hemalum_training.predict import INSTANCES, MPP, parameters_of, predict
-from hemalum_training.similarity import luminance, mae, rmse, ssim
+from hemalum_training.networks.deployed import load_generator
+from hemalum_training.scoring.packages import labelled_parts
+from hemalum_training.scoring.predict import INSTANCES, MPP, parameters_of, predict
+from hemalum_training.scoring.similarity import luminance, mae, rmse, ssim
 from hemalum_training.store import write_json, write_text
 
 COLUMNS = ("F1 pixel", "F1 nucleus", "mIOU", "AJI", "AJI components", "MAE", "RMSE", "SSIM", "to Y")

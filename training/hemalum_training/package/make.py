@@ -16,13 +16,14 @@ from hemalum.errors import UsageError
 from hemalum.grid.resample import box_mean
 from hemalum.models import Model, find
 from hemalum.models.card import Card
-from hemalum_training import evaluate as ev
 from hemalum_training.config.config import Config
 from hemalum_training.data.augment import photometric, sample_crop
 from hemalum_training.data.labelled import LabelledImage, load_labelled
-from hemalum_training.export import HALO, WINDOW, export_package, write_card
 from hemalum_training.loops.checkpoint import INITIAL
-from hemalum_training.model_card import card_of, cycle_data, pseudo_data
+from hemalum_training.networks.deployed import HALO, WINDOW
+from hemalum_training.package.card import card_of, cycle_data, pseudo_data
+from hemalum_training.package.export import export_package, write_card
+from hemalum_training.scoring import packages as ev
 
 CALIBRATION_TILES = 24
 MEASURES = {"aji": "AJI", "pq": "PQ", "dq": "DQ", "sq": "SQ", "dice": "Dice"}

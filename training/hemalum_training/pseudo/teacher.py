@@ -18,15 +18,15 @@ from hemalum.engine import open_engine
 from hemalum.errors import UsageError
 from hemalum.nuclei.instances import Parameters
 from hemalum.stain import Stain, apply_table, colour_table
-from hemalum_training.agreement import TileScores, score_tile
 from hemalum_training.config.data import Pseudo
 from hemalum_training.data.augment import enlarged, stain_jitter
 from hemalum_training.data.labelled import distance_map
-from hemalum_training.evaluate import instance_parameters
-from hemalum_training.export import HALO, Deployed, load_generator
 from hemalum_training.loops.checkpoint import model_of
 from hemalum_training.networks import Generator
-from hemalum_training.predict import MPP, Prediction, parameters_of, predict
+from hemalum_training.networks.deployed import HALO, Deployed, load_generator
+from hemalum_training.pseudo.rules import TileScores, score_tile
+from hemalum_training.scoring.packages import instance_parameters
+from hemalum_training.scoring.predict import MPP, Prediction, parameters_of, predict
 
 FLIPS = (lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1])
 MULTIPLE = 32

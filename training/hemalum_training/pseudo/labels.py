@@ -20,14 +20,13 @@ import numpy as np
 
 from hemalum.errors import UsageError
 from hemalum.stain import Stain
-from hemalum_training.agreement import TileScores, choose
 from hemalum_training.config.config import Config
 from hemalum_training.config.data import Pseudo
 from hemalum_training.data.pseudo_store import PICTURES
 from hemalum_training.data.tile_store import Tile, load_domains, load_tiles, tile_pixels
-from hemalum_training.labelling import Teacher, label_tile, load_teacher, normalized_tile
-from hemalum_training.store import write_json, write_png, write_rows
-from hemalum_training.thumbnails import thumbnail_page
+from hemalum_training.pseudo.rules import TileScores, choose
+from hemalum_training.pseudo.teacher import Teacher, label_tile, load_teacher, normalized_tile
+from hemalum_training.store import thumbnail_page, write_json, write_png, write_rows
 
 
 def make_pseudo_labels(config: Config, out: Path, init: str | None = None, device: str = "cpu", log=print) -> Path:

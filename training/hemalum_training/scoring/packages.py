@@ -22,7 +22,7 @@ from hemalum.nuclei.instances import instances
 from hemalum.scoring import metrics
 from hemalum_training.config.config import Config
 from hemalum_training.data.labelled import LABEL_MPP, LabelledImage, load_set, mean_by_set
-from hemalum_training.export import LARGEST_NUCLEUS_UM
+from hemalum_training.networks.deployed import LARGEST_NUCLEUS_UM
 
 GRID = {"foreground": (0.35, 0.4, 0.45, 0.5, 0.55), "marker": (0.2, 0.35, 0.45, 0.55), "sigma": (1.0, 1.5, 2.0)}
 # For one laboratory's own labels, which say, too, whether a nucleus has parts: how coarse its chromatin is, how many px it has.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hemalum.scoring.metrics import bootstrap
-from hemalum_training.source_table import COLUMNS, UNCHANGED, Row, as_text
+from hemalum_training.scoring.patent_table import COLUMNS, UNCHANGED, Row, as_text
 from hemalum_training.store import write_json, write_text
 
 COMPARED = ("AJI", "F1 nucleus", "F1 pixel", "SSIM")

@@ -10,8 +10,8 @@ from hemalum.files import commit
 from hemalum_training.config.config import Config, LabelledSet, load_config
 from hemalum_training.config.data import UnlabelledSet
 from hemalum_training.data.labelled import LabelledImage
-from hemalum_training.improve_plan import Request, network_of
-from hemalum_training.model_card import card_of, licence_of, pseudo_data
+from hemalum_training.improve.plan import Request, network_of
+from hemalum_training.package.card import card_of, licence_of, pseudo_data
 
 SET = "project"     # name of the training set in data/ and in the configuration
 OWN = "own"         # licence of the user's own images

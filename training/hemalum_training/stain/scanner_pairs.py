@@ -23,12 +23,29 @@ from hemalum.scoring.metrics import score
 from hemalum.stain import apply_table, colour_table, estimate
 from hemalum.stain.learned import ColourFunction
 from hemalum.stain.tissue import tissue_mask
-from hemalum_training.colour_pairs import by_generator, by_transport, density_of, mosaic, pairs_of, stain_of_tiles
 from hemalum_training.config.config import Config
-from hemalum_training.distil import fit_function
-from hemalum_training.export import load_generator
-from hemalum_training.normalizer import Picture, train_generator, translate
-from hemalum_training.pair_scores import CLASSICAL, PROTOCOL, ROWS, NucleiFinder, Pair, likeness, milliseconds, summary, text
+from hemalum_training.networks.deployed import load_generator
+from hemalum_training.stain.colour_pairs import (
+    by_generator,
+    by_transport,
+    density_of,
+    mosaic,
+    pairs_of,
+    stain_of_tiles,
+)
+from hemalum_training.stain.distil import fit_function
+from hemalum_training.stain.normalizer import Picture, train_generator, translate
+from hemalum_training.stain.pair_scores import (
+    CLASSICAL,
+    PROTOCOL,
+    ROWS,
+    NucleiFinder,
+    Pair,
+    likeness,
+    milliseconds,
+    summary,
+    text,
+)
 
 SIZE = 65  # of the colour tables
 TRANSPORTED = 60_000  # px of either side

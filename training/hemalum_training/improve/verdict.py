@@ -15,7 +15,7 @@ from hemalum.models import Model
 from hemalum.nuclei.instances import instances
 from hemalum.scoring import metrics
 from hemalum_training.data.labelled import LabelledImage
-from hemalum_training.evaluate import instance_parameters, maps_of
+from hemalum_training.scoring.packages import instance_parameters, maps_of
 
 FIELD = 256         # px at 0.25 µm/px
 LEAST = 5           # fields; an interval of fewer says nothing

@@ -59,8 +59,8 @@ def improve(path, output, annotations, patient_key, patient_pattern, validation,
 
     warnings.simplefilter("ignore")                             # what the exporters say is for their developers
     onnxruntime.set_default_logger_severity(3)
-    from hemalum_training.improve import improve as run
-    from hemalum_training.improve_plan import Request, fine_tuning, fix, make_plan
+    from hemalum_training.improve.loop import improve as run
+    from hemalum_training.improve.plan import Request, fine_tuning, fix, make_plan
 
     torch.set_num_threads(threads or cores())
     with sources_of(path, annotations, patient_key, patient_pattern, say) as sources:

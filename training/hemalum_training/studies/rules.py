@@ -15,14 +15,14 @@ from scipy.stats import rankdata
 from hemalum.errors import UsageError
 from hemalum.grid.resample import box_mean
 from hemalum.scoring import metrics
-from hemalum_training.agreement import RULES, TileScores
 from hemalum_training.config.config import Config
 from hemalum_training.config.data import Pseudo
-from hemalum_training.cross_fit import train_folds
 from hemalum_training.data.labelled import LabelledImage
-from hemalum_training.evaluate import labelled_parts
-from hemalum_training.labelling import Teacher, from_weights, label_tile, load_teacher
+from hemalum_training.pseudo.rules import RULES, TileScores
+from hemalum_training.pseudo.teacher import Teacher, from_weights, label_tile, load_teacher
+from hemalum_training.scoring.packages import labelled_parts
 from hemalum_training.store import write_json
+from hemalum_training.studies.cross_fit import train_folds
 
 RESAMPLES = 1000
 

@@ -31,21 +31,21 @@ from hemalum.runs.record import Stopwatch, record
 from hemalum_training.config.config import Config, LabelledSet
 from hemalum_training.data.labelled import load_labelled, load_set
 from hemalum_training.data.tiles import make_tiles
-from hemalum_training.evaluate import OWN_GRID, choose_thresholds, instance_parameters, maps_of
-from hemalum_training.export import export_package, write_card
-from hemalum_training.improve_config import OWN, SET, configuration
-from hemalum_training.improve_config import card as card_of
-from hemalum_training.improve_plan import Request, fix
+from hemalum_training.improve.configuration import OWN, SET, configuration
+from hemalum_training.improve.configuration import card as card_of
+from hemalum_training.improve.plan import Request, fix
+from hemalum_training.improve.verdict import judge
 from hemalum_training.loops.supervised import train_supervised
-from hemalum_training.package import calibration, check_tile
-from hemalum_training.pseudo_labels import make_pseudo_labels
+from hemalum_training.package.export import export_package, write_card
+from hemalum_training.package.make import calibration, check_tile
+from hemalum_training.pseudo.labels import make_pseudo_labels
+from hemalum_training.scoring.packages import OWN_GRID, choose_thresholds, instance_parameters, maps_of
 from hemalum_training.stages import stages_of
-from hemalum_training.verdict import judge
 
 
 @dataclass(frozen=True)
 class Improvement:
-    """The verdict (fields of `hemalum_training.verdict.Verdict` and `sentence`), the package, and the installed model or None."""
+    """The verdict (fields of `hemalum_training.improve.verdict.Verdict` and `sentence`), the package, and the installed model or None."""
 
     verdict: dict
     package: Path

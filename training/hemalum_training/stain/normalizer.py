@@ -24,13 +24,13 @@ from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.data.augment import stain_jitter
 from hemalum_training.data.tile_store import load_domains, load_tiles, tile_pixels
 from hemalum_training.data.tiles import make_tiles
-from hemalum_training.export import load_generator
 from hemalum_training.loops import checkpoint
 from hemalum_training.loops.averages import Ema
 from hemalum_training.loops.cycle_losses import Batch
 from hemalum_training.loops.cycle_step import CycleTrainer
 from hemalum_training.loops.losses import cycle_loss, gan_generator
 from hemalum_training.networks import Generator
+from hemalum_training.networks.deployed import load_generator
 from hemalum_training.networks.pixels import to_bytes, to_input
 
 LOGGED = 25

@@ -26,8 +26,8 @@ from hemalum.errors import UsageError
 from hemalum.nuclei.instances import instances
 from hemalum.scoring.contact_sheet import draw, embedded, worst_window
 from hemalum_training.config.config import Config
-from hemalum_training.curves import curves
 from hemalum_training.data.labelled import LabelledImage
+from hemalum_training.report.curves import curves
 from hemalum_training.store import read_lines, read_rows, write_text
 
 SAMPLES = 6      # images a generator is shown on
@@ -103,8 +103,8 @@ def _samples(config: Config, data: Path, out: Path) -> str:
     weights = {name: path for name, path in (("teacher", out / "teacher" / "weights.pt"), ("student", out / "weights.pt")) if path.is_file()}
     images = _validation(config, data)[:SAMPLES] if weights else []
     if images:
-        from hemalum_training.export import load_generator
-        from hemalum_training.predict import at_mpp_of, parameters_of, predict
+        from hemalum_training.networks.deployed import load_generator
+        from hemalum_training.scoring.predict import at_mpp_of, parameters_of, predict
 
         for name, path in weights.items():
             generator, pages = load_generator(path), []
@@ -124,7 +124,7 @@ def _samples(config: Config, data: Path, out: Path) -> str:
 
 def _validation(config: Config, data: Path) -> list[LabelledImage]:
     """Validation images of the sets, one set after the other in turns."""
-    from hemalum_training.evaluate import labelled_parts
+    from hemalum_training.scoring.packages import labelled_parts
 
     parts = list(labelled_parts(config, data).values())
     return [part[i] for i in range(max(map(len, parts), default=0)) for part in parts if i < len(part)]
@@ -143,7 +143,7 @@ def _pseudo(out: Path) -> str:
     rows = read_rows(out / "pseudo" / "manifest.csv")
     if not rows:
         return ""
-    from hemalum_training.pseudo_labels import outlined
+    from hemalum_training.pseudo.labels import outlined
 
     counts = Counter(row["reason"] or "kept" for row in rows)
     parts = [_table(["what", "tiles"], [[reason, count] for reason, count in counts.most_common()])]
@@ -188,8 +188,8 @@ def _scores(config: Config, data: Path, out: Path) -> str:
 
 
 def _worst(config: Config, data: Path, out: Path, names: list[str]) -> str:
-    from hemalum_training.evaluate import instance_parameters, labelled_parts, maps_of, score_maps
-    from hemalum_training.package import package_model
+    from hemalum_training.package.make import package_model
+    from hemalum_training.scoring.packages import instance_parameters, labelled_parts, maps_of, score_maps
 
     model = package_model(out)
     parameters = instance_parameters(model.card.thresholds)

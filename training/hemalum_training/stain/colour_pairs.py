@@ -17,8 +17,8 @@ from hemalum_training.config.normalizer import ColourFit
 from hemalum_training.data.augment import stain_jitter
 from hemalum_training.data.tile_store import Tile
 from hemalum_training.networks import Generator
-from hemalum_training.normalizer import translate
-from hemalum_training.transport import transported
+from hemalum_training.stain.normalizer import translate
+from hemalum_training.stain.transport import transported
 
 ALIKE = 10  # Y tiles that a source's colours are carried to
 

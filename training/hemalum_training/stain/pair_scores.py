@@ -12,8 +12,8 @@ from hemalum.models import find
 from hemalum.nuclei.instances import instances
 from hemalum.scoring.metrics import bootstrap
 from hemalum_training.data.labelled import LabelledImage
-from hemalum_training.evaluate import instance_parameters, maps_of
-from hemalum_training.similarity import rmse, ssim
+from hemalum_training.scoring.packages import instance_parameters, maps_of
+from hemalum_training.scoring.similarity import rmse, ssim
 
 CLASSICAL = ("reinhard", "macenko", "vahadane")
 ROWS = ("identity", *CLASSICAL, "transport", "distilled", "generator")

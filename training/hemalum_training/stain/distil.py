@@ -19,13 +19,13 @@ from hemalum.errors import RunLost
 from hemalum.stain import Stain
 from hemalum.stain.learned import FURTHEST, ColourFunction, statistics
 from hemalum.stain.table import tissue_weight
-from hemalum_training.colour_pairs import ALIKE, Pairs, by_generator, by_transport, goal_of_density, pairs_of
 from hemalum_training.config.config import Config
 from hemalum_training.config.normalizer import ColourFit
 from hemalum_training.data.tile_store import TILE_MPP, load_domains, load_tiles, tile_pixels
 from hemalum_training.data.tiles import make_tiles
-from hemalum_training.export import load_generator
-from hemalum_training.normalizer import train_normalizer
+from hemalum_training.networks.deployed import load_generator
+from hemalum_training.stain.colour_pairs import ALIKE, Pairs, by_generator, by_transport, goal_of_density, pairs_of
+from hemalum_training.stain.normalizer import train_normalizer
 
 
 def fit_function(pairs: Pairs, target: Stain, fit: ColourFit, seed: int, card: dict | None = None) -> ColourFunction:

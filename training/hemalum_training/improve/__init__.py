@@ -1,0 +1,1 @@
+"""A project's corrections → a better model, and whether it is one."""

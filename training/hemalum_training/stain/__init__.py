@@ -1,0 +1,1 @@
+"""Normalization that a colour alone decides: normalizers, and what they are fitted to and scored by."""

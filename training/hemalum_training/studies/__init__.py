@@ -1,0 +1,1 @@
+"""Arms, seeds and paired intervals: what brings what."""
