@@ -19,6 +19,7 @@ import numpy as np
 from hemalum.errors import RegionOutside, UnknownResolution, UnreadableImage, UnsupportedImage
 from hemalum.grid.resample import box_mean
 from hemalum.grid.tiling import Rect
+from hemalum.slides.inputs import stem
 
 OVERVIEW = 2048  # px, the longest side an overview may have
 BLOCK = 2048  # level px read at once for it
@@ -84,8 +85,6 @@ class Slide:
 
     @property
     def name(self) -> str:
-        from hemalum.slides import stem
-
         return stem(self.path)
 
     def require_mpp(self) -> float:
