@@ -23,7 +23,7 @@ SCRIPT, INSERTED = "import_nuclei.groovy", "inserted.json"
 
 def unique(names: list[str], taken: Iterable[str] = ()) -> list[str]:
     """File names for images: without an image's suffix and without what file systems refuse, numbered where they meet."""
-    from hemalum.slides import SUFFIXES, stem
+    from hemalum.slides.inputs import SUFFIXES, stem
 
     used = {name.casefold() for name in taken}
     result = []
