@@ -11,14 +11,14 @@ own outermost pixels of the picture as shown, so they stay one pixel thin howeve
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from hemalum.scoring import pages
+from hemalum.scoring.pages import escaped, figure, heading, table
 
 REFERENCE, PREDICTED = (0, 200, 0), (255, 230, 0)
 WINDOW = 600  # px of a label image that one picture shows at most
@@ -110,34 +110,20 @@ def sheet(panels: list[Panel]) -> Image.Image:
 
 def page(report: dict, panels: list[Panel]) -> str:
     """The report as HTML that needs no other file; `report` as `hemalum evaluate --json` prints it."""
+    means = [[name, *interval] for name, interval in report["means"].items()]
     names = list(next(iter(report["images"].values())))
-
-    def cells(values) -> str:
-        return "".join(f"<td>{value if isinstance(value, int) else format(value, '.4f')}</td>" for value in values)
-
-    means = "".join(f"<tr><th>{name}</th>{cells(interval)}</tr>" for name, interval in report["means"].items())
-    rows = "".join(f"<tr><th>{html.escape(stem)}</th>{cells(row[name] for name in names)}</tr>" for stem, row in report["images"].items())
-    said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in [*report["failed"].values(), *report["notices"]])
-    figures = "".join(
-        f"<figure><figcaption>{html.escape(caption)}</figcaption>"
-        f'<img alt="outlines of {html.escape(caption)}" src="{embedded(picture)}"></figure>'
-        for picture, caption in panels
+    images = [[stem, *(row[name] for name in names)] for stem, row in report["images"].items()]
+    sentences = [f"<li>{escaped(sentence)}</li>" for sentence in [*report["failed"].values(), *report["notices"]]]
+    return pages.page(
+        "hemalum evaluate",
+        heading(f"{len(images)} images", level=1),
+        f"<p>{escaped(report['protocol'])}.</p><ul>{''.join(sentences)}</ul>",
+        table(["", "mean", "low", "high"], means),
+        heading("Worst first"),
+        f'<p><i style="background:rgb{REFERENCE}"></i> reference, <i style="background:rgb{PREDICTED}"></i> predicted; '
+        "dashed where they coincide</p>",
+        *(figure(panel.picture, panel.caption, alt=f"outlines of {panel.caption}") for panel in panels),
+        heading("All images"),
+        table(["image", *names], images),
+        style=f"figure{{width:{SIDE}px}}i{{display:inline-block;width:2em;height:.7em;border:1px solid #888}}",
     )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>hemalum evaluate</title>'
-        "<style>body{font:15px sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:2px 10px;text-align:right}"
-        f"figure{{display:inline-block;margin:4px;vertical-align:top;width:{SIDE}px}}figcaption{{font-size:12px}}"
-        "i{display:inline-block;width:2em;height:.7em;border:1px solid #888}</style>"
-        f"<h1>{len(report['images'])} images</h1><p>{html.escape(report['protocol'])}.</p><ul>{said}</ul>"
-        f"<table><tr><th></th><th>mean</th><th>low</th><th>high</th></tr>{means}</table>"
-        f'<h2>Worst first</h2><p><i style="background:rgb{REFERENCE}"></i> reference, <i style="background:rgb{PREDICTED}"></i> predicted; '
-        f"dashed where they coincide</p>{figures}<h2>All images</h2>"
-        f"<table><tr><th>image</th>{''.join(f'<th>{name}</th>' for name in names)}</tr>{rows}</table></html>"
-    )
-
-
-def embedded(picture: Image.Image) -> str:
-    """The picture as a `data:` address, for a page that needs no other file."""
-    encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=92, subsampling=0)  # full colour resolution, or the thin lines would turn grey
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"

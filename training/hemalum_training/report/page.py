@@ -24,7 +24,8 @@ from PIL import Image
 
 from hemalum.errors import UsageError
 from hemalum.nuclei.instances import instances
-from hemalum.scoring.contact_sheet import draw, embedded, worst_window
+from hemalum.scoring.contact_sheet import draw, worst_window
+from hemalum.scoring.pages import picture as embedded
 from hemalum_training.config.config import Config
 from hemalum_training.data.labelled import LabelledImage
 from hemalum_training.report.curves import curves
@@ -69,7 +70,7 @@ def _anchor(title: str) -> str:
 
 def _figure(picture: Image.Image | np.ndarray, caption: str) -> str:
     picture = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
-    return (f'<figure><img alt="{html.escape(caption)}" src="{embedded(picture.convert("RGB"))}">'
+    return (f"<figure>{embedded(picture, caption)}"
             f"<figcaption>{html.escape(caption)}</figcaption></figure>")
 
 
