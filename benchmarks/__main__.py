@@ -108,7 +108,7 @@ def main() -> None:
             continue
         found[name] = {**result, "load": load}
         print(json.dumps(found[name]), file=sys.stderr, flush=True)
-    from hemalum.files import write_record
+    from hemalum.files import commit_json
     from hemalum.models import find
     from hemalum.runs.record import record
 
@@ -117,7 +117,7 @@ def main() -> None:
         found["peers"] = peers(arguments.peers)
     content = record("bench", model=arguments.model, results=found, failed=failed)
     del content["peak_memory_mb"]  # of this process, which only starts others
-    write_record(arguments.output, content)
+    commit_json(arguments.output, content, waits=())
     if arguments.picture and "segment" in found:
         arguments.picture.write_text(picture(found["segment"]["seconds"]), encoding="utf-8")
     print(table(found))

@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all, also when the process or the machine dies in between.
+"""The one place that writes beside and renames: files appear whole or not at all, also when the process or the machine dies in between.
+
+`commit` writes what is at hand, and tries again where a network folder vanished; `whole_file` and `PartFile` take what comes bit by
+bit, or what a library writes itself.  File and folder are synced in each.
 
 >>> import tempfile
 >>> folder = tempfile.TemporaryDirectory()
@@ -12,10 +15,15 @@
 False
 >>> target.read_bytes()
 b'all of it'
+>>> with whole_file(target) as file:
+...     _ = file.path().write_bytes(b"by a library that opens files itself")
+>>> target.read_bytes()
+b'by a library that opens files itself'
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -28,6 +36,7 @@ from typing import Any, BinaryIO
 from hemalum.errors import DiskFull, NotWritable, UsageError
 
 WAITS = (0.5, 2.0, 8.0)  # s: a network folder that vanished is given this long to return
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def commit(path: Path, fill: Callable[[BinaryIO], Any], waits: tuple[float, ...] = WAITS, part: str = ".part") -> None:
@@ -36,7 +45,7 @@ def commit(path: Path, fill: Callable[[BinaryIO], Any], waits: tuple[float, ...]
     Args:
         fill: writes the content into the open binary file; called again where a try failed.
         waits: seconds before each further try; a full disk is not tried again.
-        part: what the name of the unfinished file ends with.
+        part: what the name of the unfinished file ends with; to be unique where several processes may write `path`.
 
     Raises:
         DiskFull: it could not be written; `path` is as it was before.
@@ -46,38 +55,26 @@ def commit(path: Path, fill: Callable[[BinaryIO], Any], waits: tuple[float, ...]
         try:
             with open(unfinished, "wb") as file:
                 fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-            sync_folder(path.parent)
+                _sync(file)
+            move(unfinished, path)
             return
         except OSError as error:
-            try:
+            with contextlib.suppress(OSError):  # the folder itself may be gone
                 unfinished.unlink(missing_ok=True)
-            except OSError:
-                pass                                            # the folder itself is gone
-            if wait is None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if wait is None or error.errno in FULL:
                 raise lost(path, error) from error
             time.sleep(wait)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename last over a power loss, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass                                                    # some network file systems refuse to sync folders
-    finally:
-        os.close(handle)
+def commit_text(path: Path, text: str, waits: tuple[float, ...] = WAITS) -> None:
+    """Commit a text as UTF-8.  Raises `DiskFull`."""
+    content = text.encode("utf-8")
+    commit(path, lambda file: file.write(content), waits)
 
 
-def commit_json(path: Path, content: dict) -> None:
-    """Commit a JSON file.  Raises `DiskFull`."""
-    encoded = json.dumps(content, indent=1, ensure_ascii=False).encode("utf-8")
-    commit(path, lambda file: file.write(encoded))
+def commit_json(path: Path, content: dict, waits: tuple[float, ...] = WAITS) -> None:
+    """Commit a JSON file; what JSON does not know is written as `str` says it.  Raises `DiskFull`."""
+    commit_text(path, json.dumps(content, indent=1, ensure_ascii=False, default=str), waits)
 
 
 def read_json(path: Path) -> dict | None:
@@ -97,41 +94,82 @@ def read_json(path: Path) -> dict | None:
     return content
 
 
+def move(finished: Path, target: Path) -> None:
+    """Rename a file, or a folder where `target` is none yet, within one disk; it lasts over a power loss.  Raises `OSError`."""
+    os.replace(finished, target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename last over a power loss, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems refuse to sync folders
+    finally:
+        os.close(handle)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
 class PartFile:
     """A binary file beside its target that takes the target's place when it is complete.
+
+    Attributes:
+        target: what it becomes.  part: where it lies until then.
 
     Raises:
         NotWritable: it cannot be made.  DiskFull: there was no space left (the part file is removed).
     """
 
-    def __init__(self, target: Path):
-        self.target, self.part = Path(target), Path(target).with_name(Path(target).name + ".part")
+    def __init__(self, target: str | Path):
+        self.target = Path(target)
+        self.part = self.target.with_name(self.target.name + ".part")
         try:
             self._file = open(self.part, "wb")
         except OSError as error:
-            raise NotWritable(f"{self.target} cannot be written ({error.strerror}); choose another folder with -o") from error
+            raise NotWritable(f"{target} cannot be written ({error.strerror}); choose another folder with -o") from error
 
     def write(self, content) -> None:
+        """Append bytes."""
         with self.guarded():
             self._file.write(content)
 
-    def commit(self) -> None:
-        """Flush to the disk and rename."""
+    @property
+    def file(self) -> BinaryIO:
+        """The open file, for a library that writes into one; to be used within `guarded`."""
+        return self._file
+
+    def path(self) -> Path:
+        """The unfinished file, for a library that opens it by name; nothing is written through this object any more."""
         with self.guarded():
-            self._file.flush()
-            os.fsync(self._file.fileno())
             self._file.close()
-            os.replace(self.part, self.target)
+        return self.part
+
+    def commit(self) -> None:
+        """Sync, rename, sync the folder."""
+        with self.guarded():
+            if self._file.closed:
+                self._file = open(self.part, "r+b")
+            _sync(self._file)
+            self._file.close()
+            move(self.part, self.target)
 
     def abort(self) -> None:
-        try:
+        """Remove the unfinished file."""
+        with contextlib.suppress(OSError):  # what could not be flushed is not wanted any more
             self._file.close()
-        except OSError:
-            pass  # what could not be flushed is not wanted any more
         self.part.unlink(missing_ok=True)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
+        """What writes into the file: an `OSError` in it removes the unfinished file and becomes `DiskFull`."""
         try:
             yield
         except OSError as error:
@@ -139,34 +177,25 @@ class PartFile:
             raise lost(self.target, error) from error
 
 
-def lost(path: Path, error: OSError) -> Exception:
-    """The error of ours for an `OSError` in mid-run."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return DiskFull(f"no space left for {path}; free some and run again (what was finished before is valid)")
-    return DiskFull(f"{path} cannot be written any more ({error.strerror}); check the disk and run again")
-
-
 @contextmanager
-def whole_file(target: Path) -> Iterator[PartFile]:
-    """A `PartFile` that is committed at the end of the `with`, or removed by an error in it."""
+def whole_file(target: str | Path) -> Iterator[PartFile]:
+    """A `PartFile` that is committed at the end of the `with`, or removed by an error in it.
+
+    Raises:
+        NotWritable: it cannot be made.  DiskFull: an `OSError` arose in the `with` or at its end.
+    """
     file = PartFile(target)
     try:
-        yield file
+        with file.guarded():
+            yield file
     except BaseException:
         file.abort()
         raise
     file.commit()
 
 
-def write_record(path: str | Path, content: dict) -> None:
-    """Write JSON in one step: readers see the old file or the whole new one.  Raises `OSError`."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False, default=str)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def lost(path: Path, error: OSError) -> DiskFull:
+    """The error of ours for an `OSError` in mid-run."""
+    if error.errno in FULL:
+        return DiskFull(f"no space left for {path}; free some and run again (what was finished before is valid)")
+    return DiskFull(f"{path} cannot be written any more ({error.strerror}); check the disk and run again")

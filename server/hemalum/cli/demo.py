@@ -19,7 +19,6 @@ def demo(output, model_id, folders, as_json):
     """
     import importlib.resources
     import json
-    import os
     import tempfile
     from pathlib import Path
 
@@ -29,7 +28,7 @@ def demo(output, model_id, folders, as_json):
     from hemalum.client.child import local_server
     from hemalum.client.client import Client
     from hemalum.errors import PartlyFailed
-    from hemalum.files import lost, whole_file, write_record
+    from hemalum.files import commit_json, move, whole_file
     from hemalum.models import find
     from hemalum.runs.events import Parameters
     from hemalum.sinks.overlay import picture_of
@@ -57,12 +56,9 @@ def demo(output, model_id, folders, as_json):
                 with whole_file(Path(scratch) / "normalized.png") as file:
                     file.write(memoryview(cv2.imencode(".png", shown[..., ::-1])[1]))
                 for source, target in names.items():
-                    os.replace(Path(scratch) / source, folder / target)
+                    move(Path(scratch) / source, folder / target)
         record = {**made.record, "outputs": list(names.values())}
-        try:
-            write_record(folder / "run.json", record)
-        except OSError as error:
-            raise lost(folder / "run.json", error) from error
+        commit_json(folder / "run.json", record, waits=())
         if as_json:
             click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         say(f"{made.summary.nuclei} nuclei in {record['seconds']['total']:.1f} s")

@@ -30,7 +30,6 @@ def normalize(inputs, output, method, reference, as_json):
 
     from hemalum.cli.common import output_folder, through
     from hemalum.errors import UsageError
-    from hemalum.files import lost
     from hemalum.runs import normalize as work
     from hemalum.slides import images_in, open_slide
     from hemalum.stain import REFERENCE
@@ -50,11 +49,8 @@ def normalize(inputs, output, method, reference, as_json):
                 result = work.output_of(slide, folder)
                 if result.exists() and result.samefile(path):
                     raise UsageError(f"{path} would be overwritten by its own result; choose another folder with -o")
-                try:
-                    with _progress(path.name, as_json) as step:
-                        made = work.normalize(slide, folder, method, target, step)
-                except OSError as error:
-                    raise lost(result, error) from error
+                with _progress(path.name, as_json) as step:
+                    made = work.normalize(slide, folder, method, target, step)
                 notices = [*slide.notices]
             done.append({"input": str(path), "output": str(made.output), "failed": made.failed, "notices": notices})
             sentences = [*notices, *made.failed]

@@ -20,7 +20,7 @@ import numpy as np
 import shapely
 
 from hemalum.errors import NotWritable, UnknownResolution, UsageError
-from hemalum.files import lost
+from hemalum.files import lost, move
 from hemalum.grid.tiling import scale_for
 from hemalum.projects.annotations import Annotations, read
 from hemalum.projects.cut import draw, read_at, unlabelled_tiles, windows, write_png
@@ -54,7 +54,7 @@ def export(sources: list[Source], folder: str | Path, mpp: float = 0.25, validat
             for name in ("images", "labels", "unlabelled"):
                 (fresh / name).mkdir(parents=True)
             report = _export(sources, fresh, mpp, validation, unlabelled, say)
-            fresh.rename(folder)
+            move(fresh, folder)
         except OSError as error:
             raise lost(folder, error) from error
     return report

@@ -14,7 +14,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from hemalum.files import commit, commit_json, read_json
+from hemalum.files import commit_json, commit_text, read_json
 from hemalum.jobs.manifest import Manifest, inputs_of
 from hemalum.projects.plain import Entry
 
@@ -78,7 +78,7 @@ getCurrentHierarchy().insertPathObjects(nuclei)
 println getProjectEntry().getImageName() + ": " + nuclei.size() + " nuclei"
 """
     path = folder / SCRIPT
-    commit(path, lambda file: file.write(text.encode("utf-8")), waits=())
+    commit_text(path, text, waits=())
     return path
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hemalum.errors import HemalumError, RunLost
-from hemalum.files import commit
+from hemalum.files import commit_text
 from hemalum.projects.plain import Entry
 from hemalum.projects.segment import groovy
 from hemalum.slides import open_slide
@@ -109,7 +109,7 @@ def write_script(folder: Path, project: Path, names: dict[str, str], options: di
         table=",\n".join(f"    {json.dumps(entry)}: {groovy(name)}" for entry, name in names.items()),
         options="".join(f".{name}({groovy(value) if isinstance(value, str) else value})" for name, value in chosen.items() if value is not None),
     )  # fmt: skip
-    commit(path, lambda file: file.write(text.encode("utf-8")), waits=())
+    commit_text(path, text, waits=())
     return path
 
 

@@ -8,7 +8,6 @@ PosixPath('out/slide.png')
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from hemalum.errors import UnreadableImage
-from hemalum.files import write_record
+from hemalum.files import commit_json, whole_file
 from hemalum.grid.tiling import Rect
 from hemalum.runs.record import Stopwatch, record
 from hemalum.slides import Slide, write_pyramid
@@ -66,7 +65,7 @@ def normalize(
 
     Raises:
         UnreadableImage: nothing of the image can be decoded.
-        OSError: the disk is full or cannot be written; no half-written file stays.
+        NotWritable, DiskFull: the disk is full or cannot be written; no half-written file stays.
     """
     watch = Stopwatch()
     with watch("stain"):
@@ -106,7 +105,7 @@ def normalize(
         failed=failed,
         seconds=seconds,
     )
-    write_record(output.with_name(slide.name + ".run.json"), content)
+    commit_json(output.with_name(slide.name + ".run.json"), content, waits=())
     return Normalized(output, failed)
 
 
@@ -132,9 +131,5 @@ def _write_png(path: Path, slide: Slide, rows: Callable[[int, int], np.ndarray])
     for y in range(0, height, ROWS):
         image.paste(Image.fromarray(rows(y, min(ROWS, height - y))), (0, y))
     resolution = {"dpi": (25400 / slide.mpp,) * 2} if slide.mpp else {}
-    part = path.with_name(path.name + ".part")
-    try:
-        image.save(part, format="PNG", compress_level=3, **resolution)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        image.save(file.path(), format="PNG", compress_level=3, **resolution)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hemalum.errors import RunLost, UnreadableImage
-from hemalum.files import lost, write_record
+from hemalum.files import commit_json
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runs.events import Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
 from hemalum.runs.record import record
@@ -149,10 +149,7 @@ def write_run(
         outputs=[path.name for sink in sinks for path in sink.paths],
     )  # fmt: skip
     path = folder / f"{stem}.run.json"
-    try:
-        write_record(path, content)
-    except OSError as error:
-        raise lost(path, error) from error
+    commit_json(path, content, waits=())
     return Outcome(summary, [*(path for sink in sinks for path in sink.paths), path], content, notices)
 
 

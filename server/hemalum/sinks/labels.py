@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from hemalum.compiled import compiled
-from hemalum.files import PartFile, lost, whole_file
+from hemalum.files import PartFile, whole_file
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.sinks.base import Target
 
@@ -57,8 +57,7 @@ class LabelSink:
         as_png = max(width, height) <= LARGEST_PNG and self._count <= MOST_PNG
         path = self._stem.with_name(self._stem.name + (".labels.png" if as_png else ".labels.tif"))
         try:
-            with self._spool.guarded():
-                self._spool._file.close()
+            self._vertices = self._spool.path()
             strips = self._strips(x, y, width, height, np.uint16 if as_png else np.uint32)
             if as_png:
                 _write_png(path, width, height, strips)
@@ -77,7 +76,7 @@ class LabelSink:
         """Strips of up to 512 rows, top to bottom."""
         if self._count:
             counts, edge, tile, centroids, top, bottom = (np.concatenate(column) for column in zip(*self._columns, strict=True))
-            vertices = np.memmap(self._spool.part, np.int32, "r").reshape(-1, 2)
+            vertices = np.memmap(self._vertices, np.int32, "r").reshape(-1, 2)
             offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
             rank = np.empty(self._count, np.int64)
             rank[np.lexsort((centroids[:, 0], centroids[:, 1], tile, -edge))] = np.arange(self._count)
@@ -124,19 +123,19 @@ def _write_tiff(path: Path, width: int, height: int, mpp: float, strips: Iterato
                 tile[: part.shape[0], : part.shape[1]] = part
                 yield tile
 
-    part = path.with_name(path.name + ".part")
-    try:
-        per_cm = 1e4 / mpp
-        with tifffile.TiffWriter(part, bigtiff=True) as writer:
-            writer.write(
-                tiles(), shape=(height, width), dtype=np.uint32, tile=(STRIP, STRIP), compression="zlib", predictor=True,
-                photometric="minisblack", resolution=(per_cm, per_cm), resolutionunit="CENTIMETER",
-            )  # fmt: skip
-        part.replace(path)
-    except OSError as error:
-        raise lost(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
+    per_cm = 1e4 / mpp
+    with whole_file(path) as file, tifffile.TiffWriter(file.path(), bigtiff=True) as writer:
+        writer.write(
+            tiles(),
+            shape=(height, width),
+            dtype=np.uint32,
+            tile=(STRIP, STRIP),
+            compression="zlib",
+            predictor=True,
+            photometric="minisblack",
+            resolution=(per_cm, per_cm),
+            resolutionunit="CENTIMETER",
+        )
 
 
 @compiled

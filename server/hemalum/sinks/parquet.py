@@ -55,7 +55,7 @@ class ParquetSink:
         self._schema = pyarrow.schema(fields, said)
         self._file = PartFile(path)
         with self._file.guarded():
-            self._writer = pyarrow.parquet.ParquetWriter(self._file._file, self._schema, compression="zstd")
+            self._writer = pyarrow.parquet.ParquetWriter(self._file.file, self._schema, compression="zstd")
 
     def write(self, nuclei: Nuclei, ids: list[str]) -> None:
         """Append nuclei; `ids`: one UUID each.  Raises `DiskFull`."""

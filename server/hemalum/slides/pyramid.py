@@ -15,7 +15,6 @@ so that memory holds a few rows of tiles and each pixel is asked for once.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hemalum.files import whole_file
 from hemalum.grid.resample import box_mean
 
 TILE = 512
@@ -47,7 +47,8 @@ def write_pyramid(
         smallest: levels are added until both sides are at most this.
 
     Raises:
-        OSError: the disk is full or cannot be written; nothing is left behind.  Whatever `strip` raises.
+        NotWritable: the file cannot be made.  DiskFull: the disk is full or cannot be written any more; nothing is left behind.
+        Whatever `strip` raises.
     """
     import tifffile  # here, so that reading other formats does not wait for it
 
@@ -64,20 +65,15 @@ def write_pyramid(
     if mpp is not None:
         header["metadata"] |= {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
         header |= {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
-    part = path.with_name(path.name + ".part")
-    try:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".hemalum-", dir=path.parent)))
-            out = stack.enter_context(tifffile.TiffWriter(part, bigtiff=True, ome=True))
-            rows = strip
-            for index, (width, height) in enumerate(sizes):
-                halved = stack.enter_context(open(folder / str(index), "w+b")) if index + 1 < len(sizes) else None
-                own = header if index == 0 else {"subfiletype": 1}
-                out.write(_tiles(rows, width, height, halved), shape=(height, width, 3), **options, **own)
-                rows = _rows_of(halved, -(-width // 2))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as file, ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".hemalum-", dir=path.parent)))
+        out = stack.enter_context(tifffile.TiffWriter(file.path(), bigtiff=True, ome=True))
+        rows = strip
+        for index, (width, height) in enumerate(sizes):
+            halved = stack.enter_context(open(folder / str(index), "w+b")) if index + 1 < len(sizes) else None
+            own = header if index == 0 else {"subfiletype": 1}
+            out.write(_tiles(rows, width, height, halved), shape=(height, width, 3), **options, **own)
+            rows = _rows_of(halved, -(-width // 2))
 
 
 def _tiles(strip, width: int, height: int, halved):
