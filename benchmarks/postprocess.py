@@ -24,7 +24,7 @@ from hemalum.grid.resample import model_tile
 from hemalum.grid.tiling import plan_tiles
 from hemalum.models import find
 from hemalum.nuclei import instances, measure, outlines
-from hemalum.nuclei.from_maps import Settings, tile_nuclei
+from hemalum.nuclei.from_maps import MapSettings, tile_nuclei
 from hemalum.slides import open_slide
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
@@ -61,7 +61,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     model = find(arguments.model, arguments.models)
     card, limits = model.card, model.card.thresholds
-    settings = Settings(
+    settings = MapSettings(
         limits["foreground"],
         limits["marker"],
         limits["sigma"],

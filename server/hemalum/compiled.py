@@ -1,4 +1,4 @@
-"""`compiled`: numba's `njit` with the settings that all loops of the pure core share.
+"""`compiled`: numba's `njit` with the settings that all loops of the pure core share; and `cores`, how many may run at once.
 
 Machine code is cached on disk, so that only the first run on a machine pays for compiling (some 20 s in all).  Numba writes
 the cache beside the module, or, where that folder is read-only, into the user's cache folder (`~/.cache`, `%LOCALAPPDATA%`);
@@ -14,9 +14,12 @@ then the functions are compiled in memory in each process instead of failing.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from numba import njit
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "cores"]
 
 
 def compiled(function):
@@ -25,3 +28,15 @@ def compiled(function):
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # "no locator available": nowhere to keep the cache
         return njit(nogil=True)(function)
+
+
+def cores() -> int:
+    """Cores this process may use: what the scheduler allows, less where a container is limited further."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            allowed = min(allowed, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass  # no container, or another system
+    return allowed

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from hemalum.nuclei.instances import Parameters, instances
+from hemalum.nuclei.instances import InstanceParameters, instances
 
 
 def discs(shape, circles):
@@ -44,8 +44,8 @@ def check(labels, parameters):
 def test_separate_discs_are_found_pixel_by_pixel():
     circles = [(30, 30, 12), (80, 40, 15), (50, 90, 9), (110, 100, 14)]
     foreground, distance = discs((130, 140), circles)
-    labels = instances(foreground, distance, Parameters())
-    check(labels, Parameters())
+    labels = instances(foreground, distance, InstanceParameters())
+    check(labels, InstanceParameters())
     assert labels.max() == 4
     np.testing.assert_array_equal(labels > 0, foreground > 0.45)
     assert len({labels[y, x] for x, y, _ in circles}) == 4
@@ -53,7 +53,7 @@ def test_separate_discs_are_found_pixel_by_pixel():
 
 def test_touching_discs_are_cut_along_the_line_between_them():
     foreground, distance = discs((60, 90), [(30, 30, 14), (54, 30, 14)])
-    labels = instances(foreground, distance, Parameters())
+    labels = instances(foreground, distance, InstanceParameters())
     assert labels.max() == 2
     rows, cols = np.nonzero(foreground)
     expected = np.where(cols < 42, labels[30, 30], labels[30, 54])
@@ -64,24 +64,24 @@ def test_touching_discs_are_cut_along_the_line_between_them():
 def test_specks_and_faint_pixels_are_no_nuclei():
     foreground, distance = discs((100, 100), [(20, 20, 3), (60, 60, 12), (85, 20, 12)])
     foreground[:40, 70:] *= 0.3
-    labels = instances(foreground, distance, Parameters(min_area=40, foreground=0.45))
+    labels = instances(foreground, distance, InstanceParameters(min_area=40, foreground=0.45))
     assert labels.max() == 1 and labels[60, 60] == 1
-    assert instances(foreground, np.zeros_like(distance), Parameters()).max() == 0, "no marker, no nucleus"
+    assert instances(foreground, np.zeros_like(distance), InstanceParameters()).max() == 0, "no marker, no nucleus"
 
 
 def test_a_speckled_marker_does_not_split_a_nucleus():
     foreground, distance = discs((80, 80), [(40, 40, 20)])
     distance[30, 60] = distance[52, 50] = 0.9
-    labels = instances(foreground, distance, Parameters(sigma=0, min_marker=8))
+    labels = instances(foreground, distance, InstanceParameters(sigma=0, min_marker=8))
     assert labels.max() == 1 and (labels > 0).sum() == (foreground > 0).sum()
 
 
 def test_holes_in_the_foreground_are_filled_but_lakes_between_nuclei_are_not():
     foreground, distance = discs((80, 80), [(40, 40, 20)])
     foreground[38:42, 50:54] = 0
-    assert instances(foreground, distance, Parameters())[40, 52] == 1
+    assert instances(foreground, distance, InstanceParameters())[40, 52] == 1
     circles = [(40 + 22 * np.cos(a), 40 + 22 * np.sin(a), 13) for a in np.arange(6) * np.pi / 3]
-    ring = instances(*discs((80, 80), circles), Parameters())
+    ring = instances(*discs((80, 80), circles), InstanceParameters())
     assert ring.max() == 6 and ring[40, 40] == 0
 
 
@@ -89,7 +89,7 @@ def test_holes_in_the_foreground_are_filled_but_lakes_between_nuclei_are_not():
 @settings(max_examples=40, deadline=None)
 def test_any_map_gives_whole_instances_without_holes(seed, sigma, min_area):
     foreground, distance = noise(seed)
-    parameters = Parameters(sigma=sigma, min_area=min_area, min_marker=3)
+    parameters = InstanceParameters(sigma=sigma, min_area=min_area, min_marker=3)
     copies = foreground.copy(), distance.copy()
     labels = instances(foreground, distance, parameters)
     check(labels, parameters)
@@ -101,7 +101,7 @@ def test_any_map_gives_whole_instances_without_holes(seed, sigma, min_area):
 @settings(max_examples=30, deadline=None)
 def test_no_nucleus_is_larger_than_the_largest(seed, largest):
     foreground, distance = noise(seed, smooth=4)
-    labels = instances(foreground, distance, Parameters(largest=largest, min_area=1, min_marker=1, foreground=0.2))
+    labels = instances(foreground, distance, InstanceParameters(largest=largest, min_area=1, min_marker=1, foreground=0.2))
     for rows, cols in (np.nonzero(labels == k) for k in range(1, labels.max() + 1)):
         assert max(np.ptp(rows), np.ptp(cols)) <= largest
 
@@ -112,8 +112,8 @@ def test_instances_move_with_their_map(seed, down, right):
     foreground, distance = (np.pad(a, 25) for a in noise(seed))
     moved = [np.pad(a, ((down, 40 - down), (right, 40 - right))) for a in (foreground, distance)]
     still = [np.pad(a, ((0, 40), (0, 40))) for a in (foreground, distance)]
-    expected = instances(*still, Parameters(min_marker=3))
-    result = instances(*moved, Parameters(min_marker=3))
+    expected = instances(*still, InstanceParameters(min_marker=3))
+    result = instances(*moved, InstanceParameters(min_marker=3))
     np.testing.assert_array_equal(result, np.roll(expected, (down, right), (0, 1)))
 
 
@@ -123,7 +123,7 @@ def test_a_cut_changes_nothing_far_inside(seed, cut):
     """A nucleus reaches at most `largest`, and shares borders only with nuclei that do."""
     largest = 24.0
     foreground, distance = noise(seed, size=200)
-    parameters = Parameters(largest=largest, min_area=1, min_marker=3)
+    parameters = InstanceParameters(largest=largest, min_area=1, min_marker=3)
     whole, part = instances(foreground, distance, parameters), instances(foreground[:, :cut], distance[:, :cut], parameters)
     inside = np.s_[:, : cut - int(2.5 * largest)]
     np.testing.assert_array_equal(whole[inside] > 0, part[inside] > 0)
@@ -134,26 +134,26 @@ def test_a_cut_changes_nothing_far_inside(seed, cut):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 2)])
 def test_the_smallest_maps(shape):
     ones = np.ones(shape, np.float32)
-    parameters = Parameters(min_area=1, min_marker=1)
+    parameters = InstanceParameters(min_area=1, min_marker=1)
     np.testing.assert_array_equal(instances(ones, ones, parameters), np.ones(shape))
     assert instances(ones * 0, ones, parameters).max() == 0
 
 
 def test_touching_nuclei_whose_distance_never_falls_below_the_marker_come_apart_when_parts_count():
     maps = discs((60, 90), [(35, 30, 15), (49, 30, 15)])
-    whole, parts = (instances(*maps, Parameters(marker=0.45, sigma=1.0, part=part)) for part in (0, 20))
+    whole, parts = (instances(*maps, InstanceParameters(marker=0.45, sigma=1.0, part=part)) for part in (0, 20))
     assert whole.max() == 1 and parts.max() == 2
     assert parts[30, 35] != parts[30, 49] and ((whole > 0) == (parts > 0)).all()
 
 
 def test_a_part_smaller_than_asked_for_is_no_nucleus_of_its_own():
     maps = discs((60, 90), [(35, 30, 15), (49, 30, 15)])
-    assert instances(*maps, Parameters(marker=0.45, sigma=1.0, part=400)).max() == 1
+    assert instances(*maps, InstanceParameters(marker=0.45, sigma=1.0, part=400)).max() == 1
 
 
 def test_three_in_a_row_come_apart_whichever_pair_is_closer():
     for gap in (13, 15):
-        labels = instances(*discs((60, 90), [(20, 30, 15), (20 + gap, 30, 15), (48, 30, 15)]), Parameters(marker=0.3, sigma=1.0, part=12))
+        labels = instances(*discs((60, 90), [(20, 30, 15), (20 + gap, 30, 15), (48, 30, 15)]), InstanceParameters(marker=0.3, sigma=1.0, part=12))
         assert labels.max() == 3
 
 
@@ -162,6 +162,6 @@ def test_three_in_a_row_come_apart_whichever_pair_is_closer():
 def test_parts_turn_with_the_image(seed):
     rng = np.random.default_rng(seed)
     foreground, distance = discs((60, 90), [(x, y, 11) for x, y in zip(rng.integers(10, 80, 4), rng.integers(10, 50, 4), strict=True)])
-    chosen = Parameters(marker=0.45, sigma=1.0, part=20)
+    chosen = InstanceParameters(marker=0.45, sigma=1.0, part=20)
     turned = instances(*(np.ascontiguousarray(m[::-1, ::-1]) for m in (foreground, distance)), chosen)
     assert turned.max() == instances(foreground, distance, chosen).max()

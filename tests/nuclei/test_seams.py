@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemalum.grid.tiling import plan_tiles
-from hemalum.nuclei.from_maps import Settings, tile_nuclei
+from hemalum.nuclei.from_maps import MapSettings, tile_nuclei
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.nuclei.settle import Settler
 
 HALO = 48  # model px: 24 µm, half the largest nucleus and some
-SETTINGS = Settings(0.45, 0.4, 1.0, 3.0, 20.0, 1, measure=False)
+SETTINGS = MapSettings(0.45, 0.4, 1.0, 3.0, 20.0, 1, measure=False)
 
 
 def tissue(width, height, seed, pitch=17):

@@ -217,7 +217,8 @@ def test_another_file_of_the_same_path(server, slides):
 
 
 def test_normalizing(client, toy_slide):
-    from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
+    from hemalum.stain.estimation import REFERENCE, estimate
+    from hemalum.stain.table import apply_table, colour_table
     from hemalum.stain.tissue import tissue_mask
 
     with open_slide(toy_slide, 0.5) as slide:

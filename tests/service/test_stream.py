@@ -329,7 +329,7 @@ def test_normalized_tiles_cover_the_image(client, slide):
         if isinstance(event, NormalizedTile):
             h, w = event.pixels.shape[:2]
             canvas[event.y : event.y + h, event.x : event.x + w] = event.pixels
-    from hemalum.stain import apply_table
+    from hemalum.stain.table import apply_table
 
     assert (canvas == apply_table(slide.read((0, 0, 700, 660), 1), run.table)).all()
 

@@ -9,9 +9,9 @@ import pytest
 
 import hemalum
 from hemalum.slides import open_slide
-from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
+from hemalum.stain.estimation import REFERENCE, estimate
 from hemalum.stain.learned import bundled, statistics
-from hemalum.stain.table import normalized
+from hemalum.stain.table import apply_table, colour_table, normalized
 from hemalum.stain.tissue import tissue_mask
 
 DATA = Path(hemalum.__file__).parent / "data"

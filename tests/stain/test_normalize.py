@@ -16,7 +16,8 @@ from hemalum.cli.main import main
 from hemalum.grid.tiling import Rect
 from hemalum.runs import normalize as work
 from hemalum.slides import open_slide
-from hemalum.stain import REFERENCE, apply_table, colour_table
+from hemalum.stain.estimation import REFERENCE
+from hemalum.stain.table import apply_table, colour_table
 
 CMU = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 

@@ -8,7 +8,9 @@ import pytest
 import hemalum
 from hemalum.errors import UsageError
 from hemalum.slides import open_slide
-from hemalum.stain import DEFAULT_MATRIX, METHODS, REFERENCE, Stain, apply_table, colour_table, estimate, unmix
+from hemalum.stain import METHODS
+from hemalum.stain.estimation import DEFAULT_MATRIX, REFERENCE, Stain, estimate, unmix
+from hemalum.stain.table import apply_table, colour_table
 from hemalum.stain.tissue import tissue_mask
 
 CMU = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from hemalum.stain import METHODS, REFERENCE, Stain, apply_table, colour_table
-from hemalum.stain.table import normalized
+from hemalum.stain import METHODS
+from hemalum.stain.estimation import REFERENCE, Stain
+from hemalum.stain.table import apply_table, colour_table, normalized
 
 STAINS = [
     Stain(method, matrix, maxima, (243, 242, 244), (60.0, 25.0, -15.0), (13.0, 9.0, 7.0))

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from hemalum.errors import RunLost, UsageError
-from hemalum.stain import REFERENCE, apply_table, colour_table
+from hemalum.stain.estimation import REFERENCE
 from hemalum.stain.learned import ColourFunction
+from hemalum.stain.table import apply_table, colour_table
 from hemalum_training.config.config import load_config
 from hemalum_training.config.method import Cycle
 from hemalum_training.config.network import GeneratorConfig

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 pytest.importorskip("scipy", reason="the extra `training` is not installed")
 
 from hemalum.errors import UsageError
-from hemalum.stain import REFERENCE
+from hemalum.stain.estimation import REFERENCE
 from hemalum_training.data.domains import Domains, choose_target, match_density, nuclear_density
 
 from .conftest import drawn_tile
@@ -93,7 +93,7 @@ def test_matched_densities_have_one_mean_where_the_tiles_have_two():
 
 
 def test_nuclear_density_follows_the_nuclei():
-    from hemalum.stain import estimate
+    from hemalum.stain.estimation import estimate
     from hemalum.stain.tissue import tissue_mask
 
     tiles = [drawn_tile(5, nuclei=count) for count in (2, 8, 16)]

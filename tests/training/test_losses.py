@@ -132,7 +132,8 @@ class TestSimilarity:
 
 
 def test_a_tile_carried_to_the_target_stain_is_nearer_to_it_and_one_left_alone_is_not(drawn):
-    from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
+    from hemalum.stain.estimation import REFERENCE, estimate
+    from hemalum.stain.table import apply_table, colour_table
     from hemalum.stain.tissue import tissue_mask
     from hemalum_training.scoring.patent_table import stain_distance
 

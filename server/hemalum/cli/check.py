@@ -46,7 +46,7 @@ def _python():
     import platform
 
     from hemalum import __version__
-    from hemalum.engine import cores
+    from hemalum.compiled import cores
 
     return "hemalum", "good", f"{__version__}, Python {platform.python_version()}, {platform.platform()}, {cores()} cores", ""
 

@@ -33,7 +33,7 @@ def demo(output, model_id, folders, as_json):
     from hemalum.runs.events import Parameters
     from hemalum.sinks.overlay import picture_of
     from hemalum.slides import open_slide
-    from hemalum.stain import apply_table
+    from hemalum.stain.table import apply_table
 
     def say(sentence: str) -> None:
         if not as_json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from hemalum.stain import METHODS
+
 MOST_SAID = 20  # sentences of one input on the terminal
 
 
@@ -15,7 +17,7 @@ MOST_SAID = 20  # sentences of one input on the terminal
     "method",
     default="macenko",
     show_default=True,
-    type=click.Choice(["macenko", "vahadane", "reinhard", "learned", "none"]),
+    type=click.Choice(METHODS),
     help="How the stain is found and matched; learned was taught by many stains, none copies the pixels.",
 )
 @click.option("--reference", metavar="IMAGE", type=click.Path(), help="Image whose stain is the target; else a built-in one.")
@@ -32,7 +34,7 @@ def normalize(inputs, output, method, reference, as_json):
     from hemalum.errors import UsageError
     from hemalum.runs import normalize as work
     from hemalum.slides import images_in, open_slide
-    from hemalum.stain import REFERENCE
+    from hemalum.stain.estimation import REFERENCE
 
     paths = images_in(inputs)
     target = REFERENCE

@@ -8,14 +8,14 @@
 
 from __future__ import annotations
 
-from hemalum.engine.base import Engine, cores
+from hemalum.engine.base import Engine
 from hemalum.engine.queue import Lane, TileQueue
 from hemalum.errors import DamagedModel, UsageError
 from hemalum.models import Model
 
 DEVICES = ("auto", "cpu", "cuda")
 
-__all__ = ["DEVICES", "Engine", "Lane", "TileQueue", "cores", "open_engine"]
+__all__ = ["DEVICES", "Engine", "Lane", "TileQueue", "open_engine"]
 
 
 def open_engine(model: Model, device: str = "auto", threads: int | None = None, precision: str = "auto") -> Engine:

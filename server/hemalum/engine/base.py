@@ -12,7 +12,6 @@ True
 from __future__ import annotations
 
 import io
-import os
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -93,15 +92,3 @@ def stored_tile(model: Model) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     with np.load(io.BytesIO(model.verified("check.npz"))) as stored:
         return np.ascontiguousarray(stored["pixels"]), stored["maps"].astype(np.float32)
-
-
-def cores() -> int:
-    """Cores this process may use: what the scheduler allows, less where a container is limited further."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = open("/sys/fs/cgroup/cpu.max").read().split()
-        if quota != "max":
-            allowed = min(allowed, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass  # no container, or another system
-    return allowed

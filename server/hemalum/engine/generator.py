@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hemalum.engine.base import cores, fitted
+from hemalum.compiled import cores
+from hemalum.engine.base import fitted
 from hemalum.engine.onnx_engine import open_session
 from hemalum.errors import UsageError
 from hemalum.models import GENERATOR, Card, Model

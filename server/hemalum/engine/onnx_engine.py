@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemalum.engine.base import agreement, cores, fitted, stored_tile
+from hemalum.compiled import cores
+from hemalum.engine.base import agreement, fitted, stored_tile
 from hemalum.engine.verdicts import Verdicts
 from hemalum.errors import DamagedModel, UsageError
 from hemalum.models import Model

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from hemalum.grid.tiling import Plan, Tile, plan_tiles
-from hemalum.nuclei.from_maps import Settings, tile_nuclei
+from hemalum.nuclei.from_maps import MapSettings, tile_nuclei
 from hemalum.nuclei.nuclei import Nuclei
 
 
@@ -46,7 +46,7 @@ class Workers:
         """Run a function (importable, with small arguments where processes are used)."""
         return self._pool.submit(function, *arguments)
 
-    def tile(self, maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, settings: Settings) -> Future:
+    def tile(self, maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, settings: MapSettings) -> Future:
         """A future of `tile_nuclei` of a tile and the seconds it took."""
         if not self.processes:
             return self._pool.submit(_timed, maps, pixels, tile, plan, settings)
@@ -105,7 +105,7 @@ def _timed(*arguments) -> tuple[Nuclei, float]:
     return nuclei, time.perf_counter() - started
 
 
-def _in_process(name: str, maps_shape, pixels_shape, tile: Tile, plan: Plan, settings: Settings) -> tuple[Nuclei, float]:
+def _in_process(name: str, maps_shape, pixels_shape, tile: Tile, plan: Plan, settings: MapSettings) -> tuple[Nuclei, float]:
     if name not in _attached:
         _attached[name] = SharedMemory(name=name)
     memory = _attached[name]
@@ -118,6 +118,6 @@ def _warm() -> int:
     maps = np.zeros((2, 128, 128), np.float32)
     maps[:, 40:60, 40:60] = 1
     plan = plan_tiles((64, 64), 0.5, 0.5, core=64, halo=0)
-    settings = Settings(0.5, 0.5, 1.0, 1.0, 25.0, 2, True, ((0.65, 0.7, 0.29), (0.07, 0.99, 0.11)))
+    settings = MapSettings(0.5, 0.5, 1.0, 1.0, 25.0, 2, True, ((0.65, 0.7, 0.29), (0.07, 0.99, 0.11)))
     tile_nuclei(maps, np.zeros((64, 64, 3), np.uint8), plan.tiles[0], plan, settings)
     return os.getpid()

@@ -29,6 +29,7 @@ from hemalum.errors import UsageError
 
 MARGIN_UM = 2.0  # a nucleus is also a candidate this far outside its tile's core
 CORE = 1024  # model px; with a halo of 64 a tile of 1152² is computed at 1.27 times the cost of its core
+SMALLEST_MPP, LARGEST_MPP = 0.05, 4.0  # µm/px that a microscope can have
 SNAP = 0.03  # scanners state 0.2527 µm/px for "40x": resampling that away would cost sharpness and time
 
 
@@ -268,6 +269,6 @@ def _read(plan: Plan, tile: Tile) -> Rect:
 
 def check_mpp(mpp: float) -> float:
     """`mpp` itself; `UsageError` unless it is a number within 0.05–4 µm/px."""
-    if not 0.05 <= mpp <= 4:  # also refuses NaN
-        raise UsageError(f"{mpp:g} µm/px cannot be a slide's resolution; give 0.05 to 4 (0.25 is a 40× scan, 0.5 a 20× scan)")
+    if not SMALLEST_MPP <= mpp <= LARGEST_MPP:  # also refuses NaN
+        raise UsageError(f"{mpp:g} µm/px cannot be a slide's resolution; give {SMALLEST_MPP:g} to {LARGEST_MPP:g} (0.25 is a 40× scan, 0.5 a 20× scan)")
     return mpp

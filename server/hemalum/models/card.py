@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hemalum.errors import DamagedModel
+from hemalum.grid.tiling import LARGEST_MPP, SMALLEST_MPP
 
 LAYOUTS, CHANNELS = ("NHWC",), ("foreground", "distance")
 THRESHOLDS = {"foreground": (0, 1), "marker": (0, 1), "sigma": (0, 10), "min_area_um2": (0, 1000), "part_um2": (0, 1000)}
@@ -131,7 +132,7 @@ class Card:
         insist(all(isinstance(text, str) for text in texts), "'description', 'rebuild' and the licence's 'weights' and 'why' must be strings")
         kinds = {"precision": dict, "data": list, "scores": dict}
         insist(all(isinstance(getattr(self, name), kind) for name, kind in kinds.items()), "'precision' and 'scores' must be objects, 'data' a list")
-        insist(number(self.mpp) and 0.05 <= self.mpp <= 4, "'mpp' must lie within 0.05 and 4 µm/px")
+        insist(number(self.mpp) and SMALLEST_MPP <= self.mpp <= LARGEST_MPP, "'mpp' must lie within 0.05 and 4 µm/px")
         insist(self.output_scale in (1, 2, 4), "'output_scale' must be 1, 2 or 4")
         insist(isinstance(self.halo, int) and self.halo >= 0 and self.halo % 32 == 0, "'halo' must be a multiple of 32 pixels")
         insist(number(self.largest_nucleus_um) and self.largest_nucleus_um > 0, "'largest_nucleus_um' must be positive")

@@ -13,15 +13,14 @@ import numpy as np
 
 from hemalum.grid.tiling import Plan, Tile
 from hemalum.nuclei import measure
-from hemalum.nuclei.instances import Parameters as InstanceParameters
-from hemalum.nuclei.instances import instances
+from hemalum.nuclei.instances import InstanceParameters, instances
 from hemalum.nuclei.nuclei import UNIT, Nuclei
 from hemalum.nuclei.outlines import outlines
 from hemalum.nuclei.tidying import tidy
 
 
 @dataclass(frozen=True)
-class Settings:
+class MapSettings:
     """What turns maps into nuclei.
 
     Attributes:
@@ -51,7 +50,7 @@ class Settings:
         return (*measure.SHAPE, *((measure.HAEMATOXYLIN, measure.EOSIN) if self.stain_matrix is not None else ()))
 
 
-def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, settings: Settings) -> Nuclei:
+def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, settings: MapSettings) -> Nuclei:
     """The candidates of a tile: nuclei whose centroid lies in the core or within 2 µm of it.
 
     Args:

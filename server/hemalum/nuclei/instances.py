@@ -4,7 +4,7 @@ Frame: map pixels (row, column); nothing here knows about slides or resolutions.
 
 >>> disc = np.hypot(*np.mgrid[-20:21, -20:21]) < 15
 >>> distance = np.where(disc, 1 - np.hypot(*np.mgrid[-20:21, -20:21]) / 15, 0)
->>> labels = instances(disc.astype(np.float32), distance.astype(np.float32), Parameters())
+>>> labels = instances(disc.astype(np.float32), distance.astype(np.float32), InstanceParameters())
 >>> int(labels.max()), bool((labels > 0).sum() == disc.sum())
 (1, True)
 """
@@ -22,7 +22,7 @@ from hemalum.nuclei.watershed import watershed
 
 
 @dataclass(frozen=True)
-class Parameters:
+class InstanceParameters:
     """How instances are told apart.
 
     Attributes:
@@ -45,7 +45,7 @@ class Parameters:
     part: float = 0.0
 
 
-def instances(foreground: np.ndarray, distance: np.ndarray, parameters: Parameters) -> np.ndarray:
+def instances(foreground: np.ndarray, distance: np.ndarray, parameters: InstanceParameters) -> np.ndarray:
     """Label image of the nuclei.
 
     Args:

@@ -17,6 +17,7 @@ import numpy as np
 
 from hemalum.compiled import compiled
 from hemalum.nuclei.nuclei import UNIT
+from hemalum.stain.estimation import unmixing
 
 AREA, PERIMETER = "Nucleus: Area µm^2", "Nucleus: Perimeter µm"
 CIRCULARITY, SOLIDITY, ECCENTRICITY = "Nucleus: Circularity", "Nucleus: Solidity", "Nucleus: Eccentricity"
@@ -64,20 +65,6 @@ def stain_columns(labels: np.ndarray, pixels: np.ndarray, scale: int, count: int
     _sum_stains(labels, pixels, scale, density, inverse, sums, sizes)
     means = sums[1:] / np.maximum(sizes[1:], 1)[:, None]
     return {HAEMATOXYLIN: means[:, 0].astype(np.float32), EOSIN: means[:, 1].astype(np.float32)}
-
-
-def unmixing(stain_matrix: np.ndarray) -> np.ndarray:
-    """3×2: optical densities (R, G, B) → amounts of the two stains, the residual taken up by their cross product, as in QuPath.
-
-    Raises:
-        ValueError: the two stains are (nearly) parallel or not finite.
-    """
-    rows = np.asarray(stain_matrix, np.float64).reshape(-1, 3)[:2]
-    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    residual = np.cross(rows[0], rows[1])
-    if not np.isfinite(residual).all() or np.linalg.norm(residual) < 0.05:
-        raise ValueError("the two stain vectors are not different enough to be told apart")
-    return np.ascontiguousarray(np.linalg.inv(np.vstack([rows, residual / np.linalg.norm(residual)]))[:, :2])
 
 
 @compiled

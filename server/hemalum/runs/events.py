@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from hemalum.errors import UsageError
 from hemalum.grid.tiling import check_mpp
+from hemalum.stain import METHODS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from hemalum.nuclei.nuclei import Nuclei
 
-STAINS = ("macenko", "vahadane", "reinhard", "learned", "none")
 SETTABLE = ("foreground", "marker", "sigma", "min_area_um2", "part_um2")
 
 
@@ -85,8 +85,8 @@ class Parameters:
         for name, low, high in (("foreground", 0, 1), ("marker", 0, 1), ("sigma", 0, 10), ("min_area_um2", 0, 1000), ("part_um2", 0, 1000)):
             if filled[name] is not None and not low <= filled[name] <= high:
                 raise UsageError(f"{name} {filled[name]:g} is out of range; give {low} to {high}")
-        if self.stain not in STAINS:
-            raise UsageError(f"stain {self.stain!r} is not known; choose one of {', '.join(STAINS)}")
+        if self.stain not in METHODS:
+            raise UsageError(f"stain {self.stain!r} is not known; choose one of {', '.join(METHODS)}")
         return replace(self, **filled)
 
     def record(self) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from hemalum.files import commit_json, whole_file
 from hemalum.grid.tiling import Rect
 from hemalum.runs.record import Stopwatch, record
 from hemalum.slides import Slide, write_pyramid
-from hemalum.stain import Stain, apply_table, colour_table, estimate
+from hemalum.stain.estimation import Stain, estimate
+from hemalum.stain.table import apply_table, colour_table
 from hemalum.stain.tissue import tissue_mask
 
 LONGEST_PNG = 20_000  # px; beyond, few programs open a PNG

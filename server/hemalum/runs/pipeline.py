@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import shapely
 
-from hemalum.engine import Engine, TileQueue, cores, open_engine
+from hemalum.compiled import cores
+from hemalum.engine import Engine, TileQueue, open_engine
 from hemalum.engine.workers import Workers
 from hemalum.errors import HemalumError
 from hemalum.models import Model

@@ -23,7 +23,7 @@ from hemalum.engine.workers import Workers
 from hemalum.errors import Cancelled, ProtocolError, UsageError
 from hemalum.grid.resample import model_tile
 from hemalum.models import Model
-from hemalum.nuclei.from_maps import Settings
+from hemalum.nuclei.from_maps import MapSettings
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.nuclei.settle import Settler
 from hemalum.runs.events import (
@@ -87,7 +87,7 @@ class Run:
             self.plan = plan_run(model, image, self.parameters, self.mask)
         self.grid_tiles = math.prod(self.plan.grid)
         chosen = self.parameters
-        self.settings = Settings(
+        self.settings = MapSettings(
             chosen.foreground, chosen.marker, chosen.sigma, chosen.min_area_um2, model.card.largest_nucleus_um, model.card.output_scale,
             chosen.measure, self.stain.matrix if chosen.stain != "none" or chosen.stain_matrix else None,
             chosen.part_um2 or 0.0,
@@ -188,7 +188,7 @@ class Run:
             return found
         from dataclasses import replace
 
-        from hemalum.nuclei.measure import unmixing
+        from hemalum.stain.estimation import unmixing
 
         try:
             unmixing(np.asarray(self.parameters.stain_matrix))

@@ -2,6 +2,7 @@
 
 >>> from hemalum.service.limits import Limits
 >>> from hemalum.service.work import Work
+from hemalum.stain import METHODS
 >>> servicer = NucleiServicer(Work([], Limits()), [])
 >>> servicer.GetServerInfo(pb.GetServerInfoRequest(api_version=1), None).api_version
 1
@@ -20,7 +21,7 @@ import grpc
 from hemalum import __version__
 from hemalum.errors import Cancelled, HemalumError, UsageError, VersionMismatch
 from hemalum.models import DEFAULT, list_models
-from hemalum.runs.events import STAINS, ImageInfo
+from hemalum.runs.events import ImageInfo
 from hemalum.service.folders import resolve_inside
 from hemalum.service.stream import Stream, Watchdog, slide_replies
 from hemalum.service.work import Work
@@ -89,7 +90,7 @@ class NucleiServicer(Base):
         return pb.ServerInfo(
             api_version=API_VERSION, oldest_api_version=OLDEST_API_VERSION, server_version=__version__, ready=work.ready,
             state=work.state, device=work.device, execution_provider=work.provider, models=map(model_message, models),
-            broken_models=broken, default_model=DEFAULT, stains=STAINS, limits=work.limits.message(),
+            broken_models=broken, default_model=DEFAULT, stains=METHODS, limits=work.limits.message(),
             slide_folders=map(str, self._slides), pid=os.getpid(), runs=work.runs,
         )  # fmt: skip
 
@@ -154,7 +155,8 @@ class NucleiServicer(Base):
         self._work.pipeline(context.is_active)  # its libraries are the slow part
         from dataclasses import replace
 
-        from hemalum.stain import REFERENCE, apply_table, colour_table, estimate
+        from hemalum.stain.estimation import REFERENCE, estimate
+        from hemalum.stain.table import apply_table, colour_table
         from hemalum.stain.tissue import tissue_mask
 
         method = request.stain or "macenko"

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 
-SMALLEST, LARGEST = 0.05, 4.0  # µm/px
+from hemalum.grid.tiling import LARGEST_MPP, SMALLEST_MPP
+
 UNITS = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "inch": 25400.0}
 
 
@@ -22,7 +23,7 @@ def plausible(x, y=None) -> float | None:
         y = x if y is None else float(y)
     except (TypeError, ValueError):
         return None
-    if not all(math.isfinite(v) and SMALLEST <= v <= LARGEST for v in (x, y)) or abs(x - y) > 0.1 * max(x, y):
+    if not all(math.isfinite(v) and SMALLEST_MPP <= v <= LARGEST_MPP for v in (x, y)) or abs(x - y) > 0.1 * max(x, y):
         return None
     return x if x == y else (x + y) / 2
 

@@ -5,6 +5,8 @@ of optical densities for red, green, blue.  A normalization is a function of col
 *colour table*: it is seamless and cannot invent nuclei.
 
 >>> import numpy as np
+>>> from hemalum.stain.estimation import REFERENCE, estimate, unmix
+>>> from hemalum.stain.table import apply_table, colour_table
 >>> from hemalum.stain.tissue import tissue_mask
 >>> picture = np.full((64, 64, 3), 240, np.uint8)
 >>> picture[:40, :40], picture[10:20, 10:20] = (215, 130, 185), (90, 60, 140)
@@ -16,7 +18,4 @@ of optical densities for red, green, blue.  A normalization is a function of col
 (64, 64, 2)
 """
 
-from hemalum.stain.estimation import DEFAULT_MATRIX, METHODS, REFERENCE, Stain, estimate, unmix
-from hemalum.stain.table import apply_table, colour_table
-
-__all__ = ["DEFAULT_MATRIX", "METHODS", "REFERENCE", "Stain", "apply_table", "colour_table", "estimate", "unmix"]
+METHODS = ("macenko", "vahadane", "reinhard", "learned", "none")  # how a stain is found and matched

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from hemalum.errors import UsageError
+from hemalum.stain import METHODS
 from hemalum.stain.methods import macenko, vahadane
 from hemalum.stain.tissue import densities, glass_colour, ink, some
 
-METHODS = ("macenko", "vahadane", "reinhard", "learned", "none")
 DEFAULT_MATRIX = ((0.651, 0.701, 0.29), (0.216, 0.801, 0.558))  # Ruifrok & Johnston 2001, as QuPath's "H&E default"
 SAMPLE = 60_000  # px: more change no third digit
 FEWEST = 300  # px of tissue below which nothing is estimated
@@ -33,7 +33,7 @@ class Stain:
     """How an image is stained.  Everything is rounded to 3 digits, so that it can be written down and given again.
 
     Attributes:
-        method: one of `METHODS`, or "reference".
+        method: one of `hemalum.stain.METHODS`, or "reference".
         matrix: 2 × 3, unit rows: optical density of haematoxylin and eosin in red, green, blue.
         maxima: 99th percentile of the amounts of the two (optical density along its row).
         background: RGB of empty glass, 0–255.
@@ -87,7 +87,7 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
     Args:
         overview: uint8 h×w×3.
         mask: bool h×w, tissue (`hemalum.stain.tissue.tissue_mask`); ink inside it is left out.
-        method: one of `METHODS`; "none" takes the default matrix, "reinhard" and "learned" take Macenko's.
+        method: one of `hemalum.stain.METHODS`; "none" takes the default matrix, "reinhard" and "learned" take Macenko's.
         mpp: µm per *overview* px, if known.  A coarse overview averages nuclei with their surroundings; amounts and deviations
             are corrected for that (see `_contrast`), so that one reference serves slides and single tiles.
 
@@ -121,7 +121,7 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
                 note = "the colours are not those of H&E; the default stain matrix is used"
         matrix = np.round(matrix, 3)
         contrast = _contrast(mpp)
-        amounts = clear @ np.linalg.inv(with_residual(matrix))[:, :2]
+        amounts = clear @ unmixing(matrix)
         maxima = np.maximum(np.percentile(amounts, 99, axis=0), 0.05) / contrast[:2]
         lab = cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
         mean, deviation = lab.mean(0), np.maximum(lab.std(0), 0.5) / contrast[2]
@@ -144,8 +144,8 @@ def unmix(pixels: np.ndarray, matrix, background=(255, 255, 255)) -> np.ndarray:
     [[[0.0, 0.0]]]
     """
     density = np.maximum(densities(pixels, background), 0)
-    inverse = np.linalg.inv(with_residual(np.asarray(matrix, np.float64)))[:, :2]
-    return cv2.transform(density, np.ascontiguousarray(inverse.T.astype(np.float32))).reshape(*pixels.shape[:2], 2)
+    to_amounts = np.ascontiguousarray(unmixing(matrix).T.astype(np.float32))
+    return cv2.transform(density, to_amounts).reshape(*pixels.shape[:2], 2)
 
 
 def with_residual(matrix: np.ndarray) -> np.ndarray:
@@ -153,6 +153,25 @@ def with_residual(matrix: np.ndarray) -> np.ndarray:
     rows = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
     residual = np.cross(rows[0], rows[1])
     return np.vstack([rows, residual / np.linalg.norm(residual)])
+
+
+def unmixing(matrix) -> np.ndarray:
+    """Optical densities (R, G, B) → amounts of the two stains, the residual taken up by their cross product, as in QuPath.
+
+    Args:
+        matrix: 2 × 3, rows haematoxylin and eosin of any length.
+
+    Returns:
+        float64 3 × 2, to be multiplied from the right.
+
+    Raises:
+        ValueError: the two stains are (nearly) parallel or not finite.
+    """
+    rows = np.asarray(matrix, np.float64).reshape(-1, 3)[:2]
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.linalg.norm(np.cross(unit[0], unit[1])) >= 0.05:  # also refuses NaN
+        raise ValueError("the two stain vectors are not different enough to be told apart")
+    return np.ascontiguousarray(np.linalg.inv(with_residual(rows))[:, :2])
 
 
 def _plausible(matrix: np.ndarray) -> bool:

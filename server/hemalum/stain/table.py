@@ -11,14 +11,13 @@ are interpolated in tetrahedra (Kasson et al. 1995), which keeps greys grey if t
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from hemalum.compiled import compiled
+from hemalum.compiled import compiled, cores
 from hemalum.stain.estimation import Stain, with_residual
 from hemalum.stain.learned import ColourFunction, bundled
 
@@ -134,7 +133,7 @@ def apply_table(pixels: np.ndarray, table: np.ndarray, threads: int | None = Non
     cell, part = _positions(size)
     flat = np.ascontiguousarray(pixels).reshape(-1, 3)
     out = np.empty_like(flat)
-    threads = min(threads or _cores(), max(1, len(flat) // MINIMUM_STRIP))
+    threads = min(threads or cores(), max(1, len(flat) // MINIMUM_STRIP))
     edges = np.linspace(0, len(flat), threads + 1).astype(int)
     strips = [(flat[a:b], packed, size, cell, part, out[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
     if threads == 1:
@@ -151,10 +150,6 @@ def _positions(size: int) -> tuple[np.ndarray, np.ndarray]:
     position = np.arange(256) * (size - 1) / 255
     cell = np.minimum(np.floor(position + 1e-9).astype(np.int64), size - 2)
     return cell, np.rint((position - cell) * (1 << BITS)).astype(np.int64)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @compiled

@@ -22,7 +22,7 @@ from hemalum.v1 import nuclei_pb2 as pb
 
 if TYPE_CHECKING:
     from hemalum.models import Model
-    from hemalum.stain import Stain
+    from hemalum.stain.estimation import Stain
 
 LARGEST_CORE = 4096  # model px
 
@@ -95,7 +95,7 @@ def stain_message(stain: Stain) -> pb.Stain:
 
 def stain_of(message: pb.Stain) -> Stain:
     """Raises `UsageError` where a field has the wrong number of values."""
-    from hemalum.stain import Stain
+    from hemalum.stain.estimation import Stain
 
     rows = (message.matrix.haematoxylin, message.matrix.eosin)
     rest = {name: list(getattr(message, name)) for name in ("maxima", "background", "lab_mean", "lab_std")}
