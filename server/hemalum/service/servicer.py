@@ -2,7 +2,6 @@
 
 >>> from hemalum.service.limits import Limits
 >>> from hemalum.service.work import Work
-from hemalum.stain import METHODS
 >>> servicer = NucleiServicer(Work([], Limits()), [])
 >>> servicer.GetServerInfo(pb.GetServerInfoRequest(api_version=1), None).api_version
 1
@@ -25,6 +24,7 @@ from hemalum.runs.events import ImageInfo
 from hemalum.service.folders import resolve_inside
 from hemalum.service.stream import Stream, Watchdog, slide_replies
 from hemalum.service.work import Work
+from hemalum.stain import METHODS
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.v1.nuclei_pb2_grpc import NucleiServicer as Base
 from hemalum.wire.api import API_VERSION, OLDEST_API_VERSION, abort, check_client_version
