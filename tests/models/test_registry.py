@@ -128,6 +128,29 @@ def test_install_and_search_order(package, toy_models, tmp_path, monkeypatch):
     assert [p.name for p in (tmp_path / "data" / "models").iterdir()] == ["toy"]
 
 
+PLACES = {
+    "linux": ({}, ".local/share/hemalum/models"),
+    "linux with XDG_DATA_HOME": ({"XDG_DATA_HOME": "data"}, "data/hemalum/models"),
+    "darwin": ({}, "Library/Application Support/hemalum/models"),
+    "darwin with XDG_DATA_HOME": ({"XDG_DATA_HOME": "data"}, "Library/Application Support/hemalum/models"),
+    "win32": ({"LOCALAPPDATA": "AppData/Local"}, "AppData/Local/hemalum/models"),
+    "win32 with another LOCALAPPDATA": ({"LOCALAPPDATA": "elsewhere"}, "elsewhere/hemalum/models"),
+    "win32 without LOCALAPPDATA": ({}, "AppData/Local/hemalum/models"),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_installed_models_lie_where_they_always_lay(case, tmp_path, monkeypatch):
+    variables, place = PLACES[case]
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, folder in variables.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr("sys.platform", case.split()[0])
+    assert models.user_folder() == tmp_path / place
+
+
 def test_what_is_not_there(toy_models, tmp_path):
     with pytest.raises(UnknownModel, match="toy"):
         models.find("nope", [toy_models])
@@ -140,16 +163,6 @@ def test_engine_takes_any_size(toy_model):
     large = np.random.default_rng(0).integers(0, 255, (1, 128, 160, 3), np.uint8)
     assert engine.maps(large[:, :1, :1]).shape == (1, 2, 2, 2)
     np.testing.assert_array_equal(engine.maps(large[:, :100, :150])[..., :120, :200], engine.maps(large)[..., :120, :200])
-
-
-def test_a_verdict_is_remembered_and_made_again_for_another_file(package, tmp_path, monkeypatch):
-    monkeypatch.setattr("hemalum.engine.verdicts.cache_folder", lambda: tmp_path / "cache")
-    model = models.find(str(package))
-    open_engine(model, "cpu")
-    monkeypatch.setattr("hemalum.engine.onnx_engine.stored_tile", lambda model: pytest.fail("checked again"))
-    open_engine(model, "cpu")
-    with pytest.raises(pytest.fail.Exception, match="checked again"):
-        open_engine(model, "cpu", threads=3)
 
 
 def test_engine_refuses_what_does_not_fit(toy_model):

@@ -94,7 +94,7 @@ def _models(folders):
         try:
             if problems := check_files(model):
                 raise DamagedModel(problems[0])
-            engine = OnnxEngine(model, trust=False)
+            engine = OnnxEngine(model)
             rows.append(
                 (
                     f"model {model.id}",

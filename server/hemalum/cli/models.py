@@ -90,7 +90,7 @@ def check(model_ids, folders, as_json):
         problems, engine = check_files(model), None
         if not problems:
             try:
-                engine = OnnxEngine(model, trust=False)
+                engine = OnnxEngine(model)
             except HemalumError as error:
                 problems = [str(error)]
         rows.append({"id": model.id, "folder": str(model.folder), "problems": problems, "device": engine.device if engine else None,

@@ -18,7 +18,6 @@ import numpy as np
 
 from hemalum.compiled import cores
 from hemalum.engine.base import agreement, fitted, stored_tile
-from hemalum.engine.verdicts import Verdicts
 from hemalum.errors import DamagedModel, UsageError
 from hemalum.models import Model
 
@@ -30,7 +29,6 @@ class OnnxEngine:
         model: the package.
         threads: `intra_op` threads; `None` = the cores this process may use.
         precision: "auto" (int8 where it agrees), "fp32" or "int8".
-        trust: take the verdict of an earlier check on this machine, if there is one.
 
     Raises:
         DamagedModel: a file differs from its sha256, cannot be loaded, or computes other maps than the stored ones.
@@ -39,11 +37,11 @@ class OnnxEngine:
 
     batch = 1
 
-    def __init__(self, model: Model, threads: int | None = None, precision: str = "auto", trust: bool = True):
+    def __init__(self, model: Model, threads: int | None = None, precision: str = "auto"):
         import onnxruntime
 
         self.threads, self.notices = threads or cores(), []
-        self._model, self._trust = model, trust
+        self._model = model
         has_int8 = model.path("model.int8.onnx") is not None
         if precision == "int8" and not has_int8:
             raise UsageError(f"model {model.id} has no int8 graph; choose precision fp32")
@@ -74,16 +72,13 @@ class OnnxEngine:
         return self._session.run([card.outputs["name"]], {card.input["name"]: np.ascontiguousarray(tile)[None]})[0]
 
     def _problem(self, name: str) -> str:
-        """Why the loaded graph cannot be trusted on this machine, or ""; computed once for a file, a processor and a runtime."""
-        if self._model.path("check.npz") is None:
+        """Why the loaded graph cannot be trusted on this machine, or ""; takes a third of a second."""
+        stored = stored_tile(self._model)
+        if stored is None:
             return f"model {self._model.id} has no stored tile to check {name} with"
-        with Verdicts() as known:
-            key = known.key(self._model.card.files[name], self._model.card.files["check.npz"], self.threads)
-            if key not in known or not self._trust:
-                pixels, maps = stored_tile(self._model)
-                found = agreement(self._run(pixels)[0], maps, self._model.card.thresholds["foreground"])
-                known[key] = "" if found.close else f"{name} gives other maps than the stored ones on this processor (Dice {found.dice:.3f})"
-            return known[key]
+        pixels, maps = stored
+        same = agreement(self._run(pixels)[0], maps, self._model.card.thresholds["foreground"])
+        return "" if same.close else f"{name} gives other maps than the stored ones on this processor (Dice {same.dice:.3f})"
 
 
 def open_session(model: Model, name: str, threads: int, output: str | None = None):

@@ -65,7 +65,11 @@ class Model:
 
 
 def user_folder() -> Path:
-    """The user's own model folder (it need not exist)."""
+    """The user's own model folder (it need not exist).
+
+    Not `platformdirs`': on a Mac that follows XDG_DATA_HOME and on Windows it does not follow LOCALAPPDATA, so the models
+    of some users would be lost.
+    """
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
