@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint bench train epoch gpu-check wheelhouse proto clean
+.PHONY: demo test lint release docs bench train epoch gpu-check wheelhouse proto clean
 .DEFAULT_GOAL := demo
 include qupath-extension/extension.mk
 
@@ -26,6 +26,22 @@ test: .venv/.dev lint extension-test   ## everything that must hold, in at most 
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
+	$(BIN)/python -m handbook.links
+
+.venv/.release: pyproject.toml $(BIN)/hemalum
+	$(BIN)/pip install --quiet -e ".[release]"
+	touch $@
+
+.venv/.docs: pyproject.toml $(BIN)/hemalum
+	$(BIN)/pip install --quiet -e ".[docs]"
+	touch $@
+
+release: .venv/.release     ## dist/: PLATFORMS="linux windows macos-arm64" PYTHONS="3.11 3.12" RELEASE_URL=https://… EXTENSION=no
+	$(BIN)/python -m release --platforms "$(PLATFORMS)" --pythons "$(PYTHONS)" --url "$(RELEASE_URL)" \
+	    $(if $(filter no,$(EXTENSION)),--without-extension)
+
+docs: .venv/.docs           ## the documentation as a site that needs no network: site/index.html
+	$(BIN)/python -m mkdocs build --quiet --strict
 
 bench: .venv/.dev           ## speed as ratios of one run, written to bench.json
 	$(BIN)/python -m benchmarks
@@ -50,4 +66,4 @@ proto: .venv/.dev           ## stubs from the wire contract
 	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=server --pyi_out=server --grpc_python_out=server proto/hemalum/v1/nuclei.proto
 
 clean:
-	rm -rf build dist demo wheelhouse
+	rm -rf build dist demo site wheelhouse

@@ -1,15 +1,16 @@
 # Targets of the QuPath extension; included by the Makefile.
 EXT := qupath-extension
 EXT_JDK = $(shell sh $(EXT)/find-jdk.sh)
-EXT_JAR = $(firstword $(wildcard $(EXT)/extension/target/qupath-extension-hemalum-*.jar))
-EXT_MVN = JAVA_HOME="$(EXT_JDK)" mvn -q -B -f $(EXT)/pom.xml
+EXT_VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' server/hemalum/__init__.py)
+EXT_JAR = $(EXT)/extension/target/qupath-extension-hemalum-$(EXT_VERSION).jar
+EXT_MVN = JAVA_HOME="$(EXT_JDK)" mvn -q -B -f $(EXT)/pom.xml -Drevision="$(EXT_VERSION)"
 
 .PHONY: extension extension-test extension-verify qupath-test
 
 extension:                  ## the extension's jar for QuPath 0.6 and 0.7
 	@test -n "$(EXT_JDK)" || { echo "No JDK 21 or newer was found (JAVA_HOME, PATH, usual folders); install one, for example Temurin 25."; exit 1; }
 	$(EXT_MVN) package -DskipTests
-	@ls -l $(EXT)/extension/target/qupath-extension-hemalum-*.jar
+	@ls -l $(EXT_JAR)
 
 extension-test:             ## client, jar and loader tests; says so when it must skip them
 	@if [ -z "$(EXT_JDK)" ]; then echo "SKIPPED: tests of the QuPath extension (no JDK 21 or newer was found)"; test -z "$$CI"; \
