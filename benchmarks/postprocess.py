@@ -88,7 +88,7 @@ def main() -> None:
     taken = [milliseconds(lambda one=one: tile_nuclei(*one), arguments.repeats) for one in work]
     maps, pixels, *_ = work[0]
     map_um = plan.mpp / card.output_scale
-    parameters = instances.Parameters(
+    parameters = instances.InstanceParameters(
         limits["foreground"],
         limits["marker"],
         limits["sigma"],

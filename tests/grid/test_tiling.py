@@ -8,7 +8,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemalum.grid.tiling import plan_tiles, scale_for
+from hemalum.errors import UsageError
+from hemalum.grid.tiling import Plan, Rect, Tile, plan_tiles, scale_for
 
 SIDES = st.integers(1, 700)
 
@@ -17,6 +18,7 @@ SIDES = st.integers(1, 700)
 @given(st.tuples(SIDES, SIDES), st.sampled_from([0.25, 0.3, 0.5, 0.77, 1.0]), st.integers(16, 200), st.integers(0, 70),
        st.tuples(st.integers(-300, 300), st.integers(-300, 300)))  # fmt: skip
 def test_cores_cover_each_pixel_once_and_tiles_read_their_halo(size, mpp, core, halo, offset):
+    halo = min(halo, core // 2)
     plan = plan_tiles(size, mpp, 0.5, core=core, halo=halo, offset=offset)
     width, height = plan.model_size
     covered = np.zeros((height, width), int)
@@ -52,7 +54,7 @@ def test_scale_is_the_ratio_or_the_integer_beside_it(image_mpp, model_mpp):
 
 
 def test_neighbours_touch_and_are_mutual():
-    plan = plan_tiles((900, 700), 0.5, 0.5, core=100)
+    plan = plan_tiles((900, 700), 0.5, 0.5, core=100, halo=50)
     for tile in plan.tiles:
         near = {(other.row - tile.row, other.col - tile.col) for other in plan.neighbours(tile)}
         inside = {(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)
@@ -64,12 +66,13 @@ def test_neighbours_touch_and_are_mutual():
 def test_regions_choose_tiles_and_overrule_the_tissue_mask():
     region = shapely.box(101, 101, 199, 199)
     glass = (np.zeros((70, 90), bool), 10.0)
-    plan = plan_tiles((900, 700), 0.5, 0.5, core=100, regions=[region, region], tissue=glass)
+    plan = plan_tiles((900, 700), 0.5, 0.5, core=100, halo=50, regions=[region, region], tissue=glass)
     assert {(1, 1)} <= {(tile.row, tile.col) for tile in plan.tiles} <= {(row, col) for row in range(3) for col in range(3)}
-    assert plan_tiles((900, 700), 0.5, 0.5, core=100, tissue=glass).tiles == ()
+    assert plan_tiles((900, 700), 0.5, 0.5, core=100, halo=50, tissue=glass).tiles == ()
     glass[0][35, 45] = True
-    near = {(tile.row, tile.col) for tile in plan_tiles((900, 700), 0.5, 0.5, core=100, tissue=glass).tiles}
-    assert near == {(row, col) for row in (2, 3) for col in (3, 4)}  # (45, 35) · 10 px lies within 64 px of all of them
+    plan = plan_tiles((900, 700), 0.5, 0.5, core=100, halo=50, tissue=glass)
+    near = {(tile.row, tile.col) for tile in plan.tiles}
+    assert near == {(row, col) for row in (2, 3) for col in (3, 4)}  # (45, 35) · 10 px lies within 50 px of all of them
 
 
 @pytest.mark.parametrize("side, tiles", [(1, 1), (1152, 1), (1153, 2), (2176, 2), (2177, 3)])
@@ -84,3 +87,34 @@ def test_refuses_what_makes_no_tile():
     for arguments in [((0, 5), 0.5, 0.5), ((5, 5), 0, 0.5), ((5, 5), float("nan"), 0.5)]:
         with pytest.raises(ValueError):
             plan_tiles(*arguments)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIDES, st.integers(1, 200), st.integers(0, 120), st.integers(-300, 300))
+def test_only_tiles_beside_each_other_see_the_same_pixels(side, core, halo, shift):
+    if 2 * halo > core:
+        with pytest.raises(UsageError, match=f"{core} px apart.*at least {2 * halo} px"):
+            plan_tiles((side, 1), 0.5, 0.5, core=core, halo=halo, offset=(shift, 0))
+        return
+    plan = plan_tiles((side, 1), 0.5, 0.5, core=core, halo=halo, offset=(shift, 0))
+    windows = [plan.window(tile) for tile in plan.tiles if tile.row == 0]
+    for window, after_next in zip(windows, windows[2:], strict=False):
+        assert window.x + window.width <= after_next.x
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(40, 300), st.integers(1, 64))
+def test_the_step_is_a_multiple_of_what_the_network_needs(core, multiple):
+    if core % multiple:
+        with pytest.raises(UsageError, match=f"core of {core} px.*{multiple} px"):
+            plan_tiles((500, 500), 0.5, 0.5, core=core, halo=0, multiple=multiple)
+    else:
+        plan_tiles((500, 500), 0.5, 0.5, core=core, halo=0, multiple=multiple)
+
+
+@pytest.mark.parametrize("index, row", [(2, 1), (1, 0)], ids=["a gap in the numbers", "a place taken twice"])
+def test_a_plan_numbers_its_tiles_and_has_one_at_a_place(index, row):
+    square = Rect(0, 0, 9, 9)
+    tiles = Tile(0, 0, 0, square, square), Tile(index, row, 0, square, square)
+    with pytest.raises(ValueError, match=f"tile {index} at row {row}"):
+        Plan((9, 9), 0.5, 0.5, scale_for(0.5, 0.5), 9, 0, tiles=tiles)

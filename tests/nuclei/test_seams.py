@@ -61,7 +61,7 @@ def matched(first, second):
 offsets = st.tuples(st.integers(0, 179), st.integers(0, 179))
 
 
-@given(st.integers(0, 100_000), st.integers(64, 180), offsets, st.randoms(use_true_random=False))
+@given(st.integers(0, 100_000), st.integers(96, 180), offsets, st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
 def test_a_map_cut_anywhere_holds_the_same_nuclei(seed, core, offset, random):
     maps = tissue(330, 270, seed)

@@ -68,7 +68,7 @@ def test_a_chain_over_three_tiles_keeps_its_ends():
         ring = np.array([[x, 30], [x + width, 30], [x + width, 40], [x, 40]]) * UNIT
         return Nuclei.of(ring, np.array([0, 4]), tile=tile, edge=np.array([edge]))
 
-    parts = [bar(40, 60, 0, 50.0), bar(60, 120, 1, 45.0), bar(140, 60, 2, 40.0)]  # first beats second, second would beat third
+    parts = [bar(60, 60, 0, 50.0), bar(80, 122, 1, 45.0), bar(166, 60, 2, 40.0)]  # first beats second, second would beat third
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]):
         settler = Settler(plan)
         kept = Nuclei.concat([settler.add(plan.tiles[i], parts[i]) for i in order])
@@ -80,3 +80,31 @@ def test_a_tile_is_reported_once():
     settler.skip(PLAN.tiles[0])
     with pytest.raises(ValueError, match="before"):
         settler.fail(PLAN.tiles[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(PLAN.tiles), st.integers(-200, 200), st.integers(-200, 200))
+def test_a_candidate_lies_in_its_own_tile(tile, right, down):
+    """A nucleus of 10 px whose centroid is moved against the middle of its tile's core."""
+    x, y, width, height = tile.core
+    centre = np.array([x + width // 2 + right, y + height // 2 + down])
+    ring = (centre + np.array([[-5, -5], [5, -5], [5, 5], [-5, 5]])) * UNIT
+    nucleus = Nuclei.of(ring, np.array([0, 4]), tile=tile.index, edge=np.array([10.0]))
+    settler = Settler(PLAN)
+    outside = max(abs(right) - width / 2, abs(down) - height / 2)
+    if outside <= 4:
+        settler.add(tile, nucleus)
+    elif outside > 6:
+        with pytest.raises(ValueError, match=f"tile {tile.index} have centroids"):
+            settler.add(tile, nucleus)
+        settler.add(tile, Nuclei.empty())  # nothing of the refused report is kept
+
+
+def test_tiles_and_candidates_of_others_are_refused():
+    settler, other = Settler(PLAN), plan_tiles((320, 320), 0.5, 0.5, core=160, halo=40)
+    with pytest.raises(ValueError, match="not of this plan"):
+        settler.fail(other.tiles[1])
+    first, second = (candidates(tile, 3, True) for tile in PLAN.tiles[:2])
+    assert len(first) and len(second)
+    with pytest.raises(ValueError, match="candidates of tile 1 were reported as those of tile 0"):
+        settler.add(PLAN.tiles[0], second)

@@ -53,7 +53,7 @@ class Workers:
         memory = self._block(maps.nbytes + pixels.nbytes)
         np.ndarray(maps.shape, np.float32, memory.buf)[:] = maps
         np.ndarray(pixels.shape, np.uint8, memory.buf, maps.nbytes)[:] = pixels
-        small = replace(plan, tiles=(), _at={})  # a slide's whole plan need not travel with each tile
+        small = replace(plan, tiles=())  # a slide's whole plan need not travel with each tile
         future = self._pool.submit(_in_process, memory.name, maps.shape, pixels.shape, tile, small, settings)
         future.add_done_callback(lambda _: self._give_back(memory))
         return future

@@ -115,10 +115,13 @@ class Plan:
     halo: int
     offset: tuple[int, int] = (0, 0)
     tiles: tuple[Tile, ...] = ()
-    _at: dict[tuple[int, int], int] = field(default_factory=dict, repr=False, compare=False)
+    _at: dict[tuple[int, int], int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        self._at.update({(tile.row, tile.col): tile.index for tile in self.tiles})
+        for position, tile in enumerate(self.tiles):
+            if tile.index != position or (tile.row, tile.col) in self._at:
+                raise ValueError(f"tile {tile.index} at row {tile.row}, column {tile.col} cannot be number {position}")
+            self._at[tile.row, tile.col] = position
 
     @property
     def tile_shape(self) -> int:
@@ -194,12 +197,23 @@ def _starts(side: int, core: int, halo: int, shift: int) -> range:
     return range(first, max(first + 1, side - 2 * halo), core)
 
 
+def _cores(side: int, core: int, halo: int, shift: int) -> list[tuple[int, int]]:
+    """Begin and end of each core along an axis, model px: from 0 to `side` without a gap."""
+    inner = [start + halo for start in _starts(side, core, halo, shift)[1:]]
+    spans = list(pairwise([0, *inner, side]))
+    sizes = [end - begin for begin, end in spans]
+    if min(sizes) < 1 or max(sizes) > core + 2 * halo:
+        raise ValueError(f"cores of {min(sizes)} to {max(sizes)} px cannot cut {side} px into tiles of {core} + 2 · {halo} px")
+    return spans
+
+
 def plan_tiles(
     image_size: tuple[int, int],
     image_mpp: float,
     model_mpp: float,
     core: int = CORE,
     halo: int = 64,
+    multiple: int = 1,
     regions: Sequence[shapely.Geometry] | None = None,
     tissue: tuple[np.ndarray, float] | None = None,
     offset: tuple[int, int] = (0, 0),
@@ -209,7 +223,8 @@ def plan_tiles(
     Args:
         image_size: width, height, level-0 px.
         image_mpp, model_mpp: µm/px.
-        core, halo: the step between tiles and what they look at around it, model px.
+        core, halo: the step between tiles and what they look at around it, model px; 2 · halo ≤ core.
+        multiple: what the step must be a multiple of, model px: the card's `multiple_of`.
         regions: level-0 polygons, united; only tiles whose core + 2 µm touches them remain.  None: the whole image.
         tissue: boolean mask (rows × columns) and its downsample (level-0 px per mask px).  Leaves out tiles in whose core *and*
             halo it has no tissue; without effect where regions are given, since there the user has decided.
@@ -217,6 +232,7 @@ def plan_tiles(
 
     Raises:
         ValueError: a size, core or halo that makes no tile, or a resolution that is not positive.
+        UsageError: a core that is too small for the halo or does not fit the network.
     """
     width, height = (int(side) for side in image_size)
     if width < 1 or height < 1:
@@ -224,13 +240,16 @@ def plan_tiles(
     scale = scale_for(image_mpp, model_mpp)
     if core < 1 or halo < 0:
         raise ValueError(f"core {core} and halo {halo} make no tile")
+    if 2 * halo > core:  # nuclei are compared with those of adjacent tiles alone
+        raise UsageError(f"tiles {core} px apart that see {halo} px around them would share nuclei with tiles that are not "
+                         f"beside them; give a core of at least {2 * halo} px")  # fmt: skip
+    if core % multiple:  # a pixel's map depends on where the network's windows begin
+        raise UsageError(f"a tile core of {core} px does not fit a network of windows of {multiple} px; give a multiple")
     empty = Plan((width, height), image_mpp, model_mpp, scale, core, int(halo), tuple(offset))
 
     spans = []  # along x and y: where each core begins and ends
     for side, shift in zip(empty.model_size, offset, strict=True):
-        starts = _starts(side, core, halo, shift)
-        cuts = [0, *(start + halo for start in starts[1:]), side]
-        spans.append(list(pairwise(cuts)))
+        spans.append(_cores(side, core, halo, shift))
     tiles = [
         Tile(0, row, col, Rect(left, top, right - left, bottom - top), Rect(0, 0, 0, 0))
         for row, (top, bottom) in enumerate(spans[1])

@@ -103,7 +103,7 @@ class Cluster:
         tiles = [run.plan.tiles[index] for index in missing(run, pieces)]
         waiting = deque(tiles[start : start + TILES] for start in range(0, len(tiles), TILES))
         suspects: deque[list[Tile]] = deque()                   # of tasks that took a worker down: one after the other, nothing beside
-        plan, folder, key = replace(run.plan, tiles=(), _at={}), str(pieces.folder.resolve()), key_of(run)
+        plan, folder, key = replace(run.plan, tiles=()), str(pieces.folder.resolve()), key_of(run)
         work: dict = {}
         try:
             while waiting or suspects or work:

@@ -12,9 +12,9 @@ rank.  That is the greedy independent set of the whole slide; it is unique, and 
 ...     square = np.array([[x, 80], [x + 80, 80], [x + 80, 160], [x, 160]])
 ...     return Nuclei.of(square, np.array([0, 4]), tile=tile, edge=np.array([edge]))
 >>> settler = Settler(plan)
->>> len(settler.add(plan.tiles[0], candidate(2008, 0, 64.0)))
+>>> len(settler.add(plan.tiles[0], candidate(2520, 0, 64.0)))
 0
->>> settler.add(plan.tiles[1], candidate(2010, 1, 65.0)).tile.tolist(), settler.removed, settler.take_settled()
+>>> settler.add(plan.tiles[1], candidate(2522, 1, 65.0)).tile.tolist(), settler.removed, settler.take_settled()
 ([1], 1, [0, 1])
 """
 
@@ -69,8 +69,9 @@ class Settler:
         """Report a tile's candidates.
 
         Raises:
-            ValueError: the tile was reported before.
+            ValueError: the tile was reported before or is not the plan's, or a candidate is not the tile's.
         """
+        self._check(tile, nuclei)
         self._report(tile)
         ours = self._candidates[tile.index] = _Candidates(nuclei)
         self._open.add(tile.index)
@@ -95,7 +96,24 @@ class Settler:
         settled, self._settled = sorted(self._settled), []
         return settled
 
+    def _check(self, tile: Tile, nuclei: Nuclei) -> None:
+        """Candidates are compared with those of adjacent tiles alone, so none may lie elsewhere."""
+        strangers = np.setdiff1d(nuclei.tile, [tile.index])
+        if len(strangers):
+            raise ValueError(f"candidates of tile {strangers[0]} were reported as those of tile {tile.index}")
+        if not len(nuclei):
+            return
+        left, top, right, bottom = self._plan.bounds(tile, self._plan.margin + 1)  # 1 px: for a rounding elsewhere
+        (x0, y0), (x1, y1) = nuclei.centroids.min(0), nuclei.centroids.max(0)
+        if x0 < left or y0 < top or x1 > right or y1 > bottom:
+            raise ValueError(
+                f"candidates of tile {tile.index} have centroids from {x0:.1f}, {y0:.1f} to {x1:.1f}, {y1:.1f} px, "
+                f"outside of {left:.1f}, {top:.1f} to {right:.1f}, {bottom:.1f} px"
+            )
+
     def _report(self, tile: Tile) -> None:
+        if not 0 <= tile.index < len(self._plan.tiles) or self._plan.tiles[tile.index] != tile:
+            raise ValueError(f"tile {tile.index} at row {tile.row}, column {tile.col} is not of this plan")
         if tile.index in self._reported:
             raise ValueError(f"tile {tile.index} was reported before")
         self._reported.add(tile.index)

@@ -39,7 +39,10 @@ def plan_run(model: Model, image: ImageInfo, parameters: Parameters, mask: np.nd
     if mask is not None and parameters.skip_glass and regions is None:
         tissue = mask, max(image.width / mask.shape[1], image.height / mask.shape[0])
     size = image.width, image.height
-    return plan_tiles(size, image.mpp, card.mpp, core=parameters.core or card.core, halo=card.halo, regions=regions, tissue=tissue)
+    return plan_tiles(
+        size, image.mpp, card.mpp, core=parameters.core or card.core, halo=card.halo, multiple=card.input["multiple_of"],
+        regions=regions, tissue=tissue,
+    )  # fmt: skip
 
 
 class Membership:
