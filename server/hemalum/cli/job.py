@@ -6,8 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from hemalum.cli.options import TAKEN
-from hemalum.cli.segment import segment
+from hemalum.cli.options import on_cluster, segmenting
 
 
 @click.group()
@@ -17,29 +16,6 @@ def job():
     What is finished stays finished, also inside a slide: after a kill, a power loss or a full disk, `hemalum job resume` goes on, and
     the results are those of an uninterrupted run.
     """
-
-
-def manifest_of(paths, options: dict, tries: int, workers: int | None = None, scheduler: str | None = None):
-    """The `Manifest` of segment's options; raises `UsageError`, `UnknownModel` before any work."""
-    from hemalum.cli.common import parse_mpp, parse_region
-    from hemalum.engine import cores
-    from hemalum.jobs.manifest import Manifest
-    from hemalum.models import find
-    from hemalum.runs.events import Parameters
-    from hemalum.sinks import parse_formats
-
-    mpp, region = parse_mpp(options["mpp"]), parse_region(options.get("region"))
-    chosen = {
-        "foreground": options["foreground"], "marker": options["marker"], "min_area_um2": options["min_area"],
-        "skip_glass": not options["all_tiles"], "stain": options["stain"],
-    }  # fmt: skip
-    run = {"formats": parse_formats(options["formats"]), "mpp": mpp, "region": region}
-    model = find(options["model_id"], options["folders"])
-    Parameters(**chosen).resolved(model.card.thresholds)
-    # threads are written down because sums in another order are other sums: going on elsewhere must give the same nuclei
-    threads = options["threads"] or (1 if scheduler else max(1, cores() // (workers or 1)))
-    engine = {"device": options["device"], "precision": options["precision"], "threads": threads}
-    return Manifest.make(paths, model, {**run, **engine, **chosen}, tries)
 
 
 def work(folder, cluster=None, quiet: bool = False) -> None:
@@ -52,6 +28,17 @@ def work(folder, cluster=None, quiet: bool = False) -> None:
     say = (lambda sentence: None) if quiet else click.echo
     warn = partial(click.echo, err=True)
     work_on(folder, say, lambda name: shown_progress(name, quiet, plain=cluster is not None), compute=cluster, warn=warn)
+
+
+def manifest_of(paths, options: dict, tries: int, workers: int | None = None, scheduler: str | None = None):
+    """The `Manifest` of `cli.options.segmenting`; raises `UsageError`, `UnknownModel` before any work."""
+    from hemalum.cli.common import parse_mpp, parse_region
+    from hemalum.jobs.manifest import manifest_of
+    from hemalum.sinks import parse_formats
+
+    values = {"mpp": parse_mpp(options["mpp"]), "region": parse_region(options.get("region"))}
+    values["formats"] = parse_formats(options["formats"])
+    return manifest_of(paths, {**options, **values}, tries, workers, scheduler)
 
 
 @contextmanager
@@ -67,59 +54,20 @@ def cluster_of(workers: int | None, scheduler: str | None):
 
 
 def once(paths, output, options: dict, as_json: bool) -> None:
-    """A job that is not asked for: what is left of it when it has ended are the results.
-
-    If it is stopped, the same command goes on, and so does `hemalum job resume`.
-    """
+    """A job that is not asked for: what is left of it when it has ended are the results."""
     import json
 
     from hemalum.cli.common import output_folder
-    from hemalum.errors import PartlyFailed, RunLost, UsageError, VersionMismatch
-    from hemalum.jobs.job import begin, forget
-    from hemalum.jobs.manifest import NAME, Manifest
-    from hemalum.jobs.status import status
-    from hemalum.lock import Busy
+    from hemalum.jobs.once import finish, records, take_up
 
     manifest = manifest_of(paths, options, tries=1)
     with output_folder(output) as folder:
-        if not (folder / NAME).exists():
-            begin(folder, manifest)
-        elif not Manifest.read(folder).same(manifest):
-            raise UsageError(
-                f"{folder} holds a job with other inputs or options; go on with it by `hemalum job resume {folder}`, "
-                f"choose another folder, or delete {folder / NAME}"
-            )
-        else:
-            click.echo(f"going on with the job in {folder}", err=True)
-        stopped = False
+        take_up(folder, manifest, lambda sentence: click.echo(sentence, err=True))
         try:
-            work(folder, quiet=as_json)
-        except PartlyFailed:
-            counts = status(folder)["counts"]
-            raise PartlyFailed(f"{counts['set aside']} of {len(paths)} inputs failed, {counts['partly']} more in part; the rest is done") from None
-        except RunLost as error:
-            stopped = True
-            raise type(error)(f"{error}; the same command goes on") from error
-        except (Busy, VersionMismatch, KeyboardInterrupt):
-            stopped = True
-            raise
+            finish(folder, lambda: work(folder, quiet=as_json))
         finally:
             if as_json:
-                records = [folder / f"{entry['stem']}.run.json" for entry in manifest.inputs]
-                content = [json.loads(path.read_text(encoding="utf-8")) for path in records if path.exists()]
-                click.echo(json.dumps(content, indent=1, ensure_ascii=False))
-            if not stopped:
-                forget(folder)
-
-
-def on_cluster(command):
-    """The options --workers and --scheduler."""
-    for option in (
-        click.option("--scheduler", metavar="ADDRESS", help="Compute on the Dask cluster of this scheduler (tcp://HOST:8786)."),
-        click.option("--workers", type=click.IntRange(1, 64), help="Compute in this many processes on this machine (Dask)."),
-    ):
-        command = option(command)
-    return command
+                click.echo(json.dumps(records(folder, manifest), indent=1, ensure_ascii=False))
 
 
 @job.command()
@@ -127,6 +75,7 @@ def on_cluster(command):
 @click.option("-o", "--output", required=True, type=click.Path(), help="Folder of the job and its results; made if it is not there.")
 @click.option("--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often a slide that fails is tried.")
 @on_cluster
+@segmenting
 def run(inputs, output, tries, workers, scheduler, **options):
     """Begin a job: find the nuclei of many slides or images."""
     from hemalum.jobs.job import begin
@@ -136,9 +85,6 @@ def run(inputs, output, tries, workers, scheduler, **options):
     with cluster_of(workers, scheduler) as cluster:
         begin(output, manifest)
         work(output, cluster)
-
-
-run.params += [parameter for parameter in segment.params if parameter.name in TAKEN]
 
 
 @job.command()

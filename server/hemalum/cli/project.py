@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hemalum.cli.options import TAKEN, annotated
-from hemalum.cli.segment import segment as segment_command
+from hemalum.cli.options import annotated, segmenting_whole
 
 
 class ProjectGroup(click.Group):
@@ -69,84 +68,29 @@ def info(path, as_json, qupath):
 @click.option("-o", "--output", type=click.Path(), help="Folder of the job; `hemalum` beside the project by default.")
 @click.option("--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often an image that fails is tried.")
 @click.option("--insert/--no-insert", default=None, help="Put the nuclei into the project by QuPath; by default where QuPath and paquo are found.")
+@segmenting_whole
 def segment(path, output, tries, insert, **options):
     """Find the nuclei of every image, as a job that goes on where it was stopped, and put them into the project.
 
     Images that only QuPath reads as the project has them (rotated, cropped, its own formats) are segmented by QuPath with Hemalum's
     extension.  Without QuPath scripts are written that do so later.
     """
+    from functools import partial
     from pathlib import Path
 
     from hemalum.cli.job import manifest_of, work
-    from hemalum.errors import PartlyFailed, UsageError
-    from hemalum.jobs.job import begin
-    from hemalum.jobs.manifest import NAME, Manifest
-    from hemalum.lock import JobLock
-    from hemalum.projects import streamed, with_qupath
     from hemalum.projects.plain import read_project
-    from hemalum.projects.segment import add, insert_new, unique, write_script
+    from hemalum.projects.segment import segment as segment_project
 
-    found = read_project(path)
-    if not found.entries:
-        raise UsageError(f"{found.path} lists no images; add some in QuPath and save the project")
-    folder = Path(output) if output else found.path.parent / "hemalum"
-    for notice in found.notices:
-        click.echo(notice, err=True)
-    insert = with_qupath.found() if insert is None else insert
-    usable = [entry for entry in found.entries if entry.state in ("found", "moved") and streamed.readable(entry)]
-    others = [entry for entry in found.entries if entry.by_qupath]
-    failed = []
-    for entry in found.entries:
-        if insert and entry in others:
-            click.echo(f"{entry.name}: left to QuPath: {entry.reason}", err=True)
-        elif entry not in usable:
-            failed.append(entry.name)
-            click.echo(f"{entry.name}: left out: {entry.reason}", err=True)
-    if not usable and not others:
-        raise UsageError(f"none of the {len(found.entries)} images of {found.path} can be segmented; the reasons are above")
-    if (folder / NAME).exists():
-        manifest = Manifest.read(folder)
-        click.echo(f"going on with the job in {folder}, with the options it was begun with")
-        if new := add(manifest, usable):
-            with JobLock(folder):
-                manifest.write(folder)
-            click.echo(f"images that joined the project since are done, too: {new}")
-    else:
-        manifest = manifest_of([], options, tries)
-        if "geojson" not in manifest.options["formats"]:
-            raise UsageError("a project needs the format geojson, which QuPath imports; add it to --format")
-        add(manifest, usable)
-        begin(folder, manifest)
-    script = write_script(folder, manifest)
-    stems = [entry["stem"] for entry in manifest.inputs]
-    names = dict(zip([entry.id for entry in others], unique([entry.name for entry in others], stems), strict=True))
-    in_qupath = streamed.write_script(folder, found.path, names, manifest.options, manifest.model["id"]) if names else None
-    try:
-        if manifest.inputs:
-            work(folder)
-    except PartlyFailed as error:
-        failed.append(str(error))
-        click.echo(str(error), err=True)
-    finally:
-        if insert:
-            for sentence in insert_new(found.path, folder, manifest, click.echo):
-                failed.append(sentence)
-                click.echo(sentence, err=True)
-        elif manifest.inputs:
-            click.echo(f"to bring the nuclei into QuPath: QuPath script -s -p {found.path} {script}")
-    if in_qupath is not None and insert:
-        for sentence in streamed.run(in_qupath, names, [manifest.model["folder"]], click.echo):
-            failed.append(sentence)
-            click.echo(sentence, err=True)
-    elif in_qupath is not None:
-        click.echo(f"for the {len(names)} images that only QuPath reads, with its Hemalum extension: QuPath script {in_qupath}")
-    if not manifest.inputs and not insert:
-        raise UsageError(f"Python can segment none of the {len(found.entries)} images of {found.path}; QuPath can, with the script above")
-    if failed:
-        raise PartlyFailed(f"not all of the {len(found.entries)} images are done, the rest is; the reasons are above")
-
-
-segment.params += [parameter for parameter in segment_command.params if parameter.name in TAKEN - {"region"}]
+    segment_project(
+        read_project(path),
+        Path(output) if output else None,
+        insert,
+        new_manifest=lambda: manifest_of([], options, tries),
+        work=work,
+        say=click.echo,
+        warn=partial(click.echo, err=True),
+    )
 
 
 @project.command()

@@ -109,6 +109,38 @@ class Manifest:
         return model
 
 
+def manifest_of(
+    paths: list[Path], options: dict, tries: int = 3, workers: int | None = None, scheduler: str | None = None
+) -> Manifest:
+    """The manifest of a job, all of it checked.
+
+    Args:
+        options: `model_id`, `folders` (with further models), `formats`, `mpp`, `region` (x, y, width, height in level-0 px),
+            `foreground`, `marker`, `min_area` (µm²), `all_tiles`, `stain`, `device`, `precision`, `threads` (None: all cores,
+            shared by the workers).
+        workers, scheduler: of the cluster that is to compute it.
+
+    Raises:
+        UsageError: an option out of range.  UnknownModel, DamagedModel: of the model.
+    """
+    from hemalum.compiled import cores
+
+    model = find(options["model_id"], options["folders"])
+    parameters = {
+        "foreground": options["foreground"],
+        "marker": options["marker"],
+        "min_area_um2": options["min_area"],
+        "skip_glass": not options["all_tiles"],
+        "stain": options["stain"],
+    }
+    Parameters(**parameters).resolved(model.card.thresholds)
+    # threads are written down because sums in another order are other sums: going on elsewhere must give the same nuclei
+    threads = options["threads"] or (1 if scheduler else max(1, cores() // (workers or 1)))
+    run = {name: options.get(name) for name in ("formats", "mpp", "region")}
+    engine = {"device": options["device"], "precision": options["precision"], "threads": threads}
+    return Manifest.make(paths, model, {**run, **engine, **parameters}, tries)
+
+
 def inputs_of(paths: list[Path]) -> list[dict]:
     """See `Manifest.inputs`."""
     from hemalum.slides import stem

@@ -1,39 +1,140 @@
-"""Segment a project's images as a job beside it, and write the script with which QuPath takes the nuclei in.
+"""A project's images segmented as a job beside it: which of them, under which names, and how the nuclei get into the project.
 
->>> unique(["a.svs", "a.svs", "b/c", "a (2)", "a.svs (cropped)"])
-['a', 'a (2)', 'b_c', 'a (2) (2)', 'a.svs (cropped)']
+What Python reads is a job; what only QuPath reads is left to QuPath with Hemalum's extension.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Callable, Iterable
-from itertools import chain, count
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hemalum.files import commit_json, commit_text, read_json
-from hemalum.jobs.manifest import Manifest, inputs_of
-from hemalum.projects.plain import Entry
+from hemalum.errors import PartlyFailed, UsageError
+from hemalum.jobs.job import begin
+from hemalum.jobs.manifest import NAME, Manifest, inputs_of
+from hemalum.lock import JobLock
+from hemalum.projects import streamed, with_qupath
+from hemalum.projects.insertion import insert_new, write_script
+from hemalum.projects.names import unique
+from hemalum.projects.plain import Entry, Project
 
-SCRIPT, INSERTED = "import_nuclei.groovy", "inserted.json"
+Say = Callable[[str], Any]  # takes a sentence for the user
 
 
-def unique(names: list[str], taken: Iterable[str] = ()) -> list[str]:
-    """File names for images: without an image's suffix and without what file systems refuse, numbered where they meet."""
-    from hemalum.slides.inputs import SUFFIXES, stem
+@dataclass
+class Images:
+    """A project's images: `readable` here, `by_qupath`: by QuPath alone; `failed`: sentences on those that are not done."""
 
-    used = {name.casefold() for name in taken}
-    result = []
-    for name in names:
-        clean = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name)
-        clean = (stem(clean) if Path(clean).suffix.lower() in SUFFIXES else clean).strip(" .") or "image"
-        free = next(n for n in chain([clean], (f"{clean} ({i})" for i in count(2))) if n.casefold() not in used)
-        used.add(free.casefold())
-        result.append(free)
-    return result
+    readable: list[Entry]
+    by_qupath: list[Entry]
+    failed: list[str]
+
+
+def segment(
+    project: Project,
+    folder: Path | None,
+    insert: bool | None,
+    *,
+    new_manifest: Callable[[], Manifest],
+    work: Callable[[Path], Any],
+    say: Say,
+    warn: Say,
+) -> None:
+    """Segment every image of a project, and bring the nuclei into it or write the scripts that do so.
+
+    Args:
+        folder: of the job; None: `hemalum` beside the project.
+        insert: by QuPath, now; None: where QuPath and paquo are found.
+        new_manifest: gives the manifest of a new job, without inputs.
+        work: goes through the job in a folder; see `hemalum.jobs.job.work_on`.
+        say, warn: take what was done, and what was not.
+
+    Raises:
+        UsageError: no image can be segmented.  PartlyFailed: some are not done.
+        Whatever `new_manifest` and `work` raise.
+    """
+    if not project.entries:
+        raise UsageError(f"{project.path} lists no images; add some in QuPath and save the project")
+    folder = folder or project.path.parent / "hemalum"
+    for notice in project.notices:
+        warn(notice)
+    insert = with_qupath.found() if insert is None else insert
+    images = sort_images(project, insert, warn)
+    failed = images.failed
+    manifest = job_of(folder, images.readable, new_manifest, say)
+    script = write_script(folder, manifest)
+    names = names_by_qupath(images.by_qupath, manifest)
+    streaming = None
+    if names:
+        streaming = streamed.write_script(folder, project.path, names, manifest.options, manifest.model["id"])
+    try:
+        if manifest.inputs:
+            work(folder)
+    except PartlyFailed as error:
+        _fail(str(error), failed, warn)
+    finally:
+        if insert:
+            for sentence in insert_new(project.path, folder, manifest, say):
+                _fail(sentence, failed, warn)
+        elif manifest.inputs:
+            say(f"to bring the nuclei into QuPath: QuPath script -s -p {project.path} {script}")
+    if streaming is not None and insert:
+        for sentence in streamed.run(streaming, names, [manifest.model["folder"]], say):
+            _fail(sentence, failed, warn)
+    elif streaming is not None:
+        say(f"for the {len(names)} images that only QuPath reads, with its Hemalum extension: QuPath script {streaming}")
+    count = len(project.entries)
+    if not manifest.inputs and not insert:
+        raise UsageError(
+            f"Python can segment none of the {count} images of {project.path}; QuPath can, with the script above"
+        )
+    if failed:
+        raise PartlyFailed(f"not all of the {count} images are done, the rest is; the reasons are above")
+
+
+def sort_images(project: Project, insert: bool, warn: Say) -> Images:
+    """Who can segment which image; what is left out is said.
+
+    Args:
+        insert: whether QuPath is asked for its own images at once.
+
+    Raises:
+        UsageError: nobody can segment any.
+    """
+    images = Images([], [], [])
+    for entry in project.entries:
+        if entry.state in ("found", "moved") and streamed.readable(entry):
+            images.readable.append(entry)
+    images.by_qupath = [entry for entry in project.entries if entry.by_qupath]
+    for entry in project.entries:
+        if insert and entry.by_qupath:
+            warn(f"{entry.name}: left to QuPath: {entry.reason}")
+        elif entry not in images.readable:
+            images.failed.append(entry.name)
+            warn(f"{entry.name}: left out: {entry.reason}")
+    if not images.readable and not images.by_qupath:
+        count = len(project.entries)
+        raise UsageError(f"none of the {count} images of {project.path} can be segmented; the reasons are above")
+    return images
+
+
+def job_of(folder: Path, entries: list[Entry], new_manifest: Callable[[], Manifest], say: Say) -> Manifest:
+    """The manifest of the job in a folder, begun or taken up, with all of these images; see `segment`."""
+    if (folder / NAME).exists():
+        manifest = Manifest.read(folder)
+        say(f"going on with the job in {folder}, with the options it was begun with")
+        if new := add(manifest, entries):
+            with JobLock(folder):
+                manifest.write(folder)
+            say(f"images that joined the project since are done, too: {new}")
+        return manifest
+    manifest = new_manifest()
+    if "geojson" not in manifest.options["formats"]:
+        raise UsageError("a project needs the format geojson, which QuPath imports; add it to --format")
+    add(manifest, entries)
+    begin(folder, manifest)
+    return manifest
 
 
 def add(manifest: Manifest, entries: list[Entry]) -> int:
@@ -47,58 +148,13 @@ def add(manifest: Manifest, entries: list[Entry]) -> int:
     return len(new)
 
 
-def write_script(folder: Path, manifest: Manifest) -> Path:
-    """A Groovy script that imports each image's GeoJSON.  `QuPath script -s -p project.qpproj <script>` runs it for all.
-
-    Nuclei go under the annotations that contain them; those of an earlier import (same ids) are replaced, nothing else is touched.
-
-    Raises:
-        DiskFull: it cannot be written.
-    """
-    files = {known["entry"]: f"{known['stem']}.geojson" for known in manifest.inputs}
-    table = ",\n".join(f"    {json.dumps(number)}: {groovy(name)}" for number, name in files.items())
-    text = f"""// Imports the nuclei that Hemalum found.  Run it for all images of the project: Run > Run for project, or
-//     QuPath script -s -p project.qpproj {SCRIPT}
-import qupath.lib.io.PathIO
-
-def folder = {groovy(str(folder.resolve()))}
-def files = [
-{table}
-]
-def name = files[getProjectEntry().getID()]
-def file = name == null ? null : new File(folder, name)
-if (file == null || !file.exists()) {{
-    println "no nuclei for " + getProjectEntry().getImageName()
-    return
-}}
-def nuclei = PathIO.readObjects(file.toPath())
-def ids = nuclei.collect {{ it.getID() }} as Set
-removeObjects(getDetectionObjects().findAll {{ it.getID() in ids }}, true)
-getCurrentHierarchy().insertPathObjects(nuclei)
-println getProjectEntry().getImageName() + ": " + nuclei.size() + " nuclei"
-"""
-    path = folder / SCRIPT
-    commit_text(path, text, waits=())
-    return path
+def names_by_qupath(entries: list[Entry], manifest: Manifest) -> dict[str, str]:
+    """Entry id → name of the results that QuPath writes, other than those of the job."""
+    taken = [described["stem"] for described in manifest.inputs]
+    names = unique([entry.name for entry in entries], taken)
+    return {entry.id: name for entry, name in zip(entries, names, strict=True)}
 
 
-def insert_new(project: Path, folder: Path, manifest: Manifest, say: Callable[[str], Any] = print) -> list[str]:
-    """Put the nuclei of a job's finished images into the project by QuPath, unless the same were put in before; returns failures, a sentence each.
-
-    Raises:
-        UsageError: paquo or QuPath is not there.
-    """
-    from hemalum.projects.with_qupath import insert
-
-    record = read_json(folder / INSERTED) or {}
-    files = {known["entry"]: folder / f"{known['stem']}.geojson" for known in manifest.inputs}
-    sums = {entry: hashlib.sha256(file.read_bytes()).hexdigest() for entry, file in files.items() if file.is_file()}
-    fresh = {entry: files[entry] for entry, digest in sums.items() if record.get(entry) != digest}
-    failed = insert(project, fresh, say) if fresh else {}
-    commit_json(folder / INSERTED, record | {entry: sums[entry] for entry in fresh if entry not in failed})
-    return list(failed.values())
-
-
-def groovy(text: str) -> str:
-    """A string of Groovy."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _fail(sentence: str, failed: list[str], warn: Say) -> None:
+    failed.append(sentence)
+    warn(sentence)

@@ -19,7 +19,7 @@ from typing import Any
 from hemalum.errors import UsageError
 from hemalum.projects import with_qupath
 from hemalum.projects.plain import Entry, Project, read_project
-from hemalum.projects.segment import unique
+from hemalum.projects.names import unique
 
 HOW = (
     f"annotations lie in QuPath's own .qpdata files, which only QuPath reads: {with_qupath.NEEDS}; or in QuPath run for the project "

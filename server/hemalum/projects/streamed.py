@@ -18,7 +18,7 @@ from typing import Any
 from hemalum.errors import HemalumError, RunLost
 from hemalum.files import commit_text
 from hemalum.projects.plain import Entry
-from hemalum.projects.segment import groovy
+from hemalum.projects.insertion import groovy
 from hemalum.slides import open_slide
 
 SCRIPT = "segment_in_qupath.groovy"

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from hemalum import stain as stains
 from hemalum.engine import Engine, TileQueue
 from hemalum.engine.workers import Workers
 from hemalum.errors import Cancelled, ProtocolError, UsageError
@@ -40,6 +39,8 @@ from hemalum.runs.events import (
 )
 from hemalum.runs.planning import Membership, plan_run
 from hemalum.runs.record import Stopwatch
+from hemalum.stain.estimation import REFERENCE, Stain, estimate
+from hemalum.stain.table import apply_table, colour_table
 from hemalum.stain.tissue import tissue_mask
 
 
@@ -83,7 +84,7 @@ class Run:
             self.parameters = parameters.resolved(model.card.thresholds)
             self.mask = tissue_mask(overview, unread)
             self.stain = self._stain(overview)
-            self.table = stains.colour_table(self.stain, stains.REFERENCE)
+            self.table = colour_table(self.stain, REFERENCE)
             self.plan = plan_run(model, image, self.parameters, self.mask)
         self.grid_tiles = math.prod(self.plan.grid)
         chosen = self.parameters
@@ -181,9 +182,9 @@ class Run:
         """The stable ids of nuclei of this run."""
         return nuclei.ids(self.digest, self.image.identity)
 
-    def _stain(self, overview: np.ndarray) -> stains.Stain:
+    def _stain(self, overview: np.ndarray) -> Stain:
         mpp = self.image.mpp * self.image.width / overview.shape[1]
-        found = stains.estimate(overview, self.mask, self.parameters.stain, mpp)
+        found = estimate(overview, self.mask, self.parameters.stain, mpp)
         if self.parameters.stain_matrix is None:
             return found
         from dataclasses import replace
@@ -278,7 +279,7 @@ class Run:
         right, bottom = (round(end * factor / n) for end in (tile.core.x + tile.core.width, tile.core.y + tile.core.height))
         x, y = tile.read.x // n, tile.read.y // n
         pixels = boxed[max(0, top) - y : bottom - y, max(0, left) - x : right - x]
-        return NormalizedTile(index, max(0, left) * n, max(0, top) * n, stains.apply_table(pixels, self.table))
+        return NormalizedTile(index, max(0, left) * n, max(0, top) * n, apply_table(pixels, self.table))
 
     def _finish(self) -> None:
         self._lane.close()
