@@ -8,7 +8,7 @@ public class Dialogs {
     public static void showInfoNotification(String a, String b) {
         throw new UnsupportedOperationException();
     }
-    public static Double showInputDialog(String a, String b, Double c) {
+    public static String showInputDialog(String a, String b, String c) {
         throw new UnsupportedOperationException();
     }
     public static void showPlainMessage(String a, String b) {

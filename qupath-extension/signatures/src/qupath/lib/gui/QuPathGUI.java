@@ -1,6 +1,7 @@
 package qupath.lib.gui;
 
 import java.awt.image.BufferedImage;
+import javafx.beans.property.ReadOnlyObjectProperty;
 import javafx.collections.ObservableList;
 import javafx.scene.control.Menu;
 import javafx.scene.control.TabPane;
@@ -45,4 +46,7 @@ public class QuPathGUI {
     }
 
     protected QuPathGUI() {}
+    public ReadOnlyObjectProperty<ImageData<BufferedImage>> imageDataProperty() {
+        throw new UnsupportedOperationException();
+    }
 }

@@ -2,6 +2,7 @@ package qupath.lib.images;
 
 import qupath.lib.color.ColorDeconvolutionStains;
 import qupath.lib.images.servers.ImageServer;
+import qupath.lib.images.servers.ImageServerMetadata;
 import qupath.lib.objects.hierarchy.PathObjectHierarchy;
 import qupath.lib.plugins.workflow.Workflow;
 
@@ -36,5 +37,8 @@ public class ImageData<T> {
 
     public enum ImageType {
         BRIGHTFIELD_H_E, UNSET;
+    }
+    public void updateServerMetadata(ImageServerMetadata a) {
+        throw new UnsupportedOperationException();
     }
 }

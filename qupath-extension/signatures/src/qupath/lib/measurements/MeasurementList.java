@@ -7,4 +7,5 @@ public interface MeasurementList {
     }
     double get(String a);
     void put(String a, double b);
+    void removeAll(String... a);
 }

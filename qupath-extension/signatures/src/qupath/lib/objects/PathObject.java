@@ -21,9 +21,6 @@ public abstract class PathObject {
     public UUID getID() {
         throw new UnsupportedOperationException();
     }
-    public int getLevel() {
-        throw new UnsupportedOperationException();
-    }
     public MeasurementList getMeasurementList() {
         throw new UnsupportedOperationException();
     }
@@ -74,4 +71,7 @@ public abstract class PathObject {
     }
 
     protected PathObject() {}
+    public String getName() {
+        throw new UnsupportedOperationException();
+    }
 }

@@ -20,4 +20,10 @@ public class PathObjects {
     }
 
     protected PathObjects() {}
+    public static PathObject createAnnotationObject(ROI a, PathClass b) {
+        throw new UnsupportedOperationException();
+    }
+    public static PathObject createCellObject(ROI a, ROI b, PathClass c, MeasurementList d) {
+        throw new UnsupportedOperationException();
+    }
 }

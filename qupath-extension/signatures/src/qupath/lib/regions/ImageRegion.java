@@ -4,4 +4,10 @@ package qupath.lib.regions;
 public class ImageRegion {
 
     protected ImageRegion() {}
+    public int getT() {
+        throw new UnsupportedOperationException();
+    }
+    public int getZ() {
+        throw new UnsupportedOperationException();
+    }
 }

@@ -24,7 +24,7 @@ public final class Marks {
     public static <T> boolean isOurs(View<T> view, T object) {
         if (!view.isDetection(object))
             return false;
-        return view.metadata(object, RUN) != null || view.metadata(object, PROBABILITY) != null || view.isMeasured(object, MEASURED)
+        return view.isMeasured(object, MEASURED) || view.metadata(object, RUN) != null || view.metadata(object, PROBABILITY) != null
                 || view.isMeasured(object, MEASURED_BEFORE) && isDerived(view.id(object));
     }
 

@@ -4,6 +4,7 @@ import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.util.Collection;
 import qupath.lib.images.servers.ImageServer;
+import qupath.lib.images.servers.PixelCalibration;
 import qupath.lib.objects.PathObject;
 
 /** Signatures only: what the extension calls. */
@@ -12,13 +13,20 @@ public class ObjectMeasurements {
         throw new UnsupportedOperationException();
     }
 
+    public static void addShapeMeasurements(PathObject a, PixelCalibration b, ObjectMeasurements.ShapeFeatures... c) {
+        throw new UnsupportedOperationException();
+    }
+
     protected ObjectMeasurements() {}
 
     public enum Measurements {
-        MEAN, STD_DEV;
+        MAX, MEAN, MIN, STD_DEV;
     }
 
     public enum Compartments {
         CELL, CYTOPLASM, NUCLEUS;
+    }
+
+    public enum ShapeFeatures {
     }
 }

@@ -22,4 +22,7 @@ public interface ImageServer<T> {
     default T readRegion(RegionRequest a) throws IOException {
         throw new UnsupportedOperationException();
     }
+    default ImageServerBuilder.ServerBuilder<T> getBuilder() {
+        throw new UnsupportedOperationException();
+    }
 }

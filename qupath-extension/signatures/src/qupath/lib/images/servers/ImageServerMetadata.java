@@ -21,4 +21,16 @@ public class ImageServerMetadata {
 
         protected ImageResolutionLevel() {}
     }
+
+    public static class Builder {
+        public Builder(ImageServerMetadata a) {
+            throw new UnsupportedOperationException();
+        }
+        public ImageServerMetadata build() {
+            throw new UnsupportedOperationException();
+        }
+        public ImageServerMetadata.Builder pixelSizeMicrons(Number a, Number b) {
+            throw new UnsupportedOperationException();
+        }
+    }
 }

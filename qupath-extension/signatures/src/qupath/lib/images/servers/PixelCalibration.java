@@ -10,4 +10,19 @@ public class PixelCalibration {
     }
 
     protected PixelCalibration() {}
+    public double getPixelHeightMicrons() {
+        throw new UnsupportedOperationException();
+    }
+    public double getPixelWidthMicrons() {
+        throw new UnsupportedOperationException();
+    }
+
+    public static class Builder {
+        public PixelCalibration build() {
+            throw new UnsupportedOperationException();
+        }
+        public PixelCalibration.Builder pixelSizeMicrons(Number a, Number b) {
+            throw new UnsupportedOperationException();
+        }
+    }
 }

@@ -7,4 +7,10 @@ public class DefaultScriptableWorkflowStep implements ScriptableWorkflowStep {
     public DefaultScriptableWorkflowStep(String a, Map<String, ?> b, String c) {
         throw new UnsupportedOperationException();
     }
+    public String getName() {
+        throw new UnsupportedOperationException();
+    }
+    public Map<String, ?> getParameterMap() {
+        throw new UnsupportedOperationException();
+    }
 }

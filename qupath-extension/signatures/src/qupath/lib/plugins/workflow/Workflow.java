@@ -1,5 +1,6 @@
 package qupath.lib.plugins.workflow;
 
+import java.util.List;
 /** Signatures only: what the extension calls. */
 public class Workflow {
     public void addStep(WorkflowStep a) {
@@ -7,4 +8,7 @@ public class Workflow {
     }
 
     protected Workflow() {}
+    public List<WorkflowStep> getSteps() {
+        throw new UnsupportedOperationException();
+    }
 }

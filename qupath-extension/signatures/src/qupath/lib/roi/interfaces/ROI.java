@@ -15,4 +15,6 @@ public interface ROI {
     Geometry getGeometry();
     ImagePlane getImagePlane();
     boolean isArea();
+    ROI translate(double a, double b);
+    ROI updatePlane(ImagePlane a);
 }

@@ -2,6 +2,7 @@ package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
 import javafx.scene.control.Button
+import javafx.scene.control.CheckMenuItem
 import javafx.scene.control.Menu
 import javafx.scene.control.MenuItem
 import javafx.scene.control.SeparatorMenuItem
@@ -25,6 +26,9 @@ final class HemalumExtension implements QuPathExtension {
         def segment = new SegmentCommand(qupath)
         def stain = new StainView(qupath)
         def correct = new MoreCommands(qupath)
+        def painting = new CheckMenuItem(Strings.get('menu.stain.toggle'))
+        painting.accelerator = KeyCombination.valueOf('shortcut+alt+V')
+        painting.selectedProperty().bindBidirectional(stain.painting)
         Menu menu = qupath.getMenu(Strings.get('menu'), true)
         menu.items.addAll(
                 item('menu.segment', 'shortcut+alt+N') { segment.ask() },
@@ -37,7 +41,7 @@ final class HemalumExtension implements QuPathExtension {
                 item('menu.export', null) { correct.export() },
                 new SeparatorMenuItem(),
                 item('menu.stain', null) { stain.show() },
-                item('menu.stain.toggle', 'shortcut+alt+V') { stain.toggle() },
+                painting,
                 item('menu.stain.thumbnail', null) { stain.setThumbnail() },
                 item('menu.stain.reset', null) { stain.resetThumbnail() },
                 new SeparatorMenuItem(),

@@ -2,9 +2,11 @@ package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
+import java.util.concurrent.atomic.AtomicBoolean
 import javafx.application.Platform
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.dialogs.FileChoosers
+import qupath.fx.utils.FXUtils
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
@@ -14,16 +16,24 @@ import qupath.lib.objects.PathObject
 final class MoreCommands {
 
     private final QuPathGUI qupath
+    private final AtomicBoolean busy = new AtomicBoolean()
 
     MoreCommands(QuPathGUI qupath) {
         this.qupath = qupath
     }
 
-    /** Makes the nuclei inside the selected annotation editable. */
+    /** Makes the nuclei inside the selected annotation editable; asks first where there are more than anyone corrects. */
     void correct() {
         attempt {
-            int count = Corrections.begin(imageData(), selected())
-            Dialogs.showInfoNotification(Strings.get('title'), Strings.get('correct.begun', count))
+            def data = imageData()
+            PathObject region = selected()
+            away('hemalum-correct') {
+                int count = Corrections.count(data, region)
+                if (count > Corrections.MANY && !FXUtils.callOnApplicationThread { Dialogs.showYesNoDialog(Strings.get('title'), Strings.get('correct.many', count)) })
+                    return
+                int begun = Corrections.begin(data, region)
+                Platform.runLater { Dialogs.showInfoNotification(Strings.get('title'), Strings.get('correct.begun', begun)) }
+            }
         }
     }
 
@@ -36,9 +46,39 @@ final class MoreCommands {
                 def open = data.hierarchy.annotationObjects.findAll { PathObject object -> Corrections.open(object) }
                 region = open.size() == 1 ? open.first() : region
             }
-            def count = Corrections.done(data, region)
-            Dialogs.showInfoNotification(Strings.get('title'), Strings.get('correct.done', count.nuclei, count.edited, count.added, count.deleted))
+            PathObject chosen = region
+            away('hemalum-corrected') {
+                def count = Corrections.done(data, chosen)
+                String text = Strings.get('correct.done', count.nuclei, count.edited, count.added, count.deleted)
+                if (count.cells > 0)
+                    text += ' ' + Strings.get('correct.cells', count.cells)
+                if (count.large > 0)
+                    text += ' ' + Strings.get('correct.large', count.large)
+                Platform.runLater {
+                    if (count.large > 0)
+                        say(text)
+                    else
+                        Dialogs.showInfoNotification(Strings.get('title'), text)
+                }
+            }
         }
+    }
+
+    /** Beside the user interface, since it takes longer the more nuclei there are; one at a time. */
+    private void away(String name, Runnable work) {
+        if (!busy.compareAndSet(false, true))
+            throw new IllegalStateException(Strings.get('error.correct.busy'))
+        def thread = new Thread({
+            try {
+                work.run()
+            } catch (Exception e) {
+                Platform.runLater { say(e.message ?: e.toString()) }
+            } finally {
+                busy.set(false)
+            }
+        }, name)
+        thread.daemon = true
+        thread.start()
     }
 
     /** Writes the corrected regions of the project. */
@@ -54,8 +94,10 @@ final class MoreCommands {
             def thread = new Thread({
                 String end
                 try {
-                    int regions = TrainingExport.export(project, folder.toPath(), open)
-                    end = regions == 0 ? Strings.get('export.none') : Strings.get('export.done', regions, folder.path)
+                    def written = TrainingExport.export(project, folder.toPath(), open)
+                    end = written.regions == 0 ? Strings.get('export.none') : Strings.get('export.done', written.regions, folder.path)
+                    if (!written.left.isEmpty())
+                        end += '\n\n' + Strings.get('export.left', written.left.join('\n'))
                 } catch (Exception e) {
                     end = e.message ?: e.toString()
                 }

@@ -2,9 +2,13 @@ package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
 import hemalum.client.FoundNuclei
+import hemalum.rules.Found
+import hemalum.rules.Marks
+import hemalum.rules.Measurements
+import hemalum.rules.Replacement
+import java.lang.ref.WeakReference
 import java.util.stream.IntStream
 import qupath.lib.measurements.MeasurementList
-import qupath.lib.objects.PathCellObject
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
@@ -13,106 +17,156 @@ import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.ROIs
 import qupath.lib.roi.interfaces.ROI
 
-/** Nuclei as QuPath's objects: made, put in, replaced and restored. */
+/** Nuclei as QuPath's objects: made, put in, replaced and restored. What may be touched is decided by {@link Replacement}. */
 @CompileStatic
 final class Nuclei {
 
-    /** The measurement by which our own objects are known again. */
-    static final String PROBABILITY = 'Hemalum: Probability'
-
-    /** Objects that a run replaced, by parent. */
+    /**
+     * What a run replaced, so that it can be brought back. Knows objects of the image by name only: an undo puts others in their place,
+     * and a closed image must not be kept.
+     */
     @CompileStatic
     static final class Replaced {
-        final PathObjectHierarchy hierarchy
-        final Map<PathObject, List<PathObject>> removed = new LinkedHashMap<>()
-        final Map<PathObject, List<PathObject>> added = new LinkedHashMap<>()
+        final WeakReference<PathObjectHierarchy> hierarchy
+        final ImagePlane plane
+        /** What was put in. */
+        final Set<Object> added = new HashSet<>()
+        final List<PathObject> removed = []
+        /** What each of those lay below. */
+        final List<Object> parents = []
+        /** What there is to say. */
+        Replacement<PathObject> decided
 
-        Replaced(PathObjectHierarchy hierarchy) {
-            this.hierarchy = hierarchy
+        Replaced(PathObjectHierarchy hierarchy, ImagePlane plane) {
+            this.hierarchy = new WeakReference<>(hierarchy)
+            this.plane = plane
+        }
+    }
+
+    /** Objects to be put in, by the place of their nuclei. */
+    @CompileStatic
+    static final class Objects implements Found {
+        final List<PathObject> objects
+
+        Objects(List<PathObject> objects) {
+            this.objects = objects
+        }
+
+        @Override
+        int size() {
+            objects.size()
+        }
+
+        @Override
+        Object id(int i) {
+            objects[i].ID
+        }
+
+        @Override
+        double x(int i) {
+            QuPathView.IT.x(objects[i])
+        }
+
+        @Override
+        double y(int i) {
+            QuPathView.IT.y(objects[i])
         }
     }
 
     private Nuclei() {}
 
-    /** Whether a detection (or cell) was made by this extension. */
+    /** Whether a detection (or cell) is ours. */
     static boolean ours(PathObject object) {
-        object.isDetection() && !Double.isNaN(object.measurementList.get(PROBABILITY))
+        Marks.isOurs(QuPathView.IT, object)
     }
 
-    /** The outline of a nucleus, also of a cell's. */
-    static ROI outline(PathObject object) {
-        object instanceof PathCellObject ? ((PathCellObject) object).nucleusROI ?: object.ROI : object.ROI
-    }
-
-    /** Detections of these nuclei, in their order. */
-    static List<PathObject> detections(FoundNuclei nuclei, ImagePlane plane, PathClass pathClass) {
+    /**
+     * Detections of these nuclei, in their order.
+     *
+     * @param run       what their metadata say of where they come from
+     * @param announced names of the measurements that the server promised; it may send more for its own use
+     */
+    static List<PathObject> detections(FoundNuclei nuclei, ImagePlane plane, PathClass pathClass, String run, List<String> announced) {
         PathObject[] made = new PathObject[nuclei.size()]
-        List<String> names = nuclei.names()
+        List<String> names = nuclei.names().collect { String name -> announced.contains(name) ? Measurements.named(name) : null }
         IntStream.range(0, made.length).parallel().forEach { int i ->
             ROI outline = ROIs.createPolygonROI(nuclei.xs(i), nuclei.ys(i), plane)
             // computes what QuPath would compute when it first asks, for all of them on the user interface's thread
             outline.boundsX
             PathObject object = PathObjects.createDetectionObject(outline, pathClass)
             object.setID(nuclei.ids()[i])
+            object.metadata[Marks.RUN] = run
             MeasurementList list = object.measurementList
-            list.put(PROBABILITY, nuclei.probability()[i] as double)
-            for (int m = 0; m < names.size(); m++)
-                list.put(names[m], nuclei.measurements()[m][i] as double)
+            list.put(Measurements.PROBABILITY, nuclei.probability()[i] as double)
+            for (int m = 0; m < names.size(); m++) {
+                if (names[m] != null)
+                    list.put(names[m], nuclei.measurements()[m][i] as double)
+            }
             list.close()   // packs the numbers
             made[i] = object
         }
         made.toList()
     }
 
+    /** What a run changes in the image as it is now; nothing is done yet. */
+    static Replacement<PathObject> decide(PathObjectHierarchy hierarchy, Replacement.Run run, List<PathObject> objects) {
+        Replacement.of(QuPathView.IT, hierarchy.rootObject, QuPathView.objects(hierarchy), run, new Objects(objects))
+    }
+
     /**
-     * Puts nuclei under their parents in the place of our earlier ones: no object of anyone else is touched, nothing is doubled, and
-     * listeners are told once.
+     * Puts nuclei in the place of our earlier ones; listeners are told once.
      *
-     * @param byParent every parent of the run, also those without a nucleus
-     * @param regions  the run's regions, or null for the whole image: our earlier nuclei inside are replaced, whoever their parent
      * @return what was done, for {@link #restore}
      */
-    static Replaced insert(PathObjectHierarchy hierarchy, Map<PathObject, List<PathObject>> byParent, Regions regions, Object source) {
-        Map<PathObject, List<PathObject>> old = new LinkedHashMap<>()
-        byParent.keySet().each { PathObject parent -> old[parent] = [] }
-        for (PathObject object : hierarchy.detectionObjects) {
-            if (ours(object) && (byParent.containsKey(object.parent) || !Corrections.isComplete(object.parent)) && (regions == null || regions.ownerOf(object.ROI.centroidX, object.ROI.centroidY) != null
-                    || (!object.parent.isRootObject() && byParent.containsKey(object.parent))))
-                old.computeIfAbsent(object.parent) { [] as List<PathObject> }.add(object)
+    static Replaced insert(PathObjectHierarchy hierarchy, Replacement.Run run, List<PathObject> objects, Object source) {
+        synchronized (hierarchy) {
+            def done = carryOut(hierarchy, ImagePlane.getPlane(run.z(), run.t()), decide(hierarchy, run, objects), objects)
+            done.decided.regions().each { PathObject region -> region.locked = true }
+            hierarchy.fireHierarchyChangedEvent(source, hierarchy.rootObject)
+            done
         }
-        def done = new Replaced(hierarchy)
-        old.each { PathObject parent, List<PathObject> removed ->
-            done.removed[parent] = removed
-            done.added[parent] = byParent[parent] ?: ([] as List<PathObject>)
-        }
-        carryOut(done, source)
-        byParent.keySet().findAll { PathObject parent -> !parent.isRootObject() }.each { PathObject parent -> parent.locked = true }
-        done
     }
 
-    /** Brings back what {@link #insert} replaced; doing it again brings back the new ones. */
+    /** Brings back what {@link #insert} replaced; doing it again brings back the new ones. Null if the image is closed. */
     static Replaced restore(Replaced last, Object source) {
-        def back = new Replaced(last.hierarchy)
-        back.removed.putAll(last.added)
-        back.added.putAll(last.removed)
-        carryOut(back, source)
-        back
+        PathObjectHierarchy hierarchy = last.hierarchy.get()
+        if (hierarchy == null)
+            return null
+        synchronized (hierarchy) {
+            def decided = Replacement.back(QuPathView.IT, hierarchy.rootObject, QuPathView.objects(hierarchy), last.plane.z, last.plane.t,
+                    last.added, new Objects(last.removed), last.parents)
+            def back = carryOut(hierarchy, last.plane, decided, last.removed)
+            hierarchy.fireHierarchyChangedEvent(source, hierarchy.rootObject)
+            back
+        }
     }
 
-    private static void carryOut(Replaced change, Object source) {
-        synchronized (change.hierarchy) {
-            change.hierarchy.selectionModel.deselectObjects(change.removed.values().flatten() as List<PathObject>)
-            change.removed.each { PathObject parent, List<PathObject> out ->
-                // clearing is fast, removing one by one is not
-                if (!out.isEmpty() && out.size() == parent.nChildObjects())
-                    parent.clearChildObjects()
-                else if (!out.isEmpty())
-                    parent.removeChildObjects(out)
-                if (!change.added[parent].isEmpty())
-                    parent.addChildObjects(change.added[parent])
+    private static Replaced carryOut(PathObjectHierarchy hierarchy, ImagePlane plane, Replacement<PathObject> decided, List<PathObject> objects) {
+        def done = new Replaced(hierarchy, plane)
+        done.decided = decided
+        hierarchy.selectionModel.deselectObjects(decided.removed())
+        Map<PathObject, List<PathObject>> out = new IdentityHashMap<>()
+        decided.removed().each { PathObject object ->
+            done.removed.add(object)
+            done.parents.add(object.parent.ID)
+            out.computeIfAbsent(object.parent) { new ArrayList<PathObject>() }.add(object)
+        }
+        out.each { PathObject parent, List<PathObject> some ->
+            // clearing is fast, removing one by one is not
+            if (some.size() == parent.nChildObjects())
+                parent.clearChildObjects()
+            else
+                parent.removeChildObjects(some)
+        }
+        Map<PathObject, List<PathObject>> into = new IdentityHashMap<>()
+        objects.eachWithIndex { PathObject object, int i ->
+            PathObject home = decided.homes()[i]
+            if (home != null) {
+                into.computeIfAbsent(home) { new ArrayList<PathObject>() }.add(object)
+                done.added.add(object.ID)
             }
         }
-        Set<PathObject> parents = change.removed.keySet()
-        change.hierarchy.fireHierarchyChangedEvent(source, parents.size() == 1 ? parents.first() : change.hierarchy.rootObject)
+        into.each { PathObject home, List<PathObject> some -> home.addChildObjects(some) }
+        done
     }
 }

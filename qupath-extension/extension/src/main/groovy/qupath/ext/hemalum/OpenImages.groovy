@@ -2,6 +2,8 @@ package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
+import java.nio.file.Files
+import java.nio.file.Path
 import qupath.fx.utils.FXUtils
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.viewer.QuPathViewer
@@ -47,6 +49,12 @@ final class OpenImages {
         entry.saveImageData(imageData)
         project.syncChanges()
         true
+    }
+
+    /** What changes when somebody saves an entry's image. */
+    static String stamp(ProjectImageEntry<BufferedImage> entry) {
+        Path stored = entry.entryPath?.resolve('data.qpdata')
+        stored != null && Files.exists(stored) ? "${Files.getLastModifiedTime(stored)} ${Files.size(stored)}" : ''
     }
 
     private List<ImageData<BufferedImage>> all() {

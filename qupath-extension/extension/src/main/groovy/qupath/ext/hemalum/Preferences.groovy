@@ -75,12 +75,12 @@ final class Preferences {
     /** The settings that a click runs with. */
     static Settings settings() {
         def settings = new Settings(model: model.get() ?: '', stain: stain.get() ?: '', measure: measure.get(), className: className.get(),
-                cellMeasurements: cellMeasurements.get())
+                densities: cells.get() && cellMeasurements.get())
         if (probability.get() >= 0)
             settings.probability = probability.get()
         if (cells.get())
             settings.cellExpansion = cellExpansion.get()
-        settings.encoding = hemalum.client.SegmentSpec.Encoding.values().find { it.name() == encoding.get() }
+        settings.encoding = hemalum.client.SegmentSpec.Encoding.values().find { it.name().equalsIgnoreCase(encoding.get()?.trim()) }
                 ?: hemalum.client.SegmentSpec.Encoding.RAW
         settings
     }

@@ -20,6 +20,7 @@ import java.util.concurrent.TimeUnit
 import javafx.application.Platform
 import qupath.lib.gui.viewer.overlays.PathOverlay
 import qupath.lib.images.ImageData
+import qupath.lib.regions.ImagePlane
 import qupath.lib.regions.ImageRegion
 
 /**
@@ -39,6 +40,7 @@ final class RunOverlay implements PathOverlay {
     private final List<Batch> batches = new CopyOnWriteArrayList<>()
     private final List<Rectangle2D> failed = new CopyOnWriteArrayList<>()
     private final ImageData<BufferedImage> imageData
+    private final ImagePlane plane
     private final Runnable repaint
     private final ThreadPoolExecutor painter = new ThreadPoolExecutor(1, 1, 0L, TimeUnit.SECONDS, new LinkedBlockingQueue<Runnable>(), { Runnable work ->
         def thread = new Thread(work, 'hemalum-overlay')
@@ -76,10 +78,12 @@ final class RunOverlay implements PathOverlay {
 
     /**
      * @param imageData the image of the run: a viewer may show another in the meantime
+     * @param plane     of the run: a viewer may show another
      * @param repaint   called, from any thread, when there is something new to show
      */
-    RunOverlay(ImageData<BufferedImage> imageData, Runnable repaint) {
+    RunOverlay(ImageData<BufferedImage> imageData, ImagePlane plane, Runnable repaint) {
         this.imageData = imageData
+        this.plane = plane
         this.repaint = repaint
     }
 
@@ -116,7 +120,7 @@ final class RunOverlay implements PathOverlay {
 
     @Override
     void paintOverlay(Graphics2D g2d, ImageRegion region, double downsample, ImageData<BufferedImage> shown, boolean completely) {
-        if (shown != null && !shown.is(imageData))
+        if (shown != null && !shown.is(imageData) || region.z != plane.z || region.t != plane.t)
             return
         Graphics2D g = (Graphics2D) g2d.create()
         try {

@@ -23,6 +23,7 @@ import qupath.fx.dialogs.Dialogs
 import qupath.fx.utils.FXUtils
 import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
+import qupath.lib.regions.ImagePlane
 
 /** A small window that shows how a run goes on, beside the overlay in the viewer; it blocks nothing. */
 @CompileStatic
@@ -41,10 +42,10 @@ final class RunWindow implements Monitor {
     private volatile long started = System.nanoTime()
 
     /** To be made on the user interface's thread. */
-    RunWindow(Window owner, QuPathViewer viewer, ImageData<BufferedImage> imageData, RunControl control) {
+    RunWindow(Window owner, QuPathViewer viewer, ImageData<BufferedImage> imageData, ImagePlane plane, RunControl control) {
         this.viewer = viewer
         this.control = control
-        overlay = new RunOverlay(imageData, { show() })
+        overlay = new RunOverlay(imageData, plane, { show() })
         def keep = new Button(Strings.get('run.stop'))
         def cancel = new Button(Strings.get('run.cancel'))
         keep.onAction = { keep.disable = true; what.text = Strings.get('run.stopping'); control.stop() }
@@ -61,21 +62,23 @@ final class RunWindow implements Monitor {
         stage.initOwner(owner)
         // closing the window must not leave a run behind that nobody sees
         stage.onCloseRequest = { event -> event.consume(); cancel.fire() }
-        viewer?.customOverlayLayers?.add(overlay)
+        viewer.customOverlayLayers.add(overlay)
         stage.onShown = {
             // not over the middle, where the first nuclei appear
             stage.x = owner.x + owner.width - stage.width - MARGIN
             stage.y = owner.y + owner.height - stage.height - MARGIN
         }
         stage.show()
+        // no key that was meant for something else may end it
+        content.requestFocus()
     }
 
     /** Takes window and overlay away. */
     void close() {
         stage.close()
         overlay.close()
-        viewer?.customOverlayLayers?.remove(overlay)
-        viewer?.repaint()
+        viewer.customOverlayLayers.remove(overlay)
+        viewer.repaint()
     }
 
     @Override
@@ -104,20 +107,24 @@ final class RunWindow implements Monitor {
     @Override
     void progress(int read, int sent, int done, int settled, int total, long nuclei, double seconds) {
         double share = total == 0 ? 1.0d : done / (double) total
-        double left = done == 0 ? -1.0d : seconds * (total - done) / done
-        String text = Strings.get('run.numbers', read, sent, done, settled, total, nuclei, seconds > 0 ? nuclei / seconds : 0.0d,
-                left < 0 ? '–' : Strings.get(left < 90 ? 'run.seconds' : 'run.minutes', left < 90 ? left : left / 60))
+        String text = numbers(read, sent, done, settled, total, nuclei, seconds)
         Platform.runLater { bar.progress = share; numbers.text = text }
+    }
+
+    static String numbers(int read, int sent, int done, int settled, int total, long nuclei, double seconds) {
+        double left = done == 0 ? -1.0d : seconds * (total - done) / done
+        Strings.get('run.numbers', read, sent, done, settled, total, nuclei, seconds > 0 ? nuclei / seconds : 0.0d,
+                left < 0 ? '–' : Strings.get(left < 90 ? 'run.seconds' : 'run.minutes', left < 90 ? left : left / 60))
     }
 
     @Override
     boolean keepAfter(Exception reason) {
-        FXUtils.callOnApplicationThread { Dialogs.showYesNoDialog(Strings.get('run.title'), Strings.get('run.keep', reason.message)) }
+        FXUtils.callOnApplicationThread { Dialogs.showYesNoDialog(Strings.get('run.title'), Strings.get('run.keep', reason.message ?: reason.toString())) }
     }
 
     /** At once, then at most five times a second: a repaint of the viewer costs more than a tile's nuclei. */
     private void show() {
-        if (viewer != null && repaint.compareAndSet(false, true))
+        if (repaint.compareAndSet(false, true))
             Platform.runLater {
                 viewer.repaint()
                 def pause = new PauseTransition(Duration.millis(REPAINT_MS as double))

@@ -3,16 +3,21 @@ package qupath.ext.hemalum
 import groovy.transform.CompileStatic
 import hemalum.client.RunControl
 import hemalum.client.ServiceException
+import hemalum.rules.Choice
+import hemalum.rules.Replacement
 import java.awt.image.BufferedImage
 import javafx.application.Platform
+import javafx.beans.value.ChangeListener
 import org.slf4j.Logger
 import org.slf4j.LoggerFactory
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
+import qupath.lib.images.servers.ImageServerMetadata
 import qupath.lib.objects.PathObject
 import qupath.lib.projects.Project
+import qupath.lib.regions.ImagePlane
 
 /** What a click on <i>Segment nuclei</i> does. Its methods are called on the user interface's thread, the work is not done there. */
 @CompileStatic
@@ -23,11 +28,16 @@ final class SegmentCommand {
     private final QuPathGUI qupath
     private volatile RunControl running
     private Nuclei.Replaced last
-    /** µm per pixel that the user gave for images that state none; by path, for this session. */
+    /** µm per pixel that the user gave for images that state none, to be offered again; by path, for this session. */
     private final Map<String, Double> pixelSizes = [:]
 
     SegmentCommand(QuPathGUI qupath) {
         this.qupath = qupath
+        // what was replaced in an image is not kept beyond it
+        qupath.imageDataProperty().addListener({ observable, old, now ->
+            if (last != null && qupath.allViewers.every { QuPathViewer it -> !it.imageData?.hierarchy?.is(last.hierarchy.get()) })
+                last = null
+        } as ChangeListener<ImageData<BufferedImage>>)
     }
 
     /** Asks for settings, then runs. */
@@ -58,7 +68,7 @@ final class SegmentCommand {
 
     /** Brings back what the last run replaced. */
     void restore() {
-        if (last == null || qupath.imageData?.hierarchy?.is(last.hierarchy) != true) {
+        if (last == null || qupath.imageData?.hierarchy?.is(last.hierarchy.get()) != true) {
             Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.nothing.to.restore'))
             return
         }
@@ -67,8 +77,16 @@ final class SegmentCommand {
         def thread = new Thread({
             def back = Nuclei.restore(wanted, this)
             Platform.runLater {
-                last = back
-                Dialogs.showInfoNotification(Strings.get('title'), Strings.get('restored'))
+                if (back == null || back.added.isEmpty() && back.removed.isEmpty()) {
+                    // an undo was there before
+                    last = back == null ? null : wanted
+                    Dialogs.showWarningNotification(Strings.get('title'), Strings.get('restored.nothing'))
+                } else {
+                    last = back
+                    def kept = back.decided.count(Replacement.Count.CORRECTED)
+                    Dialogs.showInfoNotification(Strings.get('title'), Strings.get('restored', back.added.size(), back.removed.size()) +
+                            (kept > 0 ? ' ' + Strings.get('notice.corrected', kept) : ''))
+                }
             }
         }, 'hemalum-restore')
         thread.daemon = true
@@ -102,15 +120,22 @@ final class SegmentCommand {
         }
         QuPathViewer viewer = qupath.viewer
         List<PathObject> parents = where.parents(imageData, viewer)
-        if (parents.isEmpty()) {
-            Dialogs.showErrorMessage(Strings.get('title'), Strings.get(where == Where.CORES ? 'error.no.cores' : 'error.nothing.selected'))
+        if (parents.isEmpty() && (where == Where.CORES || where == Where.VIEW)) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get(where == Where.CORES ? 'error.no.cores' : 'error.no.view'))
+            return
+        }
+        // what can be said at once is said before anything is asked
+        def choice = Choice.of(QuPathView.IT, parents, imageData.server.width, imageData.server.height)
+        if (choice.refused() != null) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('refused.' + choice.refused().name().toLowerCase(Locale.ROOT)))
             return
         }
         if (!pixelSizeKnown(imageData, settings) || !stainAccepted(imageData))
             return
         def control = new RunControl()
         running = control
-        def window = new RunWindow(qupath.stage, viewer, imageData, control)
+        ImagePlane plane = choice.whole() ? ImagePlane.defaultPlane : choice.regions().first().ROI.imagePlane
+        def window = new RunWindow(qupath.stage, viewer, imageData, plane, control)
         double[] centre = [viewer.centerPixelX, viewer.centerPixelY] as double[]
         def project = qupath.project
         def thread = new Thread({ work(imageData, project, settings, where, parents, control, window, centre) }, 'hemalum-run')
@@ -129,16 +154,15 @@ final class SegmentCommand {
         def open = new OpenImages(qupath, project)
         def control = new RunControl()
         running = control
-        def window = new RunWindow(qupath.stage, null, null, control)
+        def window = new ProjectWindow(qupath.stage, control)
         def thread = new Thread({
             try {
-                def report = ProjectRun.run(project, new Segmenter(settings), window, control, open)
-                Platform.runLater { say(report) }
+                window.end(summary(new ProjectRun(project, new Segmenter(settings), window, control, open).run(window)))
             } catch (Throwable e) {
+                window.end(e.message ?: e.toString())
                 Platform.runLater { tell(e) }
             } finally {
                 running = null
-                Platform.runLater { window.close() }
             }
         }, 'hemalum-project')
         thread.daemon = true
@@ -165,7 +189,7 @@ final class SegmentCommand {
                     tell(failure)
                 } else if (shown) {
                     last = result.replaced
-                    say(result)
+                    say(result, control)
                 } else if (saved) {
                     Dialogs.showInfoNotification(Strings.get('title'), Strings.get('done.closed', result.nuclei, imageData.server.metadata.name))
                 } else {
@@ -175,24 +199,25 @@ final class SegmentCommand {
         }
     }
 
-    private static void say(ProjectRun.Report report) {
-        int nuclei = (report.nuclei.values().sum() ?: 0) as int
-        if (report.failed.isEmpty())
-            Dialogs.showInfoNotification(Strings.get('title'), Strings.get('project.done', report.nuclei.size(), nuclei))
-        else
-            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('project.failed', report.nuclei.size(), nuclei,
-                    report.failed.collect { key, value -> "$key: $value" }.join('\n')))
+    private static String summary(List<ProjectRun.Row> rows) {
+        int done = rows.count { ProjectRun.Row it -> it.state == ProjectRun.State.DONE } as int
+        int skipped = rows.count { ProjectRun.Row it -> it.state == ProjectRun.State.SKIPPED } as int
+        Strings.get('project.done', done, rows.size(), (rows*.nuclei.sum() ?: 0) as int, skipped, rows.size() - done - skipped)
     }
 
-    private static void say(Segmenter.Result result) {
+    private static void say(Segmenter.Result result, RunControl control) {
         def summary = result.summary
-        if (summary.complete())
+        int failed = summary.failed().size()
+        String more = result.notices.isEmpty() ? '' : '\n' + result.notices.join('\n')
+        if (failed == 0 && result.notices.isEmpty())
             Dialogs.showInfoNotification(Strings.get('title'), Strings.get('done', result.nuclei))
-        else if (summary.failed().isEmpty())
-            Dialogs.showWarningNotification(Strings.get('title'), Strings.get('done.stopped', result.nuclei))
+        else if (failed == 0)
+            Dialogs.showWarningNotification(Strings.get('title'), Strings.get('done', result.nuclei) + more)
+        else if (control.isStopped())
+            Dialogs.showWarningNotification(Strings.get('title'), Strings.get('done.stopped', result.nuclei, summary.tiles() - failed, summary.tiles()) + more)
         else
-            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('done.partly', result.nuclei, summary.failed().size(), summary.tiles(),
-                    summary.failed().values().first()))
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('done.partly', result.nuclei, failed, summary.tiles(),
+                    summary.failed().values().first()) + more)
     }
 
     /** Shows a failure as a sentence; a cancel needs none. */
@@ -210,18 +235,29 @@ final class SegmentCommand {
     }
 
     private boolean pixelSizeKnown(ImageData<BufferedImage> imageData, Settings settings) {
-        if (settings.pixelSize != null || imageData.server.pixelCalibration.hasPixelSizeMicrons())
-            return true
+        def calibration = imageData.server.pixelCalibration
+        if (settings.pixelSize != null || calibration.hasPixelSizeMicrons()) {
+            boolean fine = settings.pixelSize != null || Segmenter.square(calibration)
+            if (!fine)
+                Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.not.square', calibration.pixelWidthMicrons, calibration.pixelHeightMicrons))
+            return fine
+        }
         String path = imageData.server.path
-        Double given = pixelSizes[path] ?: Dialogs.showInputDialog(Strings.get('title'), Strings.get('ask.pixel.size'), (Double) 0.5d)
-        if (given == null)
+        // a text: the box for numbers loses what is typed where a comma is the decimal sign
+        String text = Dialogs.showInputDialog(Strings.get('title'), Strings.get('ask.pixel.size'), (pixelSizes[path] ?: 0.5d).toString())
+        if (text == null)
             return false
-        if (!(given >= 0.05d && given <= 4.0d)) {
-            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.pixel.size', given))
+        Double given = Strings.number(text)
+        if (given == null || !(given >= 0.05d && given <= 4.0d)) {
+            Dialogs.showErrorMessage(Strings.get('title'), Strings.get('error.pixel.size', text))
             return false
         }
         pixelSizes[path] = given
         settings.pixelSize = given
+        if (Dialogs.showYesNoDialog(Strings.get('title'), Strings.get('ask.pixel.size.keep', given))) {
+            imageData.updateServerMetadata(new ImageServerMetadata.Builder(imageData.server.metadata).pixelSizeMicrons(given, given).build())
+            settings.pixelSize = null
+        }
         true
     }
 

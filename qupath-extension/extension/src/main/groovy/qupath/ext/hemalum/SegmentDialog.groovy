@@ -85,6 +85,19 @@ final class SegmentDialog {
         cells.selected = Preferences.cells.get()
         cellMeasurements.selected = Preferences.cellMeasurements.get()
         expansion.editable = true
+        // what is typed counts without Enter, with a dot or a comma
+        expansion.editor.focusedProperty().addListener({ observable, old, now ->
+            Double typed = Strings.number(expansion.editor.text)
+            if (!now && typed != null)
+                expansion.valueFactory.value = Math.max(0.5d, Math.min(30.0d, typed))
+        } as javafx.beans.value.ChangeListener<Boolean>)
+        expansion.valueFactory.converter = new javafx.util.StringConverter<Double>() {
+            @Override
+            String toString(Double value) { value?.toString() ?: '' }
+
+            @Override
+            Double fromString(String text) { Strings.number(text) ?: Preferences.cellExpansion.get() }
+        }
         expansion.disableProperty().bind(cells.selectedProperty().not())
         cellMeasurements.disableProperty().bind(cells.selectedProperty().not())
         className.promptText = Strings.get('dialog.class.none')

@@ -9,6 +9,8 @@ import hemalum.client.RunListener
 import hemalum.client.RunSummary
 import hemalum.client.SegmentSpec
 import hemalum.client.ServiceException
+import hemalum.rules.Choice
+import hemalum.rules.Replacement
 import java.awt.image.BufferedImage
 import org.slf4j.Logger
 import org.slf4j.LoggerFactory
@@ -17,6 +19,7 @@ import qupath.lib.images.servers.PixelCalibration
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
+import qupath.lib.objects.hierarchy.PathObjectHierarchy
 import qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep
 import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.ROIs
@@ -27,6 +30,9 @@ final class Segmenter {
 
     private static final Logger logger = LoggerFactory.getLogger(Segmenter)
 
+    /** Pixels of which one side is longer by more than so much are not square. */
+    private static final double SQUARE = 0.01d
+
     /** What a run gave. */
     @CompileStatic
     static final class Result {
@@ -36,13 +42,21 @@ final class Segmenter {
         final Nuclei.Replaced replaced
         /** Whether the image had changes, before the nuclei came, that were not saved. */
         final boolean unsaved
+        /** Sentences about what was left out or went elsewhere. */
+        final List<String> notices
 
-        Result(RunSummary summary, Opened plan, int nuclei, Nuclei.Replaced replaced, boolean unsaved) {
+        Result(RunSummary summary, Opened plan, int nuclei, Nuclei.Replaced replaced, boolean unsaved, List<String> notices) {
             this.summary = summary
             this.plan = plan
             this.nuclei = nuclei
             this.replaced = replaced
             this.unsaved = unsaved
+            this.notices = notices
+        }
+
+        /** Whether every tile was segmented, also where the user stopped a run that had nothing left to do. */
+        boolean isComplete() {
+            summary.failed().isEmpty()
         }
     }
 
@@ -55,23 +69,18 @@ final class Segmenter {
 
     /**
      * Segments the regions of these objects; overlapping ones are segmented once, and a nucleus goes to the deepest that contains it.
-     * Adds a step to the image's workflow, as do the other ways to start a run.
+     * What a person has corrected is left out. Adds a step to the image's workflow, as do the other ways to start a run.
      *
      * @param parents annotations or TMA cores; the root object for the whole image
      * @throws ServiceException with a sentence for the user
      */
     Result segment(ImageData<BufferedImage> imageData, Collection<? extends PathObject> parents) {
-        run(imageData, Where.of(parents), parents, new Monitor() {}, new RunControl(), null)
+        run(imageData, Where.of(parents), parents, new LogMonitor(), new RunControl(), null)
     }
 
     /** Segments the regions of what is selected. */
     Result segmentSelected(ImageData<BufferedImage> imageData) {
-        def selected = imageData.hierarchy.selectionModel.selectedObjects.findAll { PathObject it ->
-            it.hasROI() && it.ROI.isArea() && (it.isAnnotation() || it.isTMACore())
-        }
-        if (selected.isEmpty())
-            throw new ServiceException(ServiceException.Kind.REFUSED, Strings.get('error.nothing.selected'), null)
-        segment(imageData, selected)
+        segment(imageData, Where.SELECTED.parents(imageData, null))
     }
 
     /** Segments the whole image. */
@@ -99,49 +108,56 @@ final class Segmenter {
      */
     Result run(ImageData<BufferedImage> imageData, Where where, Collection<? extends PathObject> parents, Monitor monitor, RunControl control,
                double[] centre) {
-        boolean whole = parents.any { PathObject it -> it.isRootObject() }
-        Regions regions = whole ? null : new Regions(parents)
-        ImagePlane plane = whole ? ImagePlane.defaultPlane : parents.first().ROI.imagePlane
-        if (parents.any { PathObject it -> !it.isRootObject() && it.ROI.imagePlane != plane })
-            throw new ServiceException(ServiceException.Kind.REFUSED, Strings.get('error.several.planes'), null)
+        def server = imageData.server
+        Choice<PathObject> choice = Choice.of(QuPathView.IT, parents, server.width, server.height)
+        if (choice.refused() != null)
+            throw new ServiceException(ServiceException.Kind.REFUSED, Strings.get('refused.' + choice.refused().name().toLowerCase(Locale.ROOT)), null)
+        ImagePlane plane = choice.whole() ? ImagePlane.defaultPlane : choice.regions().first().ROI.imagePlane
+        def regions = Replacement.Run.regions(QuPathView.IT, choice.regions())
+        // before the run: a person may go on working, and what is recorded is what was asked for
+        String script = where.script(imageData, choice.regions(), settings), asked = Done.regions(choice.regions())
         def collector = new Collector(monitor)
         RunSummary summary
         monitor.stage(Strings.get('stage.connecting'))
         NucleiClient client = Connections.open(settings)
         try {
             monitor.stage(Strings.get('stage.overview'))
-            SegmentSpec wanted = spec(imageData, whole ? [] : Regions.polygons(parents), plane, centre)
-            def tiles = new SlideTiles(imageData.server, plane)
+            SegmentSpec wanted = spec(imageData, choice.whole() ? [] : Regions.polygons(choice.regions()), plane, centre)
+            def tiles = new SlideTiles(server, plane, control)
             summary = there(client, wanted, imageData, tiles, collector, control) ?: client.segment(wanted, tiles, collector, control)
-        } catch (ServiceException e) {
-            // what is final stays final: the user may keep it although the server is gone
-            if (e.kind() != ServiceException.Kind.LOST || collector.batches.isEmpty() || !monitor.keepAfter(e))
+        } catch (RuntimeException e) {
+            // what is final stays final, whatever went wrong; only who cancels wants nothing of it
+            if (control.isCancelled() || Thread.currentThread().isInterrupted() || collector.batches.isEmpty() || !monitor.keepAfter(e))
                 throw e
             Map<Integer, String> failed = [:]
             collector.plan.tiles().each { Opened.Tile tile ->
                 if (!collector.settled.contains(tile.index()))
-                    failed[tile.index()] = e.message
+                    failed[tile.index()] = e.message ?: e.toString()
             }
             summary = new RunSummary(0, collector.plan.tiles().size(), 0, failed, [:], true)
         } finally {
             client.close()
         }
-        Collection<? extends PathObject> homes = whole ? [imageData.hierarchy.rootObject] : parents
-        def result = finish(imageData, homes, regions, plane, collector, summary, monitor)
-        record(imageData, where, homes, result)
+        List<double[]> unsettled = []
+        collector.plan.tiles().each { Opened.Tile tile ->
+            if (summary.failed().containsKey(tile.index()) || !summary.complete() && !collector.settled.contains(tile.index()))
+                unsettled.add(tile.core())
+        }
+        def result = finish(imageData, new Replacement.Run(regions, plane.z, plane.t, unsettled), choice, plane, collector, summary, monitor)
+        record(imageData, where, script, asked, result)
         result
     }
 
     /** Adds the run to the image's history, with what selects its regions again. */
-    private void record(ImageData<BufferedImage> imageData, Where where, Collection<? extends PathObject> parents, Result result) {
-        def used = settings.copy()
-        // the model by name: another server may have another default
+    private void record(ImageData<BufferedImage> imageData, Where where, String script, String asked, Result result) {
         def model = result.plan.model()
-        used.model = model.id()
         Map<String, Object> parameters = [model: "${model.id()} ${model.version()}".toString(), sha256: model.sha256(), where: where.name(),
                 probability: result.plan.foreground(), stain: result.plan.stain(), stainMatrix: result.plan.stainMatrix().toList().toString(),
-                device: result.plan.device(), nuclei: result.nuclei, failedTiles: result.summary.failed().size()] as Map<String, Object>
-        imageData.historyWorkflow.addStep(new DefaultScriptableWorkflowStep(Strings.get('step'), parameters, where.script(imageData, parents, used)))
+                device: result.plan.device(), nuclei: result.nuclei, tiles: result.summary.tiles(), failedTiles: result.summary.failed().size(),
+                settings: settings.fingerprint(), regions: asked] as Map<String, Object>
+        // the model by name: another server may have another default
+        def named = settings.model ? script : script.replace('Hemalum.builder()', "Hemalum.builder()\n    .model(${Settings.quote(model.id())})")
+        imageData.historyWorkflow.addStep(new DefaultScriptableWorkflowStep(Strings.get('step'), parameters, named))
     }
 
     /** A run on a file that the server reads itself; null where it does not see the same image. */
@@ -166,47 +182,53 @@ final class Segmenter {
         }
     }
 
-    private Result finish(ImageData<BufferedImage> imageData, Collection<? extends PathObject> parents, Regions regions, ImagePlane plane,
-                          Collector collector, RunSummary summary, Monitor monitor) {
+    private Result finish(ImageData<BufferedImage> imageData, Replacement.Run run, Choice<PathObject> choice, ImagePlane plane, Collector collector,
+                          RunSummary summary, Monitor monitor) {
         monitor.stage(Strings.get('stage.objects'))
-        PathClass pathClass = settings.className ? PathClass.fromString(settings.className) : null
-        Map<PathObject, List<PathObject>> byParent = new LinkedHashMap<>()
-        parents.each { PathObject parent -> byParent[home(imageData, parent)] = [] }
-        def corrected = new Regions(imageData.hierarchy.annotationObjects.findAll { PathObject it ->
-            Corrections.isComplete(it) && !parents.contains(it) && it.ROI.isArea()
-        })
-        for (FoundNuclei batch : collector.batches) {
-            List<PathObject> objects = Nuclei.detections(batch, plane, pathClass)
-            for (int i = 0; i < objects.size(); i++) {
-                PathObject owner = regions == null ? parents.first() : regions.ownerOf(batch.centroids()[2 * i], batch.centroids()[2 * i + 1])
-                if (owner != null && corrected.ownerOf(batch.centroids()[2 * i], batch.centroids()[2 * i + 1]) == null)
-                    byParent[home(imageData, owner)].add(objects[i])
+        PathObjectHierarchy hierarchy = imageData.hierarchy
+        double mpp = micronsPerPixel(imageData, settings)
+        List<PathObject> objects = collector.objects(plane, settings.className ? PathClass.fromString(settings.className) : null)
+        List<String> notices = []
+        if (settings.cellExpansion != null || settings.densities) {
+            // all that takes long comes before the hierarchy is changed, and only for what will be put in
+            def first = Nuclei.decide(hierarchy, run, objects)
+            List<PathObject> kept = (0..<objects.size()).findAll { int i -> first.homes()[i] != null }.collect { int i -> objects[i] }
+            if (settings.cellExpansion != null) {
+                monitor.stage(Strings.get('stage.cells'))
+                kept = Cells.grow(kept, neighbours(hierarchy, first, plane), settings.cellExpansion / mpp as double)
             }
-        }
-        byParent.values().each { List<PathObject> objects ->
-            // tiles arrive in any order; the hierarchy must not depend on it
-            objects.sort { PathObject a, PathObject b ->
-                int rows = Double.compare(a.ROI.centroidY, b.ROI.centroidY)
-                rows != 0 ? rows : Double.compare(a.ROI.centroidX, b.ROI.centroidX)
+            if (settings.densities) {
+                monitor.stage(Strings.get('stage.densities'))
+                if (!Measuring.densities(imageData, kept, mpp))
+                    notices << Strings.get('notice.no.stains')
             }
+            objects = kept
         }
-        if (settings.cellExpansion != null) {
-            monitor.stage(Strings.get('stage.cells'))
-            byParent = Cells.grow(imageData, byParent, settings, micronsPerPixel(imageData, settings))
-        }
-        int count = (byParent.values()*.size().sum() ?: 0) as int
-        monitor.stage(Strings.get('stage.inserting', count))
+        if (settings.measure)
+            Measuring.shapes(objects, mpp)
+        monitor.stage(Strings.get('stage.inserting', objects.size()))
         boolean unsaved = imageData.changed
-        Nuclei.Replaced replaced = Nuclei.insert(imageData.hierarchy, byParent, regions, this)
+        Nuclei.Replaced replaced = Nuclei.insert(hierarchy, run, objects, this)
+        def decided = replaced.decided
+        boolean complete = summary.failed().isEmpty()
+        Measuring.counts(decided.regions(), mpp, complete && settings.measure)
         imageData.changed = true
-        logger.info('Hemalum: {} nuclei, {} of {} tiles failed, model {} {}, {}', count, summary.failed().size(), summary.tiles(),
-                collector.plan.model().id(), collector.plan.model().version(), collector.plan.device())
-        new Result(summary, collector.plan, count, replaced, unsaved)
+        if (choice.left() > 0)
+            notices << Strings.get('notice.left', choice.left())
+        [Replacement.Count.CORRECTED, Replacement.Count.IGNORED, Replacement.Count.TAKEN, Replacement.Count.HOMELESS].each { Replacement.Count what ->
+            if (decided.count(what) > 0)
+                notices << Strings.get('notice.' + what.name().toLowerCase(Locale.ROOT), decided.count(what))
+        }
+        int count = decided.count(Replacement.Count.PUT)
+        logger.info('Hemalum: {} nuclei, {} of {} tiles failed, model {} {}, {} {}', count, summary.failed().size(), summary.tiles(),
+                collector.plan.model().id(), collector.plan.model().version(), collector.plan.device(), notices.join(' '))
+        new Result(summary, collector.plan, count, replaced, unsaved, notices)
     }
 
-    /** Where the nuclei of a region go: a region that is not part of the hierarchy only says where to look. */
-    private static PathObject home(ImageData<BufferedImage> imageData, PathObject region) {
-        region.parent == null ? imageData.hierarchy.rootObject : region
+    private static List<PathObject> neighbours(PathObjectHierarchy hierarchy, Replacement<PathObject> decided, ImagePlane plane) {
+        Set<PathObject> gone = Collections.newSetFromMap(new IdentityHashMap<PathObject, Boolean>())
+        gone.addAll(decided.removed())
+        hierarchy.detectionObjects.findAll { PathObject it -> it.hasROI() && it.ROI.isArea() && it.ROI.imagePlane == plane && !gone.contains(it) }.toList()
     }
 
     private SegmentSpec spec(ImageData<BufferedImage> imageData, List<List<double[]>> regions, ImagePlane plane, double[] centre) {
@@ -223,7 +245,7 @@ final class Segmenter {
     /**
      * µm per pixel, given or of the image.
      *
-     * @throws ServiceException if neither is known: a guess would make wrong nuclei without anyone noticing
+     * @throws ServiceException if neither is known, or pixels are not square: a guess would make wrong nuclei without anyone noticing
      */
     static double micronsPerPixel(ImageData<BufferedImage> imageData, Settings settings) {
         if (settings.pixelSize != null)
@@ -231,7 +253,14 @@ final class Segmenter {
         PixelCalibration calibration = imageData.server.pixelCalibration
         if (!calibration.hasPixelSizeMicrons())
             throw new ServiceException(ServiceException.Kind.REFUSED, Strings.get('error.no.pixel.size'), null)
+        if (!square(calibration))
+            throw new ServiceException(ServiceException.Kind.REFUSED, Strings.get('error.not.square', calibration.pixelWidthMicrons, calibration.pixelHeightMicrons), null)
         calibration.averagedPixelSizeMicrons
+    }
+
+    /** Whether pixels are as wide as high, as far as that is known. */
+    static boolean square(PixelCalibration calibration) {
+        !calibration.hasPixelSizeMicrons() || Math.abs(calibration.pixelWidthMicrons / calibration.pixelHeightMicrons - 1) <= SQUARE
     }
 
     /** Keeps what comes in, and passes it on. */
@@ -245,6 +274,20 @@ final class Segmenter {
 
         Collector(Monitor monitor) {
             this.monitor = monitor
+        }
+
+        /** What came in as objects, in the order of their rows: tiles come in any order. Each batch is let go when it is done. */
+        List<PathObject> objects(ImagePlane plane, PathClass pathClass) {
+            List<PathObject> objects = []
+            for (int i = 0; i < batches.size(); i++) {
+                objects.addAll(Nuclei.detections(batches[i], plane, pathClass, this.plan.runId(), this.plan.measurements()))
+                batches[i] = null
+            }
+            objects.sort { PathObject a, PathObject b ->
+                int rows = Double.compare(a.ROI.centroidY, b.ROI.centroidY)
+                rows != 0 ? rows : Double.compare(a.ROI.centroidX, b.ROI.centroidX)
+            }
+            objects
         }
 
         @Override

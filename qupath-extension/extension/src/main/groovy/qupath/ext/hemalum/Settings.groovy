@@ -18,7 +18,8 @@ final class Settings {
     Double pixelSize
     boolean measure = true
     Double cellExpansion
-    boolean cellMeasurements
+    /** Optical densities by QuPath, with the image's own stain vectors. */
+    boolean densities
     String className
     SegmentSpec.Encoding encoding = SegmentSpec.Encoding.RAW
 
@@ -26,7 +27,7 @@ final class Settings {
     Settings copy() {
         new Settings(model: model, server: server, token: token, authority: authority, probability: probability, minArea: minArea,
                 partArea: partArea, stain: stain, stainMatrix: stainMatrix == null ? null : (double[]) stainMatrix.clone(), pixelSize: pixelSize, measure: measure,
-                cellExpansion: cellExpansion, cellMeasurements: cellMeasurements, className: className, encoding: encoding)
+                cellExpansion: cellExpansion, densities: densities, className: className, encoding: encoding)
     }
 
     /** The builder calls that make these settings again; never with the token, which does not belong into a script. */
@@ -43,11 +44,21 @@ final class Settings {
         if (pixelSize != null) lines << "    .pixelSize(${pixelSize})".toString()
         if (!measure) lines << '    .measure(false)'
         if (cellExpansion != null) lines << "    .cells(${cellExpansion})".toString()
-        if (cellMeasurements) lines << '    .cellMeasurements(true)'
+        if (densities) lines << '    .densities(true)'
         if (className) lines << "    .classification(${quote(className)})".toString()
         if (encoding != SegmentSpec.Encoding.RAW) lines << "    .encoding('${encoding.name().toLowerCase(Locale.ROOT)}')".toString()
         lines << '    .build()'
         lines.join('\n')
+    }
+
+    /** What names these settings, wherever they run; the model is named by its sum elsewhere. */
+    String fingerprint() {
+        def same = copy()
+        same.model = same.server = ''
+        same.authority = null
+        if (encoding != SegmentSpec.Encoding.JPEG)
+            same.encoding = SegmentSpec.Encoding.RAW
+        Done.digest(same.script())
     }
 
     static String quote(String text) {

@@ -1,6 +1,7 @@
 package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
+import hemalum.rules.SharedPaths
 import java.awt.image.BufferedImage
 import java.nio.file.Path
 import qupath.lib.images.servers.ImageServer
@@ -21,31 +22,6 @@ final class SharedSlide {
         Collection<URI> addresses = server.getURIs()
         if (addresses.size() != 1 || addresses.first().scheme != 'file')
             return null
-        path(Path.of(addresses.first()).toString(), folders, mappings)
-    }
-
-    /** As above, of a file's path. */
-    static String path(String file, List<String> folders, String mappings) {
-        String slashed = slashes(file)
-        List<String> candidates = []
-        for (String mapping : (mappings ?: '').tokenize(';')) {
-            int at = mapping.indexOf('=')
-            if (at < 1)
-                continue
-            String here = folder(mapping.substring(0, at)), there = folder(mapping.substring(at + 1))
-            if (slashed.startsWith(here))
-                candidates << there + slashed.substring(here.length())
-        }
-        candidates << slashed
-        candidates.find { String candidate -> folders.any { String folder -> candidate.startsWith(SharedSlide.folder(folder)) } }
-    }
-
-    private static String slashes(String path) {
-        path.trim().replace('\\', '/')
-    }
-
-    private static String folder(String path) {
-        String slashed = slashes(path)
-        slashed.endsWith('/') ? slashed : slashed + '/'
+        SharedPaths.there(Path.of(addresses.first()).toString(), folders, mappings)
     }
 }

@@ -3,6 +3,8 @@ package qupath.ext.hemalum
 import groovy.transform.CompileStatic
 import hemalum.client.BoxMean
 import hemalum.client.BoxSums
+import hemalum.client.RunControl
+import hemalum.client.ServiceException
 import hemalum.client.TileSource
 import java.awt.image.BufferedImage
 import java.awt.image.DataBufferInt
@@ -21,15 +23,31 @@ final class SlideTiles implements TileSource {
     private static final int READERS = 3
     private final ImageServer<BufferedImage> server
     private final ImagePlane plane
+    private final RunControl control
+    private TileSource.Pixels overview
+    private int side
 
-    /** @param server an RGB image */
-    SlideTiles(ImageServer<BufferedImage> server, ImagePlane plane) {
+    /**
+     * @param server  an RGB image
+     * @param control ends the reading of the overview where it is cancelled, or null
+     */
+    SlideTiles(ImageServer<BufferedImage> server, ImagePlane plane, RunControl control = null) {
         this.server = server
         this.plane = plane
+        this.control = control
     }
 
     @Override
-    TileSource.Pixels overview(int maxSide) throws IOException {
+    synchronized TileSource.Pixels overview(int maxSide) throws IOException {
+        // asked for twice where the server was to read the slide itself, and cannot
+        if (overview == null || side != maxSide) {
+            overview = read(maxSide)
+            side = maxSide
+        }
+        overview
+    }
+
+    private TileSource.Pixels read(int maxSide) throws IOException {
         int level = 0
         for (int i = 0; i < server.nResolutions(); i++) {
             def here = server.metadata.getLevel(i)
@@ -56,6 +74,8 @@ final class SlideTiles implements TileSource {
     }
 
     private void add(BoxSums sums, TileRequest piece) {
+        if (control?.isCancelled())
+            throw new ServiceException(ServiceException.Kind.CANCELLED, Strings.get('cancelled'), null)
         // a stored tile as it is: asking for the whole level at once may interpolate
         BufferedImage image = server.readRegion(piece.regionRequest)
         if (image == null)

@@ -9,9 +9,13 @@ import java.awt.image.BufferedImage
 import java.nio.file.Files
 import java.nio.file.Path
 import javafx.application.Platform
+import javafx.beans.property.BooleanProperty
+import javafx.beans.property.SimpleBooleanProperty
+import javafx.beans.value.ChangeListener
 import javafx.embed.swing.SwingFXUtils
 import javafx.geometry.Insets
 import javafx.scene.control.Button
+import javafx.scene.control.CheckBox
 import javafx.scene.control.Label
 import javafx.scene.control.ScrollPane
 import javafx.scene.control.Tab
@@ -39,19 +43,30 @@ final class StainView {
     private final Tab tab = new Tab(Strings.get('stain.tab'))
     private final ImageView before = new ImageView(), after = new ImageView()
     private final Label numbers = new Label()
-    private final Map<ImageData<BufferedImage>, Normalized> known = Collections.synchronizedMap(new WeakHashMap<ImageData<BufferedImage>, Normalized>())
+    private final Map<ImageData<BufferedImage>, Known> known = Collections.synchronizedMap(new WeakHashMap<ImageData<BufferedImage>, Known>())
+    /** Whether viewers are wanted in the reference stain. */
+    final BooleanProperty painting = new SimpleBooleanProperty()
     private StainOverlay overlay
     private QuPathViewer painted
 
+    /** An answer, and what was asked for: another method or reference needs another. */
+    @CompileStatic
+    private static final class Known {
+        Normalized normalized
+        String asked
+    }
+
     StainView(QuPathGUI qupath) {
         this.qupath = qupath
+        painting.addListener({ observable, old, now -> paint() } as ChangeListener<Boolean>)
+        qupath.imageDataProperty().addListener({ observable, old, now -> follow() } as ChangeListener<ImageData<BufferedImage>>)
     }
 
     /** Shows the tab, with the open image's thumbnails. */
     void show() {
         withNormalized { ImageData<BufferedImage> imageData, Normalized normalized ->
             fill(imageData, normalized)
-            if (!qupath.analysisTabPane.tabs.contains(tab)) {
+            if (!isOpen()) {
                 qupath.analysisTabPane.tabs.add(tab)
                 tab.content = content()
             }
@@ -59,15 +74,46 @@ final class StainView {
         }
     }
 
-    /** Paints the viewer in the reference stain, or no longer. */
-    void toggle() {
-        if (overlay != null) {
-            painted.resetCustomPixelLayerOverlay()
-            overlay = null
-            painted.repaintEntireImage()
+    private boolean isOpen() {
+        qupath.analysisTabPane.tabs.contains(tab)
+    }
+
+    /** Another image is shown: the tab and the viewer's stain are its own, never those of the one before. */
+    private void follow() {
+        unpaint()
+        boolean possible = qupath.imageData?.server?.isRGB() == true
+        if (painting.get() && possible)
+            paint()
+        if (!isOpen())
+            return
+        before.image = null
+        after.image = null
+        numbers.text = possible ? Strings.get('stain.waiting') : Strings.get(qupath.imageData == null ? 'error.no.image' : 'error.not.rgb')
+        if (possible)
+            withNormalized { ImageData<BufferedImage> imageData, Normalized normalized -> fill(imageData, normalized) }
+    }
+
+    private void unpaint() {
+        if (overlay == null)
+            return
+        painted.resetCustomPixelLayerOverlay()
+        overlay = null
+        painted.repaintEntireImage()
+    }
+
+    /** Paints the viewer in the reference stain, or no longer, as {@link #painting} says. */
+    private void paint() {
+        unpaint()
+        if (!painting.get())
+            return
+        if (openImage(qupath) == null) {
+            painting.set(false)
             return
         }
         withNormalized { ImageData<BufferedImage> imageData, Normalized normalized ->
+            if (!painting.get())
+                return
+            unpaint()
             painted = qupath.viewer
             overlay = new StainOverlay(painted, imageData, normalized.table())
             painted.customPixelLayerOverlay = overlay
@@ -119,8 +165,8 @@ final class StainView {
     }
 
     private VBox content() {
-        def toggle = new Button(Strings.get('menu.stain.toggle'))
-        toggle.onAction = { this.toggle() }
+        def toggle = new CheckBox(Strings.get('menu.stain.toggle'))
+        toggle.selectedProperty().bindBidirectional(painting)
         def refresh = new Button(Strings.get('stain.refresh'))
         refresh.onAction = { show() }
         def choose = new Button(Strings.get('stain.reference.choose'))
@@ -144,9 +190,8 @@ final class StainView {
     /** Takes another image's stain as the reference, or the built-in one (empty). */
     private void refer(String path) {
         Preferences.reference.set(path)
-        known.clear()
-        if (overlay != null)
-            toggle()
+        if (painting.get())
+            paint()
         show()
     }
 
@@ -179,7 +224,7 @@ final class StainView {
         after.image = SwingFXUtils.toFXImage(picture(normalized.thumbnail()), null)
         before.image = SwingFXUtils.toFXImage(qupath.viewer.RGBThumbnail, null)
         double[] m = normalized.stainMatrix()
-        numbers.text = (m.length == 6 ? Strings.get('stain.vectors', m[0], m[1], m[2], m[3], m[4], m[5]) : '') + '\n' +
+        numbers.text = imageData.server.metadata.name + '\n' + (m.length == 6 ? Strings.get('stain.vectors', m[0], m[1], m[2], m[3], m[4], m[5]) : '') + '\n' +
                 Strings.get('stain.reference', Preferences.reference.get() ? new File(Preferences.reference.get()).name : Strings.get('stain.reference.built')) + '\n' + normalized.notices().join('\n')
     }
 
@@ -203,17 +248,19 @@ final class StainView {
         ImageData<BufferedImage> imageData = openImage(qupath)
         if (imageData == null)
             return
-        Normalized had = known[imageData]
-        if (had != null) {
-            use.with(imageData, had)
+        String asked = "${Preferences.stain.get()} ${Preferences.reference.get()}"
+        Known had = known[imageData]
+        if (had?.asked == asked) {
+            use.with(imageData, had.normalized)
             return
         }
         Connections.away('hemalum-stain') { NucleiClient client ->
             int side = client.info().overviewSide() ?: 2048
             def overview = new SlideTiles(imageData.server, ImagePlane.defaultPlane).overview(side)
             Normalized made = client.normalize(overview, micronsPerPixel(imageData, overview), Preferences.stain.get() ?: '', null, reference(side))
-            known[imageData] = made
-            Platform.runLater { use.with(imageData, made) }
+            known[imageData] = new Known(normalized: made, asked: asked)
+            // the answer may come when another image is shown
+            Platform.runLater { if (imageData.is(qupath.imageData)) use.with(imageData, made) }
         }
     }
 

@@ -21,4 +21,13 @@ final class Strings {
         String text = BUNDLE.getString(name)
         values.length == 0 ? text : String.format(text, values)
     }
+
+    /** A number as a person types it, with a dot or a comma; null if it is none. */
+    static Double number(String text) {
+        try {
+            Double.valueOf(text.trim().replace(',', '.'))
+        } catch (NumberFormatException e) {
+            null
+        }
+    }
 }

@@ -1,12 +1,14 @@
 package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
+import hemalum.rules.Marks
 import java.awt.Shape
 import java.awt.geom.Rectangle2D
 import java.awt.image.BufferedImage
 import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
+import qupath.lib.objects.TMACoreObject
 import qupath.lib.regions.ImagePlane
 
 /** Where a run looks for nuclei. */
@@ -33,9 +35,7 @@ enum Where {
         def hierarchy = imageData.hierarchy
         switch (this) {
             case SELECTED:
-                return hierarchy.selectionModel.selectedObjects.findAll { PathObject it ->
-                    it.hasROI() && it.ROI.isArea() && (it.isAnnotation() || it.isTMACore())
-                }.toList()
+                return hierarchy.selectionModel.selectedObjects.findAll { PathObject it -> it.isAnnotation() || it.isTMACore() }.toList()
             case CORES:
                 return (hierarchy.TMAGrid?.TMACoreList ?: []).findAll { !it.isMissing() }.collect { (PathObject) it }
             case VIEW:
@@ -65,7 +65,7 @@ enum Where {
         String select = '', call
         switch (this) {
             case CORES:
-                select = 'selectTMACores()\n'
+                select = cores(imageData, parents)
                 call = 'segmentSelected(getCurrentImageData())'
                 break
             case SELECTED:
@@ -85,12 +85,27 @@ enum Where {
         "import qupath.ext.hemalum.Hemalum\n${select}${settings.script()}\n    .${call}\n"
     }
 
+    /** All cores, or those of these names: rows and columns are called alike in other arrays. */
+    private static String cores(ImageData<BufferedImage> imageData, Collection<? extends PathObject> parents) {
+        List<TMACoreObject> all = (imageData.hierarchy.TMAGrid?.TMACoreList ?: []).findAll { TMACoreObject it -> !it.isMissing() }
+        if (parents.size() == all.size())
+            return 'selectTMACores()\n'
+        List<String> names = parents.collect { PathObject it -> it.name }
+        boolean clear = names.every() && names.every { String name -> all.count { TMACoreObject it -> it.name == name } == 1 }
+        String which = clear ? "it.getName() in [${names.collect { Settings.quote(it) }.join(', ')}]"
+                : "it.getID().toString() in [${parents.collect { PathObject it -> "'${it.ID}'" }.join(', ')}]"
+        "selectObjects { it.isTMACore() && !it.isMissing() && $which }\n"
+    }
+
     /** As general as it can be while it selects exactly these: what one image needs by name, a project needs by rule. */
     private static String selection(ImageData<BufferedImage> imageData, Collection<? extends PathObject> parents) {
         Set<PathObject> chosen = new HashSet<>(parents)
         if (parents.every { PathObject it -> it.isTMACore() })
-            return 'selectTMACores()\n'
-        Collection<PathObject> all = imageData.hierarchy.annotationObjects.findAll { PathObject it -> it.hasROI() && it.ROI.isArea() }
+            return cores(imageData, parents)
+        // a run leaves corrected regions out, whatever is selected
+        Collection<PathObject> all = imageData.hierarchy.annotationObjects.findAll { PathObject it ->
+            it.hasROI() && it.ROI.isArea() && !Marks.isCorrected(QuPathView.IT, it)
+        }
         if (chosen == new HashSet<>(all))
             return 'selectAnnotations()\n'
         Set<String> classes = parents.collect { PathObject it -> it.pathClass?.toString() } as Set<String>
