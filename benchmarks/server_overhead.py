@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import hemalum
+from hemalum.client.child import local_server
 from hemalum.client.client import Client
 from hemalum.models import find
 from hemalum.runs.events import NucleiFound, Parameters
@@ -29,7 +29,10 @@ def timed(start) -> tuple[float, list[str]]:
     with open_slide(SLIDE) as slide:
         began = time.perf_counter()
         run, events = start(slide)
-        names = [name for event in events if isinstance(event, NucleiFound) for name in run.ids(event.nuclei)]
+        names = []
+        for event in events:
+            if isinstance(event, NucleiFound):
+                names += run.ids(event.nuclei)
         return time.perf_counter() - began, sorted(names)
 
 
@@ -39,31 +42,29 @@ def main() -> None:
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    command = [sys.executable, "-m", "hemalum", "serve", "--local-child"]
-    for folder in arguments.models:
-        command += ["--models", folder]
     model, parameters = find(arguments.model, arguments.models), Parameters()
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
-        hello = json.loads(child.stdout.readline())
-        with Pipeline() as pipeline, Client(f"127.0.0.1:{hello['port']}", token=hello["token"]) as client:
+    with ExitStack() as stack:
+        port, token = stack.enter_context(local_server(arguments.models))
+        pipeline = stack.enter_context(Pipeline())
+        client = stack.enter_context(Client(f"127.0.0.1:{port}", token=token))
 
-            def here(slide):
-                run = pipeline.run(model, image_info(slide), slide.overview(), parameters, slide.unread)
-                return run, drive(run, slide.read)
+        def here(slide):
+            run = pipeline.run(model, image_info(slide), slide.overview(), parameters, slide.unread)
+            return run, drive(run, slide.read)
 
-            def there(slide):
-                run = client.run(slide, model.id, parameters)
-                return run, run.events()
+        def there(slide):
+            run = client.run(slide, model.id, parameters)
+            return run, run.events()
 
-            timed(here), timed(there)  # models and machine code are loaded
-            rounds = []
-            for number in range(arguments.rounds):  # who goes first alternates, so that a machine that slows down is fair to both
-                if number % 2:
-                    served, local = timed(there), timed(here)
-                else:
-                    local, served = timed(here), timed(there)
-                rounds.append((local, served))
-        child.stdin.close()
+        timed(here)  # models and machine code are loaded
+        timed(there)
+        rounds = []
+        for number in range(arguments.rounds):
+            if number % 2:  # who goes first alternates, so that a machine that slows down is fair to both
+                served, local = timed(there), timed(here)
+            else:
+                local, served = timed(here), timed(there)
+            rounds.append((local, served))
     fastest = min(local[0] for local, _ in rounds), min(served[0] for _, served in rounds)
     same = all(local[1] == served[1] for local, served in rounds)
     result = {

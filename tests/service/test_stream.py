@@ -11,7 +11,7 @@ import pytest
 from service_children import Child, odd_server
 
 import hemalum
-from hemalum.client.client import Client, Source
+from hemalum.client.client import Client, PixelSource
 from hemalum.errors import (
     Cancelled,
     ProtocolError,
@@ -82,7 +82,7 @@ def big_source(toy_slide):
     with open_slide(toy_slide, 0.5) as slide:
         once = slide.read((0, 0, 512, 512), 1)
     pixels = np.tile(once, (4, 4, 1))
-    return Source(ImageInfo(2048, 2048, 0.5, "client", "big"), pixels, lambda r, n: pixels[r.y : r.y + r.height, r.x : r.x + r.width])
+    return PixelSource(ImageInfo(2048, 2048, 0.5, "client", "big"), pixels, lambda r, n: pixels[r.y : r.y + r.height, r.x : r.x + r.width])
 
 
 def status(stub, requests) -> tuple[grpc.StatusCode, str]:
@@ -158,7 +158,7 @@ def test_only_as_many_tiles_are_read_as_there_are_credits(client, slide):
     from hemalum.runs.pipeline import image_info
 
     consumed = []
-    run = client.run_source(Source(image_info(slide), slide.overview(), read), "toy", SMALL)
+    run = client.run_source(PixelSource(image_info(slide), slide.overview(), read), "toy", SMALL)
     for event in run.events():
         if isinstance(event, TileConsumed):
             consumed.append(event.index)
@@ -271,7 +271,7 @@ def test_a_message_of_300_mb(stub, slide, client, until):
 def test_the_client_refuses_to_send_too_much(client, slide):
     from hemalum.runs.pipeline import image_info
 
-    source = Source(image_info(slide), slide.overview(), lambda rect, n: np.zeros((5000, 5000, 3), np.uint8))
+    source = PixelSource(image_info(slide), slide.overview(), lambda rect, n: np.zeros((5000, 5000, 3), np.uint8))
     with pytest.raises(TooMuch, match="the server takes 64"):
         list(client.run_source(source, "toy", SMALL).events())
 
@@ -288,7 +288,7 @@ def test_errors_arrive_as_what_they_were(client, slide):
     from hemalum.runs.pipeline import image_info
 
     with pytest.raises(RunLost, match="are due"):  # in mid-run: exit code 1
-        list(client.run_source(Source(image_info(slide), slide.overview(), read), "toy", SMALL).events())
+        list(client.run_source(PixelSource(image_info(slide), slide.overview(), read), "toy", SMALL).events())
     with pytest.raises(UnknownResolution):
         with open_slide(slide.path) as uncalibrated:
             client.run(uncalibrated, "toy")
@@ -309,7 +309,7 @@ def test_a_tile_that_cannot_be_read_fails_alone(client, slide):
             raise UnreadableImage("the middle cannot be decoded; copy the slide again")
         return slide.read(rect, n)
 
-    run = client.run_source(Source(image_info(slide), slide.overview(), read), "toy", SMALL)
+    run = client.run_source(PixelSource(image_info(slide), slide.overview(), read), "toy", SMALL)
     events = list(run.events())
     assert [(e.index, e.reason) for e in events if isinstance(e, TileFailed)] == [(4, "the middle cannot be decoded; copy the slide again")]
     assert sorted(e.index for e in events if isinstance(e, TileSettled)) == list(range(9))
@@ -359,7 +359,7 @@ def test_an_exception_in_reading_ends_the_run_as_itself(client, slide, until):
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
-        list(client.run_source(Source(image_info(slide), slide.overview(), read), "toy", SMALL).events())
+        list(client.run_source(PixelSource(image_info(slide), slide.overview(), read), "toy", SMALL).events())
     assert until(lambda: client.refresh().runs == 0)
 
 
@@ -471,6 +471,6 @@ def test_a_person_goes_before_batch_work(client, slide, big_source):
 
 def test_an_image_of_one_pixel(client):
     pixels = np.full((1, 1, 3), 255, np.uint8)
-    source = Source(ImageInfo(1, 1, 0.5, "client", "one"), pixels, lambda rect, n: pixels)
+    source = PixelSource(ImageInfo(1, 1, 0.5, "client", "one"), pixels, lambda rect, n: pixels)
     events = list(client.run_source(source, "toy").events())
     assert isinstance(events[-1], Finished) and events[-1].summary.nuclei == 0

@@ -1,46 +1,56 @@
-"""A local server for as long as a context lasts: for the demo, for projects that QuPath reads, for benchmarks."""
+"""A local server for as long as a context lasts: for the demo, for projects that QuPath reads, for benchmarks.
+
+>>> with local_server() as (port, token):                                        # doctest: +SKIP
+...     client = Client(f"127.0.0.1:{port}", token=token)
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-def local_server(folders=()):
-    """A context that starts `hemalum serve --local-child` and gives its (port, token); the server ends with the context.
+from hemalum.errors import ServerUnavailable
+
+PATIENCE = 10  # s that it may take to end
+
+
+@contextmanager
+def local_server(folders: Iterable[str | Path] = ()) -> Iterator[tuple[int, str]]:
+    """Start `hemalum serve --local-child`; gives its port and token, and ends it with the context.
+
+    Args:
+        folders: with further models.
 
     Raises:
         ServerUnavailable: it did not start; the message carries its last line.
     """
-    import json
-    import subprocess
-    import sys
-    import tempfile
-    from contextlib import contextmanager
-
-    from hemalum.errors import ServerUnavailable
-
-    @contextmanager
-    def started():
-        command = [sys.executable, "-m", "hemalum", "serve", "--local-child"]
-        for folder in folders:
-            command += ["--models", str(folder)]
-        with tempfile.TemporaryFile() as log:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+    command = [sys.executable, "-m", "hemalum", "serve", "--local-child"]
+    for folder in folders:
+        command += ["--models", str(folder)]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdin is not None and process.stdout is not None
+        try:
             try:
-                line = process.stdout.readline()
-                try:
-                    hello = json.loads(line)
-                except ValueError:
-                    process.wait(10)
-                    log.seek(0)
-                    said = log.read().decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-                    raise ServerUnavailable(f"the local server did not start (it said: {said[-1]}); see `hemalum check`") from None
-                yield hello["port"], hello["token"]
-            finally:
-                process.stdin.close()
-                process.stdout.close()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
-    return started()
+                hello = json.loads(process.stdout.readline())
+            except ValueError:
+                process.wait(PATIENCE)
+                log.seek(0)
+                lines = log.read().decode("utf-8", "replace").strip().splitlines() or ["nothing"]
+                raise ServerUnavailable(
+                    f"the local server did not start (it said: {lines[-1]}); see `hemalum check`"
+                ) from None
+            yield hello["port"], hello["token"]
+        finally:
+            process.stdin.close()  # it ends with that
+            process.stdout.close()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

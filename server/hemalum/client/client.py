@@ -18,22 +18,24 @@ import grpc
 import numpy as np
 
 from hemalum.client.connection import explain, open_channel, parse_address
-from hemalum.client.remote_run import CLIENT, RemoteRun, Source
-from hemalum.errors import Unauthenticated, UsageError
+from hemalum.client.remote_run import CLIENT, PixelSource, RemoteRun
+from hemalum.errors import ProtocolError, Unauthenticated, UsageError
 from hemalum.runs.events import Parameters, Progress
+from hemalum.slides.slide import Slide
+from hemalum.stain.estimation import Stain
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.v1.nuclei_pb2_grpc import NucleiStub
 from hemalum.wire.api import API_VERSION, check_server_version
 from hemalum.wire.pixels import array_of, message_of
 from hemalum.wire.values import parameters_message, stain_of, table_of
 
-__all__ = ["Client", "Normalized", "RemoteRun", "Source"]
+__all__ = ["Client", "Normalized", "PixelSource", "RemoteRun"]
 
 
 class Normalized(NamedTuple):
-    """`stain`: a `hemalum.stain.Stain`; `table`: uint8 S×S×S×3; `thumbnail`: uint8 h×w×3 or None; `notices`: sentences."""
+    """A stain, the table into the reference stain (uint8 S×S×S×3), the picture in it (uint8 h×w×3) or None, sentences."""
 
-    stain: Any
+    stain: Stain
     table: np.ndarray
     thumbnail: np.ndarray | None
     notices: list[str]
@@ -88,20 +90,42 @@ class Client:
         """Ask the server what it is and can do now."""
         return self._short(self._stub.GetServerInfo, pb.GetServerInfoRequest(api_version=API_VERSION, client=CLIENT))
 
-    def run(self, slide, model: str = "", parameters: Parameters | None = None, order=range, encoding: str = "RGB") -> RemoteRun:
+    def run(
+        self,
+        slide: Slide,
+        model: str = "",
+        parameters: Parameters | None = None,
+        order: Callable[[int], Iterable[int]] = range,
+        encoding: str = "RGB",
+    ) -> RemoteRun:
         """Open a run on a slide that is read here; raises what the server refused, `UnknownResolution`."""
         from hemalum.runs.pipeline import image_info
 
         image = image_info(slide)
-        return self.run_source(Source(image, slide.overview(), slide.read, slide.unread, order, encoding), model, parameters)
+        source = PixelSource(
+            image=image,
+            overview=slide.overview(),
+            read=slide.read,
+            unread=slide.unread,
+            order=order,
+            encoding=encoding,
+        )
+        return self.run_source(source, model, parameters)
 
-    def run_source(self, source: Source, model: str = "", parameters: Parameters | None = None) -> RemoteRun:
+    def run_source(self, source: PixelSource, model: str = "", parameters: Parameters | None = None) -> RemoteRun:
         """The same for pixels from anywhere."""
 
         def call(requests):
             return self._stub.Segment(requests, metadata=self._metadata)
 
-        return RemoteRun(call, source, model, parameters or Parameters(), self.info.limits.message_bytes, self._explain)
+        return RemoteRun(
+            call=call,
+            source=source,
+            model=model,
+            parameters=parameters or Parameters(),
+            limit=self.info.limits.message_bytes,
+            explain=self._explain,
+        )
 
     def run_there(self, path: str, model: str = "", parameters: Parameters | None = None, mpp: float | None = None) -> RemoteRun:
         """Open a run on a slide that the server reads itself; `path` as the server sees it."""
@@ -110,13 +134,17 @@ class Client:
             api_version=API_VERSION, client=CLIENT, model=model, path=path, mpp=mpp, parameters=parameters_message(parameters)
         )
         return RemoteRun(
-            lambda: self._stub.SegmentSlide(request, metadata=self._metadata),
-            None, model, parameters, self.info.limits.message_bytes, self._explain,
-        )  # fmt: skip
+            call=lambda: self._stub.SegmentSlide(request, metadata=self._metadata),
+            source=None,
+            model=model,
+            parameters=parameters,
+            limit=self.info.limits.message_bytes,
+            explain=self._explain,
+        )
 
     def segment_slide(
         self,
-        slide,
+        slide: Slide,
         model: str,
         parameters: Parameters,
         formats: Iterable[str],
@@ -130,7 +158,9 @@ class Client:
 
         run = self.run(slide, model, parameters)
         server = {"address": self.endpoint.authority, "version": self.info.server_version, "api_version": self.info.api_version}
-        return write_run(run, run.events(), slide, formats, folder, stem, region, progress, server=server)
+        return write_run(
+            run, run.events(), slide, formats, folder, stem=stem, region=region, progress=progress, server=server
+        )
 
     def normalize(self, overview: np.ndarray, stain: str = "macenko", size: int = 33, thumbnail: bool = True, mpp: float = 0) -> Normalized:
         """Stain, colour table and normalized picture of an overview (uint8 h×w×3); `mpp` per overview px, 0: unknown."""
@@ -139,8 +169,11 @@ class Client:
             thumbnail=thumbnail, overview_mpp=mpp,
         )  # fmt: skip
         reply = self._short(self._stub.Normalize, request, 60)
-        shown = array_of(reply.thumbnail, "the normalized overview") if thumbnail else None
-        return Normalized(stain_of(reply.stain), table_of(reply.colour_table), shown, list(reply.notices))
+        picture = array_of(reply.thumbnail, "the normalized overview") if thumbnail else None
+        table = table_of(reply.colour_table)
+        if table is None:
+            raise ProtocolError("the server sent no colour table; update server and client to the same version")
+        return Normalized(stain_of(reply.stain), table, picture, list(reply.notices))
 
     def translated(self, tile: np.ndarray, model: str = "") -> np.ndarray:
         """A tile (uint8 h×w×3 at the model's mpp) as the generator of `model` translates it (`hemalum.engine.generator`)."""

@@ -133,8 +133,9 @@ def diagnose(endpoint: Endpoint, ca: bytes | None) -> HemalumError | None:
         addresses = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return ServerUnavailable(f"there is no computer called {endpoint.host!r} in this network; check the address")
+    host, port = addresses[0][4][:2]
     try:
-        connection = socket.create_connection(addresses[0][4][:2], timeout=STEP)
+        connection = socket.create_connection((str(host), int(port)), timeout=STEP)
     except ConnectionRefusedError:
         return ServerUnavailable(f"nothing listens on {name}; start the server with `hemalum serve`, or check the port")
     except TimeoutError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import grpc
 import numpy as np
@@ -20,7 +21,7 @@ from hemalum import __version__
 from hemalum.errors import Cancelled, HemalumError, ProtocolError, RunLost, TooMuch
 from hemalum.grid.tiling import Rect
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.runs.events import Finished, ImageInfo, Parameters, TileConsumed
+from hemalum.runs.events import Event, Finished, ImageInfo, Parameters, TileConsumed
 from hemalum.runs.record import Stopwatch
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.api import API_VERSION, error_of
@@ -31,7 +32,7 @@ from hemalum.wire.values import image_message, image_of, parameters_message, par
 CLIENT = f"hemalum {__version__} (Python)"
 
 
-class Source:
+class PixelSource:
     """What a client reads the pixels from.
 
     Args:
@@ -50,7 +51,8 @@ class Source:
         order: Callable[[int], Iterable[int]] = range,
         encoding: str = "RGB",
     ):
-        self.image, self.overview, self.read, self.unread, self.order, self.encoding = image, overview, read, unread, order, encoding
+        self.image, self.overview, self.read, self.unread = image, overview, read, unread
+        self.order, self.encoding = order, encoding
 
 
 class RemoteRun:
@@ -74,22 +76,22 @@ class RemoteRun:
     def __init__(
         self,
         call: Callable,
-        source: Source | None,
+        source: PixelSource | None,
         model: str,
         parameters: Parameters,
         limit: int,
         explain: Callable[[grpc.RpcError], HemalumError],
     ):
         self.watch = Stopwatch()
-        self._source, self._limit = source, limit
+        self._limit = limit
         self._stop, self._asked, self._opened = threading.Event(), threading.Event(), threading.Event()
         self._broken: BaseException | None = None
-        self._call = None  # gRPC may ask for requests before it has returned the call
+        self._call: Any = None  # gRPC may ask for requests before it has returned the call
         self._credits = threading.Semaphore(0)
         self._opening = pb.Open(api_version=API_VERSION, client=CLIENT, model=model, parameters=parameters_message(parameters))
         if source is not None:
             self._opening.image.CopyFrom(image_message(source.image))
-        self._call = call(self._requests()) if source is not None else call()
+        self._call = call(self._requests(source)) if source is not None else call()
         try:
             opened = self._handshake()
         except grpc.RpcError as error:
@@ -98,16 +100,30 @@ class RemoteRun:
         except BaseException:
             self.cancel()
             raise
-        self.run_id, self.model, self.device, self.precision = opened.run_id, opened.model, opened.device, None
+        self.run_id, self.model, self.device = opened.run_id, opened.model, opened.device
+        self.precision: str | None = None
         self.digest = opened.model.sha256
         self.image, self.parameters, self.plan = image_of(opened.image), parameters_of(opened.parameters), plan_of(opened)
-        self.stain, self.table = stain_of(opened.stain), table_of(opened.colour_table)
+        self.stain = stain_of(opened.stain)
+        self.table: np.ndarray | None = table_of(opened.colour_table)
         self.columns, self.notices, self.credits = tuple(opened.measurements), list(opened.notices), opened.credits
         self.estimate_seconds, self.grid_tiles = opened.estimate_seconds, opened.grid_tiles
         self._credits = threading.Semaphore(self.credits)
         self._opened.set()
 
-    def events(self) -> Iterator:
+    @property
+    def model_record(self) -> dict[str, Any]:
+        """What a run record says of the model, as the server tells it."""
+        model = self.model
+        return {
+            "id": model.id,
+            "version": model.version,
+            "sha256": self.digest,
+            "mpp": model.mpp,
+            "licence": model.licence,
+        }
+
+    def events(self) -> Iterator[Event]:
         """Everything that happens, until `Finished`.  One reader; closing the iterator cancels the run.
 
         Raises:
@@ -154,37 +170,37 @@ class RemoteRun:
                 raise ProtocolError(f"the server sent {kind!r} before the run was open; update server and client to the same version")
         raise RunLost("the server ended the run before it was open; run it again")
 
-    def _requests(self) -> Iterator[pb.SegmentRequest]:
+    def _requests(self, source: PixelSource) -> Iterator[pb.SegmentRequest]:
         try:
             yield pb.SegmentRequest(open=self._opening)
             self._asked.wait()
             if self._stop.is_set():
                 return
-            unread = self._source.unread
-            bits = np.packbits(unread).tobytes() if unread is not None else b""
-            yield pb.SegmentRequest(overview=pb.Overview(pixels=message_of(self._source.overview, self._source.encoding), unread=bits))
+            unread = np.packbits(source.unread).tobytes() if source.unread is not None else b""
+            overview = pb.Overview(pixels=message_of(source.overview, source.encoding), unread=unread)
+            yield pb.SegmentRequest(overview=overview)
             self._opened.wait()
-            for index in self._source.order(len(self.plan.tiles) if not self._stop.is_set() else 0):
+            for index in source.order(len(self.plan.tiles) if not self._stop.is_set() else 0):
                 while not self._credits.acquire(timeout=0.5):
                     if self._stop.is_set():
                         return
                 if self._stop.is_set():
                     return
-                yield self._tile(index)
+                yield self._tile(index, source)
         except GeneratorExit:  # gRPC drops the requests of a call that was refused
             raise
         except BaseException as error:  # gRPC would only say "Exception iterating requests!"
             self._broken = self._broken or error
             self.cancel()
 
-    def _tile(self, index: int) -> pb.SegmentRequest:
+    def _tile(self, index: int, source: PixelSource) -> pb.SegmentRequest:
         try:
             with self.watch("read"):
-                pixels = self._source.read(self.plan.tiles[index].read, self.plan.scale.n)
+                pixels = source.read(self.plan.tiles[index].read, self.plan.scale.n)
         except HemalumError as error:
             self._credits.release()
             return pb.SegmentRequest(failed=pb.TileFailed(index=index, reason=str(error)))
-        request = pb.SegmentRequest(tile=pb.Tile(index=index, pixels=message_of(pixels, self._source.encoding)))
+        request = pb.SegmentRequest(tile=pb.Tile(index=index, pixels=message_of(pixels, source.encoding)))
         if (size := request.ByteSize()) > self._limit:
             sentence = f"tile {index} has {size >> 20} MiB, and the server takes {self._limit >> 20} at a time"
             raise TooMuch(f"{sentence}; choose a smaller tile core")

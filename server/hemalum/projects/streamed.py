@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from hemalum.errors import HemalumError, RunLost
+from hemalum.client.child import local_server
+from hemalum.errors import HemalumError, RunLost, ServerUnavailable
 from hemalum.files import commit_text
 from hemalum.projects.plain import Entry
 from hemalum.projects.insertion import groovy
@@ -158,12 +158,11 @@ def run(script: Path, names: dict[str, str], folders: list[str], say: Callable[[
 
 
 @contextmanager
-def _server(folders: list[str]):
+def _server(folders: list[str]) -> Iterator[dict[str, str]]:
     """A server of this machine for as long as the context lasts, as environment of a client."""
-    command = [sys.executable, "-m", "hemalum", "serve", "--local-child", *(part for folder in folders for part in ("--models", folder))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
-        hello = child.stdout.readline()
-        if not hello:
-            raise RunLost("a local server could not be started; `hemalum serve` says why")
-        told = json.loads(hello)
-        yield {SERVER: f"127.0.0.1:{told['port']}", TOKEN: told["token"]}
+    with ExitStack() as stack:
+        try:
+            port, token = stack.enter_context(local_server(folders))
+        except ServerUnavailable:
+            raise RunLost("a local server could not be started; `hemalum serve` says why") from None
+        yield {SERVER: f"127.0.0.1:{port}", TOKEN: token}

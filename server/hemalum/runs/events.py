@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hemalum.nuclei.nuclei import Nuclei
 
-SETTABLE = ("foreground", "marker", "sigma", "min_area_um2", "part_um2")
+SETTABLE = {"foreground": 1, "marker": 1, "sigma": 10, "min_area_um2": 1000, "part_um2": 1000}  # thresholds: 0 to
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,12 @@ class Parameters:
 
     def resolved(self, thresholds: dict[str, float]) -> Parameters:
         """A copy with every threshold filled from the card's `thresholds`; `UsageError` if one is out of range."""
-        filled = {name: getattr(self, name) if getattr(self, name) is not None else thresholds.get(name) for name in SETTABLE}
-        for name, low, high in (("foreground", 0, 1), ("marker", 0, 1), ("sigma", 0, 10), ("min_area_um2", 0, 1000), ("part_um2", 0, 1000)):
-            if filled[name] is not None and not low <= filled[name] <= high:
-                raise UsageError(f"{name} {filled[name]:g} is out of range; give {low} to {high}")
+        filled: dict[str, Any] = {}
+        for name, largest in SETTABLE.items():
+            value = getattr(self, name)
+            value = filled[name] = thresholds.get(name) if value is None else value
+            if value is not None and not 0 <= value <= largest:
+                raise UsageError(f"{name} {value:g} is out of range; give 0 to {largest}")
         if self.stain not in METHODS:
             raise UsageError(f"stain {self.stain!r} is not known; choose one of {', '.join(METHODS)}")
         return replace(self, **filled)
@@ -163,3 +165,6 @@ class Finished:
     """The last event of a run that was not cancelled."""
 
     summary: Summary
+
+
+Event = TileConsumed | NucleiFound | TileSettled | TileFailed | NormalizedTile | Progress | Finished

@@ -20,18 +20,18 @@ from hemalum.files import commit_json, whole_file
 from hemalum.grid.tiling import Rect
 from hemalum.runs.record import Stopwatch, record
 from hemalum.slides import Slide, write_pyramid
+from hemalum.slides.narrowing import SMALLEST, narrowed
 from hemalum.stain.estimation import Stain, estimate
 from hemalum.stain.table import apply_table, colour_table
 from hemalum.stain.tissue import tissue_mask
 
 LONGEST_PNG = 20_000  # px; beyond, few programs open a PNG
 ROWS, COLUMNS = 512, 4096  # px read at once
-SMALLEST = 256  # px; an area that cannot be decoded is narrowed down to this
 TYPICAL_MPP = 0.25  # assumed where unknown, and only to judge how coarse an overview is
 
 
 @dataclass(frozen=True)
-class Normalized:
+class NormalizedFile:
     """`output`: the file written; `failed`: sentences, one for each area that could not be decoded (left in background colour)."""
 
     output: Path
@@ -54,7 +54,7 @@ def output_of(slide: Slide, folder: str | Path) -> Path:
 
 def normalize(
     slide: Slide, folder: str | Path, method: str, reference: Stain, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Normalized:
+) -> NormalizedFile:
     """Write a slide in the reference's stain, and `<stem>.run.json` beside it.
 
     Args:
@@ -107,22 +107,23 @@ def normalize(
         seconds=seconds,
     )
     commit_json(output.with_name(slide.name + ".run.json"), content, waits=())
-    return Normalized(output, failed)
+    return NormalizedFile(output, failed)
 
 
 def _read(slide: Slide, rect: Rect, failed: list[str]) -> np.ndarray:
     """The pixels of `rect`; what cannot be decoded gets the background colour and is named in `failed`."""
-    try:
-        return slide.read(rect)
-    except UnreadableImage as error:
-        if max(rect.width, rect.height) <= SMALLEST:
-            failed.append(str(error))
-            return np.broadcast_to(np.array(slide.background, np.uint8), (rect.height, rect.width, 3))
+    longest = max(rect.width, rect.height)
+    sides = (longest, SMALLEST) if longest > SMALLEST else (SMALLEST,)
+
+    def read(part: Rect) -> np.ndarray:
+        return slide.read(Rect(rect.x + part.x, rect.y + part.y, part.width, part.height))
+
     out = np.empty((rect.height, rect.width, 3), np.uint8)
-    for y in range(0, rect.height, SMALLEST):
-        for x in range(0, rect.width, SMALLEST):
-            part = Rect(rect.x + x, rect.y + y, min(SMALLEST, rect.width - x), min(SMALLEST, rect.height - y))
-            out[y : y + part.height, x : x + part.width] = _read(slide, part, failed)
+    for part, pixels in narrowed(read, (rect.width, rect.height), sides):
+        if isinstance(pixels, UnreadableImage):
+            failed.append(str(pixels))
+            pixels = np.array(slide.background, np.uint8)
+        out[part.y : part.y + part.height, part.x : part.x + part.width] = pixels
     return out
 
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +21,13 @@ from hemalum.compiled import cores
 from hemalum.engine import Engine, TileQueue, open_engine
 from hemalum.engine.workers import Workers
 from hemalum.errors import HemalumError
+from hemalum.grid.tiling import Rect
 from hemalum.models import Model
-from hemalum.runs.events import ImageInfo, Parameters, Progress, TileConsumed
+from hemalum.runs.events import Event, ImageInfo, Parameters, Progress, TileConsumed
 from hemalum.runs.record import Stopwatch
 from hemalum.runs.run import Run
 from hemalum.runs.writing import Outcome, write_run
+from hemalum.slides.slide import Slide
 
 KEPT_ENGINES = 3  # one model each; an engine holds several hundred MB of buffers
 
@@ -85,9 +87,25 @@ class Pipeline:
                 self._workers = Workers(count, on_gpu and count > 1 if processes is None else processes)
             return self._workers
 
-    def run(self, model: Model, image: ImageInfo, overview: np.ndarray, parameters: Parameters, unread: np.ndarray | None = None) -> Run:
+    def run(
+        self,
+        model: Model,
+        image: ImageInfo,
+        overview: np.ndarray,
+        parameters: Parameters,
+        unread: np.ndarray | None = None,
+    ) -> Run:
         """Open a run.  Raises what `Run` raises, `DamagedModel`, and `UsageError` for a device that is not there."""
-        return Run(self.queue, lambda: self.engine(model), model, image, overview, parameters, lambda: self.workers, unread)
+        return Run(
+            queue=self.queue,
+            engine=lambda: self.engine(model),
+            model=model,
+            image=image,
+            overview=overview,
+            parameters=parameters,
+            workers=lambda: self.workers,
+            unread=unread,
+        )
 
     def close(self) -> None:
         """Stop the engine within a tile and wait for the workers."""
@@ -104,18 +122,30 @@ class Pipeline:
         self.close()
 
 
-def image_info(slide) -> ImageInfo:
+def image_info(slide: Slide) -> ImageInfo:
     """The `ImageInfo` of an open slide; raises `UnknownResolution` where it states none and none was given."""
-    return ImageInfo(*slide.size, slide.require_mpp(), slide.mpp_source, slide.identity, slide.name)
+    width, height = slide.size
+    return ImageInfo(
+        width=width,
+        height=height,
+        mpp=slide.require_mpp(),
+        mpp_source=slide.mpp_source,
+        identity=slide.identity,
+        name=slide.name,
+    )
 
 
-def within(slide, region: tuple[int, int, int, int], parameters: Parameters) -> tuple[tuple[int, int, int, int], Parameters]:
+def within(
+    slide: Slide, region: tuple[int, int, int, int], parameters: Parameters
+) -> tuple[tuple[int, int, int, int], Parameters]:
     """A rectangle clipped to the slide, and parameters with it as their region; raises `RegionOutside`."""
     x, y, width, height = inside = slide.clip(region)
     return inside, replace(parameters, regions=(shapely.box(x, y, x + width, y + height),))
 
 
-def drive(run: Run, read: Callable[[Any, int], np.ndarray], order: Iterable[int] | None = None) -> Iterator:
+def drive(
+    run: Run, read: Callable[[Rect, int], np.ndarray], order: Iterable[int] | None = None
+) -> Generator[Event, None, None]:
     """Read and submit tiles in a thread while yielding the run's events.
 
     Args:
@@ -151,7 +181,7 @@ def drive(run: Run, read: Callable[[Any, int], np.ndarray], order: Iterable[int]
             yield event
 
 
-def alongside(run: Run, feed: Callable[[threading.Event], Any]) -> Iterator:
+def alongside(run: Run, feed: Callable[[threading.Event], Any]) -> Generator[Event, None, None]:
     """A run's events while `feed(stop)` gives it tiles in a thread, which ends soon after `stop` is set.
 
     Raises:
@@ -183,7 +213,7 @@ def alongside(run: Run, feed: Callable[[threading.Event], Any]) -> Iterator:
 
 
 def segment_slide(
-    slide,
+    slide: Slide,
     model: Model,
     pipeline: Pipeline,
     parameters: Parameters,
@@ -202,8 +232,10 @@ def segment_slide(
     Raises:
         HemalumError: nothing is left behind but what earlier inputs wrote.
     """
-    with (watch := Stopwatch())("overview"):
+    watch = Stopwatch()
+    with watch("overview"):
         overview, image = slide.overview(), image_info(slide)
     run = pipeline.run(model, image, overview, parameters, slide.unread)
     run.watch.add("overview", watch.seconds["overview"])
-    return write_run(run, drive(run, slide.read, order), slide, formats, folder, stem, region, progress)
+    events = drive(run, slide.read, order)
+    return write_run(run, events, slide, formats, folder, stem=stem, region=region, progress=progress)

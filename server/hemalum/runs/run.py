@@ -14,18 +14,20 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from hemalum.engine import Engine, TileQueue
 from hemalum.engine.workers import Workers
-from hemalum.errors import Cancelled, ProtocolError, UsageError
+from hemalum.errors import Cancelled, ProtocolError
 from hemalum.grid.resample import model_tile
+from hemalum.grid.tiling import Plan, Tile
 from hemalum.models import Model
-from hemalum.nuclei.from_maps import MapSettings
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.nuclei.settle import Settler
 from hemalum.runs.events import (
+    Event,
     Finished,
     ImageInfo,
     NormalizedTile,
@@ -37,11 +39,10 @@ from hemalum.runs.events import (
     TileFailed,
     TileSettled,
 )
-from hemalum.runs.planning import Membership, plan_run
+from hemalum.runs.planning import Membership
+from hemalum.runs.preparation import prepare
 from hemalum.runs.record import Stopwatch
-from hemalum.stain.estimation import REFERENCE, Stain, estimate
-from hemalum.stain.table import apply_table, colour_table
-from hemalum.stain.tissue import tissue_mask
+from hemalum.stain.table import apply_table
 
 
 class Run:
@@ -69,7 +70,7 @@ class Run:
     def __init__(
         self,
         queue: TileQueue,
-        engine,
+        engine: Engine | Callable[[], Engine],
         model: Model,
         image: ImageInfo,
         overview: np.ndarray,
@@ -81,38 +82,52 @@ class Run:
         self.model, self.image = model, image
         self.watch = Stopwatch()
         with self.watch("overview"):
-            self.parameters = parameters.resolved(model.card.thresholds)
-            self.mask = tissue_mask(overview, unread)
-            self.stain = self._stain(overview)
-            self.table = colour_table(self.stain, REFERENCE)
-            self.plan = plan_run(model, image, self.parameters, self.mask)
+            ready = prepare(model, image, overview, unread, parameters)
+        self.parameters, self.mask, self.stain, self.table = ready.parameters, ready.mask, ready.stain, ready.table
+        self.plan, self.settings = ready.plan, ready.settings
         self.grid_tiles = math.prod(self.plan.grid)
-        chosen = self.parameters
-        self.settings = MapSettings(
-            chosen.foreground, chosen.marker, chosen.sigma, chosen.min_area_um2, model.card.largest_nucleus_um, model.card.output_scale,
-            chosen.measure, self.stain.matrix if chosen.stain != "none" or chosen.stain_matrix else None,
-            chosen.part_um2 or 0.0,
-        )  # fmt: skip
         self.columns = self.settings.columns
         self.engine: Engine = engine() if callable(engine) else engine
-        self.device, self.precision, self.digest = self.engine.device, self.engine.precision, model.digest
-        self.notices = [*self.engine.notices, *([self.stain.note] if self.stain.note else [])]
-        self._workers = workers() if callable(workers) else workers
+        self.device, self.digest = self.engine.device, model.digest
+        self.precision: str | None = self.engine.precision
+        self.notices = [*self.engine.notices]
+        if self.stain.note:
+            self.notices.append(self.stain.note)
+        self._workers: Workers = workers() if callable(workers) else workers
         self._settler = Settler(self.plan)
         self._membership = Membership(self.parameters.regions) if self.parameters.regions else None
-        self._events, self._changed = deque(), threading.Condition()
+        self._events: deque[Event | _Release] = deque()
+        self._changed = threading.Condition()
         self._settling = threading.Lock()
         self._open = set(range(len(self.plan.tiles)))  # tiles that were neither submitted nor failed
         self._left = len(self.plan.tiles)  # tiles without a result
         self._failed: dict[int, str] = {}
-        self._found = 0
+        self._nuclei = 0
         self._boxed: dict[int, np.ndarray] = {}
-        self._cancelled, self._broken = False, None
-        room = self.engine.batch + self._workers.count + 1
+        self._cancelled = False
+        self._broken: Exception | None = None
         self.credits = self.engine.batch + 2
-        self._lane = queue.lane(self.engine, self._computed, self._taken, self.parameters.interactive, room)
+        self._lane = queue.lane(
+            self.engine,
+            self._computed,
+            self._taken,
+            interactive=self.parameters.interactive,
+            room=self.engine.batch + self._workers.count + 1,
+        )
         if not self.plan.tiles:
             self._finish()
+
+    @property
+    def model_record(self) -> dict[str, Any]:
+        """What a run record says of the model."""
+        card = self.model.card
+        return {
+            "id": self.model.id,
+            "version": card.version,
+            "sha256": self.digest,
+            "mpp": card.mpp,
+            "licence": card.licence,
+        }
 
     def submit(self, index: int, boxed: np.ndarray) -> None:
         """Give the pixels of `plan.tiles[index].read`, box-meaned by `plan.scale.n` (uint8 ⌈h/n⌉×⌈w/n⌉×3).  Thread-safe.
@@ -154,7 +169,7 @@ class Run:
             self._cancelled = True
             self._changed.notify_all()
 
-    def events(self) -> Iterator:
+    def events(self) -> Iterator[Event]:
         """Everything that happens, until `Finished`.  One reader.
 
         Raises:
@@ -167,7 +182,7 @@ class Run:
                 if self._cancelled:
                     raise self._broken or Cancelled("the run was cancelled")
                 event = self._events.popleft()
-            if event is _RELEASE:
+            if isinstance(event, _Release):
                 self._lane.release()
                 continue
             yield event
@@ -181,22 +196,6 @@ class Run:
     def ids(self, nuclei: Nuclei) -> list[str]:
         """The stable ids of nuclei of this run."""
         return nuclei.ids(self.digest, self.image.identity)
-
-    def _stain(self, overview: np.ndarray) -> Stain:
-        mpp = self.image.mpp * self.image.width / overview.shape[1]
-        found = estimate(overview, self.mask, self.parameters.stain, mpp)
-        if self.parameters.stain_matrix is None:
-            return found
-        from dataclasses import replace
-
-        from hemalum.stain.estimation import unmixing
-
-        try:
-            unmixing(np.asarray(self.parameters.stain_matrix))
-        except ValueError as error:
-            raise UsageError(f"the stain matrix cannot be used: {error}") from error
-        matrix = tuple(tuple(round(float(v), 3) for v in row) for row in self.parameters.stain_matrix)
-        return replace(found, matrix=matrix, note="")
 
     def _claim(self, index: int) -> None:
         with self._changed:
@@ -220,7 +219,7 @@ class Run:
     def _post(self, index: int, pixels: np.ndarray, maps: np.ndarray | None, error: BaseException | None) -> None:
         if self._cancelled:
             return
-        if error is not None:
+        if error is not None or maps is None:
             self._done(index, None, f"the network failed on it ({error})")
             return
         try:
@@ -253,45 +252,60 @@ class Run:
                 self._failed[index] = reason
                 self._emit(TileFailed(index, reason))
             elif self.parameters.normalized_tiles:
-                self._emit(self._normalized(index))
+                self._emit(normalized_tile(tile, self._boxed.pop(index), self.plan, self.table))
             with self.watch("settle"):
                 final = self._settler.fail(tile) if nuclei is None else self._settler.add(tile, nuclei)
                 if self._membership is not None:
                     final = self._membership(final)
-            self._found += len(final)
+            self._nuclei += len(final)
             if len(final):
                 self._emit(NucleiFound(final))
             for settled in self._settler.take_settled():
                 self._emit(TileSettled(settled))
             self._left -= 1
             total = len(self.plan.tiles)
-            self._emit(Progress(total - self._left, total, self._found, self.watch.seconds["total"]))
+            self._emit(Progress(total - self._left, total, self._nuclei, self.watch.seconds["total"]))
             if held:
                 self._emit(_RELEASE)
             if self._left == 0:
                 self._finish()
 
-    def _normalized(self, index: int) -> NormalizedTile:
-        tile, boxed = self.plan.tiles[index], self._boxed.pop(index)
-        n, factor = self.plan.scale.n, self.plan.scale.factor
-        # whole boxed px, the same on both sides of a seam
-        left, top = (round(start * factor / n) for start in (tile.core.x, tile.core.y))
-        right, bottom = (round(end * factor / n) for end in (tile.core.x + tile.core.width, tile.core.y + tile.core.height))
-        x, y = tile.read.x // n, tile.read.y // n
-        pixels = boxed[max(0, top) - y : bottom - y, max(0, left) - x : right - x]
-        return NormalizedTile(index, max(0, left) * n, max(0, top) * n, apply_table(pixels, self.table))
-
     def _finish(self) -> None:
         self._lane.close()
         self.watch.add("engine", self._lane.seconds)
-        skipped = self.grid_tiles - len(self.plan.tiles)
-        removed = getattr(self._settler, "removed", 0)
-        self._emit(Finished(Summary(self._found, len(self.plan.tiles), skipped, dict(self._failed), self.watch.seconds, removed)))
+        summary = Summary(
+            nuclei=self._nuclei,
+            tiles=len(self.plan.tiles),
+            skipped=self.grid_tiles - len(self.plan.tiles),
+            failed=dict(self._failed),
+            seconds=self.watch.seconds,
+            duplicates_removed=self._settler.removed,
+        )
+        self._emit(Finished(summary))
 
-    def _emit(self, event) -> None:
+    def _emit(self, event: Event | _Release) -> None:
         with self._changed:
             self._events.append(event)
             self._changed.notify()
 
 
-_RELEASE = object()
+class _Release:
+    """Among the events: the reader has taken those of a tile, so the lane may go on."""
+
+
+_RELEASE = _Release()
+
+
+def normalized_tile(tile: Tile, boxed: np.ndarray, plan: Plan, table: np.ndarray) -> NormalizedTile:
+    """A tile's core in the reference stain.
+
+    Args:
+        boxed: uint8 h×w×3, the box-meaned pixels of `tile.read`.  table: uint8 S×S×S×3, image → reference stain.
+    """
+    n, factor = plan.scale.n, plan.scale.factor
+    # whole boxed px, the same on both sides of a seam
+    left, top = (round(start * factor / n) for start in (tile.core.x, tile.core.y))
+    right, bottom = (round(end * factor / n) for end in (tile.core.x + tile.core.width, tile.core.y + tile.core.height))
+    x, y = tile.read.x // n, tile.read.y // n
+    pixels = boxed[max(0, top) - y : bottom - y, max(0, left) - x : right - x]
+    return NormalizedTile(tile.index, max(0, left) * n, max(0, top) * n, apply_table(pixels, table))

@@ -15,10 +15,12 @@ import numpy as np
 from hemalum.errors import RunLost, UnreadableImage
 from hemalum.files import commit_json
 from hemalum.nuclei.nuclei import Nuclei
-from hemalum.runs.events import Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
+from hemalum.runs.any_run import AnyRun
+from hemalum.runs.events import Event, Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
 from hemalum.runs.record import record
 from hemalum.sinks import Sink, Target, open_sinks
 from hemalum.sinks.overlay import picture_of
+from hemalum.slides.slide import Slide
 
 MOST_SAID = 20  # notices of a slide
 
@@ -34,8 +36,10 @@ class Outcome:
 
     def sentences(self, name: str) -> list[str]:
         """The notices as they are said of a slide: the first twenty, all are in its record."""
-        more = [f"{name}: {len(self.notices) - MOST_SAID} more notices are in its run.json"] if len(self.notices) > MOST_SAID else []
-        return [f"{name}: {notice}" for notice in self.notices[:MOST_SAID]] + more
+        sentences = [f"{name}: {notice}" for notice in self.notices[:MOST_SAID]]
+        if len(self.notices) > MOST_SAID:
+            sentences.append(f"{name}: {len(self.notices) - MOST_SAID} more notices are in its run.json")
+        return sentences
 
 
 class PlanOrder:
@@ -68,16 +72,17 @@ class PlanOrder:
         """Nothing more will be found in `tile`."""
         self._settled[tile] = True
         while self._settled[self._next]:
-            if parts := self._waiting.pop(self._next, None):
+            parts = self._waiting.pop(self._next, None)
+            if parts:
                 nuclei = Nuclei.concat(parts)
                 self._write(nuclei.take(np.lexsort((nuclei.centroids[:, 0], nuclei.centroids[:, 1]))))
             self._next += 1
 
 
 def write_run(
-    run,
-    events: Iterator,
-    slide,
+    run: AnyRun,
+    events: Iterator[Event],
+    slide: Slide,
     formats: Iterable[str],
     folder: Path,
     stem: str | None = None,
@@ -88,7 +93,7 @@ def write_run(
     """Write the events of a run to sinks, and its record.
 
     Args:
-        run: a `Run` or a `RemoteRun`.  events: its own, or those of who drives it.
+        run: in this process or on a server.  events: its own, or those of who drives it.
         slide: what it runs on.  stem: of the files; the slide's name by default.
         region: what label images cover.  more: what the record says besides.
 
@@ -96,41 +101,16 @@ def write_run(
         UnreadableImage: every tile failed.
         HemalumError: the sinks' unfinished files are removed.
     """
-    stem, image, described = stem or slide.name, run.image, run_record(run)
-    target = Target(
-        image.width, image.height, image.mpp, described["model"]["sha256"], image.identity, run.columns, region, lambda: picture_of(slide)
-    )
-    parts, notices, watch = {"image": slide.record(), **described, **more}, [*slide.notices, *run.notices], run.watch
-    sinks: list[Sink] = open_sinks(formats, folder, stem, target)
-    written = 0
-
-    def write(nuclei: Nuclei) -> None:
-        nonlocal written
-        written += len(nuclei)
-        with watch("write"):
-            names = run.ids(nuclei)
-            for sink in sinks:
-                sink.write(nuclei, names)
-
-    order = PlanOrder(len(run.plan.tiles), write)
-    summary, closed = None, 0
+    stem = stem or slide.name
+    parts, notices = {"image": slide.record(), **run_record(run), **more}, [*slide.notices, *run.notices]
+    sinks = open_sinks(formats, folder, stem, _target(run, slide, region))
+    closed = 0
     try:
-        for event in events:
-            if isinstance(event, NucleiFound):
-                order.found(event.nuclei)
-            elif isinstance(event, TileSettled):
-                order.settled(event.index)
-            elif isinstance(event, Progress):
-                progress(event)
-            elif isinstance(event, TileFailed):
-                notices.append(f"tile {event.index} failed: {event.reason}")
-            elif isinstance(event, Finished):
-                summary = event.summary
-        if summary is None or written != summary.nuclei:
-            raise RunLost("the run ended before all nuclei were received; run it again")
+        summary = _written(run, events, sinks, notices, progress)
         if summary.failed and len(summary.failed) == summary.tiles:
-            raise UnreadableImage(f"nothing of {slide.name} could be segmented: {next(iter(summary.failed.values()))}")
-        with watch("write"):
+            reason = next(iter(summary.failed.values()))
+            raise UnreadableImage(f"nothing of {slide.name} could be segmented: {reason}")
+        with run.watch("write"):
             for sink in sinks:
                 sink.close()
                 closed += 1
@@ -140,29 +120,91 @@ def write_run(
         for sink in sinks[closed:]:
             sink.abort()
         raise
+    paths = [path for sink in sinks for path in sink.paths]
     content = record(
-        "segment", **parts,
-        counts={"nuclei": summary.nuclei, "tiles": summary.tiles, "skipped": summary.skipped, "failed": len(summary.failed),
-                "duplicates_removed": summary.duplicates_removed},
+        "segment",
+        **parts,
+        counts={
+            "nuclei": summary.nuclei,
+            "tiles": summary.tiles,
+            "skipped": summary.skipped,
+            "failed": len(summary.failed),
+            "duplicates_removed": summary.duplicates_removed,
+        },
         failed={str(index): reason for index, reason in sorted(summary.failed.items())},
-        seconds={**summary.seconds, **watch.seconds}, notices=notices,
-        outputs=[path.name for sink in sinks for path in sink.paths],
-    )  # fmt: skip
+        seconds={**summary.seconds, **run.watch.seconds},
+        notices=notices,
+        outputs=[path.name for path in paths],
+    )
     path = folder / f"{stem}.run.json"
     commit_json(path, content, waits=())
-    return Outcome(summary, [*(path for sink in sinks for path in sink.paths), path], content, notices)
+    return Outcome(summary, [*paths, path], content, notices)
 
 
-def run_record(run) -> dict[str, Any]:
-    """What a run record says of a `Run` or `RemoteRun`: model, parameters, device, stain and plan."""
-    model, plan = run.model, run.plan
-    card = getattr(model, "card", model)                        # a server says of its model what our card says
+def _target(run: AnyRun, slide: Slide, region: tuple[int, int, int, int] | None) -> Target:
+    return Target(
+        width=run.image.width,
+        height=run.image.height,
+        mpp=run.image.mpp,
+        model=run.digest,
+        identity=run.image.identity,
+        columns=run.columns,
+        region=region,
+        picture=lambda: picture_of(slide),
+    )
+
+
+def _written(
+    run: AnyRun,
+    events: Iterator[Event],
+    sinks: list[Sink],
+    notices: list[str],
+    progress: Callable[[Progress], Any],
+) -> Summary:
+    """Give the nuclei to the sinks, failed tiles to `notices`; raises `RunLost` where nuclei are missing at the end."""
+    written = 0
+
+    def write(nuclei: Nuclei) -> None:
+        nonlocal written
+        written += len(nuclei)
+        with run.watch("write"):
+            names = run.ids(nuclei)
+            for sink in sinks:
+                sink.write(nuclei, names)
+
+    order, summary = PlanOrder(len(run.plan.tiles), write), None
+    for event in events:
+        if isinstance(event, NucleiFound):
+            order.found(event.nuclei)
+        elif isinstance(event, TileSettled):
+            order.settled(event.index)
+        elif isinstance(event, Progress):
+            progress(event)
+        elif isinstance(event, TileFailed):
+            notices.append(f"tile {event.index} failed: {event.reason}")
+        elif isinstance(event, Finished):
+            summary = event.summary
+    if summary is None or written != summary.nuclei:
+        raise RunLost("the run ended before all nuclei were received; run it again")
+    return summary
+
+
+def run_record(run: AnyRun) -> dict[str, Any]:
+    """What a run record says of a run: model, parameters, device, stain and plan."""
+    plan = run.plan
+    precision = {"precision": run.precision} if run.precision else {}
     return {
-        "model": {"id": model.id, "version": card.version, "sha256": run.digest, "mpp": card.mpp, "licence": card.licence},
+        "model": run.model_record,
         "run_id": run.run_id,
         "parameters": run.parameters.record(),
         "device": run.device,
-        **({"precision": run.precision} if run.precision else {}),
+        **precision,
         "stain": run.stain.record(),
-        "plan": {"box": plan.scale.n, "fraction": plan.scale.fraction, "core": plan.core, "halo": plan.halo, "tiles": len(plan.tiles)},
+        "plan": {
+            "box": plan.scale.n,
+            "fraction": plan.scale.fraction,
+            "core": plan.core,
+            "halo": plan.halo,
+            "tiles": len(plan.tiles),
+        },
     }

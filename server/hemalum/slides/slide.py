@@ -20,10 +20,11 @@ from hemalum.errors import RegionOutside, UnknownResolution, UnreadableImage, Un
 from hemalum.grid.resample import box_mean
 from hemalum.grid.tiling import Rect
 from hemalum.slides.inputs import stem
+from hemalum.slides.narrowing import SMALLEST, narrowed
 
 OVERVIEW = 2048  # px, the longest side an overview may have
 BLOCK = 2048  # level px read at once for it
-SMALLEST = 256  # an undecodable area of the overview is narrowed down to this
+PATIENCE = 64  # areas that cannot be decoded, with none that can, before the whole image counts as unreadable
 
 
 class Level(NamedTuple):
@@ -178,26 +179,20 @@ class Slide:
         width, height, _ = self.levels[index]
         out = np.empty((-(-height // k), -(-width // k), 3), np.uint8)
         unread = np.zeros(out.shape[:2], bool)
-        side = k * max(1, BLOCK // k)
-        todo = [(x, y, side) for y in range(0, height, side) for x in range(0, width, side)][::-1]
-        good = bad = 0
-        while todo:
-            x, y, side = todo.pop()
-            w, h = min(side, width - x), min(side, height - y)
-            part = np.s_[y // k : -(-(y + h) // k), x // k : -(-(x + w) // k)]
-            try:
-                out[part] = box_mean(self._source.fetch(index, x, y, w, h), k)
-                good += 1
-            except UnreadableImage:
-                bad += 1
-                if not good and (bad > 64 or not todo and side <= max(k, SMALLEST)):
-                    raise
-                half = k * (side // 2 // k)
-                if side > SMALLEST and half:
-                    steps = range(0, side, half)
-                    todo += [(x + dx, y + dy, half) for dy in steps for dx in steps if x + dx < width and y + dy < height][::-1]
-                else:
-                    out[part], unread[part] = self.background, True
+        sides = [k * max(1, BLOCK // k)]
+        while sides[-1] > SMALLEST and sides[-1] >= 2 * k:
+            sides.append(k * (sides[-1] // 2 // k))  # whole boxes
+
+        def read(rect: Rect) -> np.ndarray:
+            return box_mean(self._source.fetch(index, *rect), k)
+
+        for rect, pixels in narrowed(read, (width, height), sides, PATIENCE):
+            right, bottom = rect.x + rect.width, rect.y + rect.height
+            part = np.s_[rect.y // k : -(-bottom // k), rect.x // k : -(-right // k)]
+            if isinstance(pixels, UnreadableImage):
+                out[part], unread[part] = self.background, True
+            else:
+                out[part] = pixels
         if unread.any():
             self.unread = unread
             self.notices.append(f"{unread.mean():.1%} of the overview cannot be decoded and is shown as background")
