@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from hemalum import Client
-from hemalum.client.remote_run import Source
+from hemalum.client.remote_run import PixelSource
 from hemalum.grid.resample import box_mean
 from hemalum.runs.events import Finished, ImageInfo, NucleiFound, Parameters
 
@@ -32,7 +32,7 @@ def main(address: str) -> None:
         return box_mean(pixels[rect.y : rect.y + rect.height, rect.x : rect.x + rect.width], n)
 
     with Client(address) as client:
-        run = client.run_source(Source(image, overview=pixels, read=read), "nuclei", Parameters(interactive=True))
+        run = client.run_source(PixelSource(image, overview=pixels, read=read), "nuclei", Parameters(interactive=True))
         for event in run.events():
             if isinstance(event, NucleiFound):
                 print(f"{len(event.nuclei)} nuclei, the first around {event.nuclei.centroids[:1].tolist()}")
