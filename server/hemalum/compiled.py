@@ -1,9 +1,9 @@
-"""`compiled`: numba's `njit` with the settings that all loops of the pure core share; and `cores`, how many may run at once.
+"""`compiled`: numba's `njit` with the settings that all loops of the pure core share; `cores`: how many may run.
 
-Machine code is cached on disk, so that only the first run on a machine pays for compiling (some 20 s in all).  Numba writes
-the cache beside the module, or, where that folder is read-only, into the user's cache folder (`~/.cache`, `%LOCALAPPDATA%`);
-`NUMBA_CACHE_DIR` overrides both.  Where no folder at all can be written (a locked-down container) numba refuses to decorate;
-then the functions are compiled in memory in each process instead of failing.
+Machine code is cached on disk, so that only the first run on a machine pays for compiling (some 20 s in all).  Numba
+writes the cache beside the module, or, where that folder is read-only, into the user's cache folder (`~/.cache`,
+`%LOCALAPPDATA%`); `NUMBA_CACHE_DIR` overrides both.  Where no folder at all can be written (a locked-down container)
+numba refuses to decorate; then the functions are compiled in memory in each process instead of failing.
 
 >>> @compiled
 ... def double(x):
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from numba import njit
 
-__all__ = ["compiled", "cores"]
+__all__ = ["compiled", "cores", "root"]
 
 
 def compiled(function):
@@ -28,6 +28,15 @@ def compiled(function):
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # "no locator available": nowhere to keep the cache
         return njit(nogil=True)(function)
+
+
+@compiled
+def root(parent, i):
+    """Union-find: the root of `i`; each element on the way is hung one step higher."""
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
 
 
 def cores() -> int:

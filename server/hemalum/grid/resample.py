@@ -1,10 +1,11 @@
 """Stored pixels to model pixels: a box mean by a whole factor, then an anti-aliased resampling by what remains.
 
-Pixels are uint8, rows × columns × 3.  A *boxed px* is the mean of n × n level-0 px; a *model px* is `fraction` boxed px (see
-`hemalum.grid.tiling.Scale`).  All three grids start at level-0 (0, 0), and every output value is computed in integers from its
-absolute position alone: two tiles that share a model pixel agree on it to the bit, whoever read them.
+Pixels are uint8, rows × columns × 3.  A *boxed px* is the mean of n × n level-0 px; a *model px* is `fraction` boxed px
+(see `hemalum.grid.tiling.Scale`).  All three grids start at level-0 (0, 0), and every output value is computed in
+integers from its absolute position alone: two tiles that share a model pixel agree on it to the bit, whoever read them.
 
-`box_mean` is also what QuPath's side does before it sends a tile; `tests/data/box_mean.json` holds both to the same numbers.
+`box_mean` is also what QuPath's side does before it sends a tile; `tests/data/box_mean.json` holds both to the same
+numbers.
 
 >>> import numpy as np
 >>> box_mean(np.array([[[0, 0, 0], [1, 2, 3], [9, 9, 9]]], np.uint8), 2).tolist()
@@ -30,8 +31,8 @@ BITS = 14  # of a filter weight; two passes of 8-bit values stay far inside an i
 def box_mean(pixels: np.ndarray, n: int) -> np.ndarray:
     """Mean of every n × n block, halves rounded up: `(2·sum + m) // (2·m)` with m = n².
 
-    Blocks start at the array's corner.  Where the array ends inside a block, m counts the pixels that exist; a reader must
-    therefore deliver whole blocks except at the image's own right and lower edge.
+    Blocks start at the array's corner.  Where the array ends inside a block, m counts the pixels that exist; a reader
+    must therefore deliver whole blocks except at the image's own right and lower edge.
 
     Args:
         pixels: uint8 h×w×3, h and w ≥ 1.
@@ -57,11 +58,11 @@ def box_mean(pixels: np.ndarray, n: int) -> np.ndarray:
 def model_tile(boxed: np.ndarray, tile: Tile, plan: Plan) -> np.ndarray:
     """The tile as the network sees it.
 
-    Resampling: Keys' cubic convolution (a = −0.5; R. Keys 1981, IEEE TASSP 29), separable, widened by `fraction` where that
-    is above 1 (so that what the coarser grid cannot hold does not alias), weights rounded to 14 bits with an exact sum.  It
-    reaches 2·max(1, fraction) boxed px from a pixel's centre, i.e. at most 1.5·max(1, fraction) + 0.5 beyond the tile;
-    `tile.read` must cover that, clipped to the image.  Beyond the image's own edge the last boxed px is repeated for the
-    filter.
+    Resampling: Keys' cubic convolution (a = −0.5; R. Keys 1981, IEEE TASSP 29), separable, widened by `fraction` where
+    that is above 1 (so that what the coarser grid cannot hold does not alias), weights rounded to 14 bits with an exact
+    sum.  It reaches 2·max(1, fraction) boxed px from a pixel's centre, i.e. at most 1.5·max(1, fraction) + 0.5 beyond
+    the tile; `tile.read` must cover that, clipped to the image.  Beyond the image's own edge the last boxed px is
+    repeated for the filter.
 
     Args:
         boxed: uint8 ⌈h/n⌉×⌈w/n⌉×3, `box_mean` of the pixels of `tile.read`.
@@ -77,15 +78,15 @@ def model_tile(boxed: np.ndarray, tile: Tile, plan: Plan) -> np.ndarray:
     n, fraction = plan.scale
     expected = -(-tile.read.height // n), -(-tile.read.width // n)
     if boxed.shape[:2] != expected:
-        raise ValueError(f"tile {tile.index} needs {expected[0]}×{expected[1]} boxed px, not {boxed.shape[0]}×{boxed.shape[1]}")
+        sizes = " boxed px, not ".join(f"{rows}×{columns}" for rows, columns in (expected, boxed.shape[:2]))
+        raise ValueError(f"tile {tile.index} needs {sizes}")
     left, top, width, height = plan.window(tile)
     if fraction == 1:
         y, x = tile.read.y // n, tile.read.x // n
         return np.ascontiguousarray(boxed[top - y : top - y + height, left - x : left - x + width])
-    axes = []
-    for low, size, read, length in zip((top, left), (height, width), (tile.read.y, tile.read.x), plan.image_size[::-1], strict=True):
-        axes.append(_taps(low, low + size, float(fraction), -(-length // n), read // n))
-    (rows, row_weights), (cols, col_weights) = axes
+    boxed_width, boxed_height = (-(-side // n) for side in plan.image_size)
+    rows, row_weights = _taps(top, top + height, float(fraction), length=boxed_height, origin=tile.read.y // n)
+    cols, col_weights = _taps(left, left + width, float(fraction), length=boxed_width, origin=tile.read.x // n)
     pixels = np.empty((height, width, 3), np.uint8)
     _resample(np.ascontiguousarray(boxed), rows, row_weights, cols, col_weights, pixels)
     return pixels
@@ -98,7 +99,10 @@ def _check(pixels: np.ndarray) -> None:
 
 @lru_cache(maxsize=64)
 def _taps(low: int, high: int, fraction: float, length: int, origin: int) -> tuple[np.ndarray, np.ndarray]:
-    """For model px low…high − 1: indices of boxed px (relative to `origin`, clamped to the image) and their integer weights."""
+    """For model px low…high − 1: indices of boxed px and their integer weights.
+
+    Indices are relative to `origin` and clamped to the image's `length`.
+    """
     widen = max(1.0, fraction)
     centres = (np.arange(low, high) + 0.5) * fraction
     first = np.ceil(centres - 2 * widen - 0.5).astype(np.int64)

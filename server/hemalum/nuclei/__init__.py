@@ -1,1 +1,4 @@
-"""Maps in, nuclei out: pure functions of arrays.  `from_maps` is the way of one tile, `settle` decides between overlapping tiles."""
+"""Maps in, nuclei out: pure functions of arrays.
+
+`from_maps` is the way of one tile, `settle` decides between overlapping tiles.
+"""

@@ -1,6 +1,7 @@
 """Maps of one tile → its candidate nuclei, as one pure function.
 
-The function depends on nothing but its arguments, so it gives the same nuclei in a thread, in another process, on a server.
+The function depends on nothing but its arguments, so it gives the same nuclei in a thread, in another process, on a
+server.
 
 Frames: maps are float32 2×sH×sW; map px (0, 0) starts where `plan.window(tile)` does; nuclei leave in 1/8 level-0 px.
 """
@@ -47,7 +48,8 @@ class MapSettings:
         """Names of the measurements, in the order they are written."""
         if not self.measure:
             return ()
-        return (*measure.SHAPE, *((measure.HAEMATOXYLIN, measure.EOSIN) if self.stain_matrix is not None else ()))
+        stains = () if self.stain_matrix is None else (measure.HAEMATOXYLIN, measure.EOSIN)
+        return (*measure.SHAPE, *stains)
 
 
 def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, settings: MapSettings) -> Nuclei:
@@ -83,7 +85,8 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
     if settings.measure:
         nuclei.columns = measure.shape_columns(nuclei.vertices, nuclei.offsets, plan.image_mpp)
         if settings.stain_matrix is not None:
-            stains = measure.stain_columns(labels, pixels, scale, count, np.asarray(settings.stain_matrix))
+            matrix = np.asarray(settings.stain_matrix)
+            stains = measure.stain_columns(labels, pixels, scale, count, stain_matrix=matrix)
             nuclei.columns.update({name: column[kept] for name, column in stains.items()})
     left, top, right, bottom = plan.bounds(tile, plan.margin)
     x, y = nuclei.centroids.T

@@ -32,8 +32,8 @@ class InstanceParameters:
         min_area: smaller instances are dropped, px².
         min_marker: smaller markers are noise, px².
         part: a marker whose parts above a higher distance have at least this area is split into them, px²; 0: never.
-        largest: longest extent of a nucleus, map px: growth stops at half of it from the marker's centre, so that a clump cut
-            by a tile's edge changes nothing far inside the tile.
+        largest: longest extent of a nucleus, map px: growth stops at half of it from the marker's centre, so that a
+            clump cut by a tile's edge changes nothing far inside the tile.
     """
 
     foreground: float = 0.45
@@ -53,16 +53,24 @@ def instances(foreground: np.ndarray, distance: np.ndarray, parameters: Instance
         distance: H×W float32, distance to the nucleus's border divided by the nucleus's largest one, 0…1.
 
     Returns:
-        H×W int32, 0 = background, 1…N in raster order of the first pixel; every instance is 4-connected, has no hole of background
-        and at least `min_area` pixels.
+        H×W int32, 0 = background, 1…N in raster order of the first pixel; every instance is 4-connected, has no hole of
+        background and at least `min_area` pixels.
 
-    Marker-controlled watershed of the distance (`hemalum.nuclei.watershed`).  Ties are broken by position only, so an instance does not
-    depend on which tile it is seen in.
+    Marker-controlled watershed of the distance (`hemalum.nuclei.watershed`).  Ties are broken by position only, so an
+    instance does not depend on which tile it is seen in.
     """
-    smooth = cv2.GaussianBlur(distance, (0, 0), parameters.sigma) if parameters.sigma > 0 else np.ascontiguousarray(distance)
+    smooth = np.ascontiguousarray(distance)
+    if parameters.sigma > 0:
+        smooth = cv2.GaussianBlur(distance, (0, 0), parameters.sigma)
     labels, cut = watershed(
-        foreground, parameters.foreground, smooth, parameters.marker, parameters.min_marker, parameters.largest / 2, parameters.part
-    )  # fmt: skip
+        foreground,
+        parameters.foreground,
+        smooth,
+        parameters.marker,
+        min_marker=parameters.min_marker,
+        reach=parameters.largest / 2,
+        part=parameters.part,
+    )
     if len(cut) > 1:
         _fill(labels, *runs_of_zeros(labels))
         _finish(labels, len(cut), parameters.min_area, cut)
@@ -104,7 +112,10 @@ def _claim(owner, hole, label):
 
 @compiled
 def _finish(labels, count, min_area, cut):
-    """Drop small instances and all but the largest 4-connected part of the cut ones; number the rest in raster order; in place."""
+    """Drop small instances and all but the largest 4-connected part of the cut ones; number the rest; in place.
+
+    Numbers rise in raster order of the first pixel.
+    """
     height, width = labels.shape
     if cut.any():
         _join(labels, cut)
@@ -126,7 +137,10 @@ def _finish(labels, count, min_area, cut):
 
 @compiled
 def _join(labels, cut):
-    """Drop all but the largest 4-connected part of each label in `cut`; everything else is in one part since it grew from one marker."""
+    """Drop all but the largest 4-connected part of each label in `cut`; in place.
+
+    Every other label is in one part since it grew from one marker.
+    """
     height, width = labels.shape
     seen = np.zeros((height, width), np.uint8)
     stack = np.empty(height * width, np.int32)

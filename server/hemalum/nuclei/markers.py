@@ -1,8 +1,9 @@
 """Markers of touching nuclei: parts of a marker that come apart at a higher distance become markers of their own.
 
-A threshold alone takes two nuclei for one where the distance between them does not fall below it.  So each marker is looked at again
-at higher levels, `STEP` apart; where it falls into at least two parts that are large enough, these take its place.  These are the
-leaves of the component tree (Salembier et al. 1998, doi 10.1109/83.663500) pruned by area.  Runs as in `hemalum.nuclei.spans`.
+A threshold alone takes two nuclei for one where the distance between them does not fall below it.  So each marker is
+looked at again at higher levels, `STEP` apart; where it falls into at least two parts that are large enough, these take
+its place.  These are the leaves of the component tree (Salembier et al. 1998, doi 10.1109/83.663500) pruned by
+area.  Runs as in `hemalum.nuclei.spans`.
 
 >>> smooth = np.array([[0.5, 0.9, 0.9, 0.6, 0.9, 0.9, 0.5]], np.float32)
 >>> split(np.array([[0, 0, 7]], np.int32), np.array([0, 1]), np.zeros(1, np.int32), 1, smooth, 0.4, 2.0)
@@ -20,11 +21,14 @@ from hemalum.nuclei.spans import parts
 STEP = 0.1
 
 
-def split(runs: np.ndarray, rows: np.ndarray, of: np.ndarray, count: int, smooth: np.ndarray, marker: float, least: float):
+def split(
+    runs: np.ndarray, rows: np.ndarray, of: np.ndarray, count: int, smooth: np.ndarray, marker: float, least: float
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Markers that no longer fall into parts.
 
     Args:
-        runs, rows, of, count: the markers above `marker`: runs, those of each row, the marker of each run, and how many there are.
+        runs, rows, of, count: the markers above `marker`: runs, those of each row, the marker of each run, and how many
+            there are.
         smooth: H×W float32, 0…1.
         least: area of the smallest part that may become a marker, px²; 0 leaves the markers as they are.
 
@@ -33,21 +37,21 @@ def split(runs: np.ndarray, rows: np.ndarray, of: np.ndarray, count: int, smooth
     """
     if least <= 0 or count == 0:
         return runs, of, count
-    found, owners = [runs], [of]
+    levels, owners = [runs], [of]
     nodes, total, replaced = np.arange(count, dtype=np.int32), count, np.zeros(count, np.bool_)
     runs, rows, of = _divisible(runs, rows, of, count, least)
     for level in np.arange(marker + STEP, 1, STEP):
         if not len(runs):
             break
         above, above_rows, inside = _runs_within(runs, rows, smooth, np.float32(level))
-        part, parts_found = parts(above, above_rows)
-        nodes, total, replaced, fresh = _descend(above, part, parts_found, inside, of, nodes, total, replaced, least)
-        found.append(above[fresh])
+        part, part_count = parts(above, above_rows)
+        nodes, total, replaced, fresh = _descend(above, part, part_count, inside, of, nodes, total, replaced, least)
+        levels.append(above[fresh])
         owners.append(nodes[part[fresh]])
-        runs, rows, of = _divisible(above, above_rows, part, parts_found, least)
+        runs, rows, of = _divisible(above, above_rows, part, part_count, least)
     if total == count:
-        return found[0], owners[0], count
-    runs, of = np.concatenate(found), np.concatenate(owners)
+        return levels[0], owners[0], count
+    runs, of = np.concatenate(levels), np.concatenate(owners)
     left = np.flatnonzero(~replaced[of])
     left = left[np.argsort(runs[left, 0] * np.int64(smooth.shape[1]) + runs[left, 1], kind="stable")]
     numbers = np.cumsum(~replaced, dtype=np.int32) - 1
@@ -76,8 +80,8 @@ def _runs_within(runs, rows, smooth, level):
     size = 0
     for i in range(len(runs)):
         size += (runs[i, 2] - runs[i, 1] + 1) // 2
-    found, inside = np.empty((size, 3), np.int32), np.empty(size, np.int32)
-    found_rows, n = np.zeros(len(rows), np.int64), 0
+    above, inside = np.empty((size, 3), np.int32), np.empty(size, np.int32)
+    above_rows, n = np.zeros(len(rows), np.int64), 0
     for y in range(len(rows) - 1):
         for i in range(rows[y], rows[y + 1]):
             x, end = runs[i, 1], runs[i, 2]
@@ -88,15 +92,20 @@ def _runs_within(runs, rows, smooth, level):
                 while x < end and smooth[y, x] > level:
                     x += 1
                 if begin < x:
-                    found[n, 0], found[n, 1], found[n, 2], inside[n] = y, begin, x, i
+                    above[n, 0], above[n, 1], above[n, 2], inside[n] = y, begin, x, i
                     n += 1
-        found_rows[y + 1] = n
-    return found[:n], found_rows, inside[:n]
+        above_rows[y + 1] = n
+    return above[:n], above_rows, inside[:n]
 
 
 @compiled
 def _descend(runs, part, count, inside, of, nodes, total, replaced, least):
-    """The marker of each part of a level (-1: too small to count), how many there are, which were replaced, and which runs are of new ones."""
+    """One level up: the markers of its parts.
+
+    Returns:
+        the marker of each part (-1: too small to count), how many markers there are, which of them were replaced, and
+        which runs are of new ones.
+    """
     area, above = np.zeros(count, np.int64), np.zeros(count, np.int32)
     for i in range(len(runs)):
         area[part[i]] += runs[i, 2] - runs[i, 1]

@@ -1,7 +1,7 @@
 """Measurements of nuclei, with QuPath's names and units.
 
-Shape comes from the reported outlines (level-0 frame, so two readers of one GeoJSON compute the same); probability and optical
-densities come from the pixels of the tile the nucleus was found in.
+Shape comes from the reported outlines (level-0 frame, so two readers of one GeoJSON compute the same); probability and
+optical densities come from the pixels of the tile the nucleus was found in.
 
 >>> square = np.array([[0, 0], [80, 0], [80, 80], [0, 80]], np.int32)
 >>> shape = shape_columns(square, np.array([0, 4]), mpp=0.5)
@@ -33,8 +33,9 @@ def shape_columns(vertices: np.ndarray, offsets: np.ndarray, mpp: float) -> dict
         mpp: µm per level-0 px.
 
     Returns:
-        N float32 per name of `SHAPE`: area µm²; perimeter µm; circularity 4πA/P² (1 = a disc, at most 1); solidity A/area of the
-        convex hull; eccentricity √(1 − b²/a²) of the ellipse with the outline's second moments (0 = a circle).
+        N float32 per name of `SHAPE`: area µm²; perimeter µm; circularity 4πA/P² (1 = a disc, at most 1); solidity
+        A/area of the convex hull; eccentricity √(1 − b²/a²) of the ellipse with the outline's second moments (0 = a
+        circle).
     """
     table = np.empty((5, len(offsets) - 1), np.float64)
     if table.shape[1]:
@@ -43,13 +44,19 @@ def shape_columns(vertices: np.ndarray, offsets: np.ndarray, mpp: float) -> dict
 
 
 def probability_means(labels: np.ndarray, foreground: np.ndarray, count: int) -> np.ndarray:
-    """Mean of the foreground map (H×W float32) within each label 1…`count` (H×W int32): float32, 0 where a label has no pixel."""
+    """Mean of the foreground map (H×W float32) within each label 1…`count` (H×W int32).
+
+    Returns:
+        `count` float32; 0 where a label has no pixel.
+    """
     sums, sizes = np.zeros(count + 1), np.zeros(count + 1, np.int64)
     _sum_map(labels, foreground, sums, sizes)
     return (sums[1:] / np.maximum(sizes[1:], 1)).astype(np.float32)
 
 
-def stain_columns(labels: np.ndarray, pixels: np.ndarray, scale: int, count: int, stain_matrix: np.ndarray) -> dict[str, np.ndarray]:
+def stain_columns(
+    labels: np.ndarray, pixels: np.ndarray, scale: int, count: int, stain_matrix: np.ndarray
+) -> dict[str, np.ndarray]:
     """Mean haematoxylin and eosin optical density within each label.
 
     Args:

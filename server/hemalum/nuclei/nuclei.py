@@ -1,6 +1,7 @@
 """`Nuclei`: the columns of a set of nuclei, from the outlines of one tile to the result of a slide.
 
-Outlines are ragged: nucleus i has the vertices `vertices[offsets[i]:offsets[i + 1]]`, in 1/8 level-0 px (`UNIT` = 8 to the
+Outlines are ragged: nucleus i has the vertices `vertices[offsets[i]:offsets[i + 1]]`, in 1/8 level-0 px (`UNIT` = 8 to
+    the
 pixel), pixel-corner convention, open (the first vertex is not repeated), with a positive shoelace area.
 
 >>> square = Nuclei.of(np.array([[0, 0], [8, 0], [8, 8], [0, 8]]), np.array([0, 4]))
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha1
 
 import numpy as np
@@ -28,9 +29,11 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "nuclei.hemalum")
 
 
 def ring_moments(vertices: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Signed areas (N, px²) and centroids (N × 2, px) of rings given in 1/8 px; a ring without area has its vertices' mean.
+    """Signed areas (N, px²) and centroids (N × 2, px) of rings given in 1/8 px; a ring without area has its vertices'
+    mean.
 
-    Each sum is taken relative to the ring's own first vertex, so that the result does not depend on where on a slide it lies.
+    Each sum is taken relative to the ring's own first vertex, so that the result does not depend on where on a slide it
+    lies.
     """
     counts = np.diff(offsets)
     if not len(counts):
@@ -80,7 +83,8 @@ class Nuclei:
         self.tile = np.ascontiguousarray(self.tile, dtype=np.int32)
         self.edge = np.ascontiguousarray(self.edge, dtype=np.float64)
         self.columns = {name: np.ascontiguousarray(column, dtype=np.float32) for name, column in self.columns.items()}
-        lengths = [len(self.centroids), len(self.probability), len(self.tile), len(self.edge), *map(len, self.columns.values())]
+        columns = [self.centroids, self.probability, self.tile, self.edge, *self.columns.values()]
+        lengths = [len(column) for column in columns]
         if any(length != len(self) for length in lengths):
             raise ValueError(f"{len(self)} outlines, but columns of lengths {sorted(set(lengths))}")
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.vertices) or (np.diff(self.offsets) < 3).any():
@@ -93,16 +97,28 @@ class Nuclei:
         n = len(offsets) - 1
         centroids = ring_moments(np.asarray(vertices).reshape(-1, 2), offsets)[1]
         return cls(
-            vertices, offsets, centroids,
-            np.ones(n) if probability is None else probability,
-            np.full(n, tile), np.zeros(n) if edge is None else edge, columns or {},
-        )  # fmt: skip
+            vertices,
+            offsets,
+            centroids,
+            probability=np.ones(n) if probability is None else probability,
+            tile=np.full(n, tile),
+            edge=np.zeros(n) if edge is None else edge,
+            columns=columns or {},
+        )
 
     @classmethod
     def empty(cls, columns: Iterable[str] = ()) -> Nuclei:
         """No nuclei, with the given measurement names."""
         none = np.zeros(0)
-        return cls(np.zeros((0, 2)), np.zeros(1), np.zeros((0, 2)), none, none, none, {name: none for name in columns})
+        return cls(
+            np.zeros((0, 2)),
+            np.zeros(1),
+            np.zeros((0, 2)),
+            probability=none,
+            tile=none,
+            edge=none,
+            columns=dict.fromkeys(columns, none),
+        )
 
     @classmethod
     def concat(cls, parts: Sequence[Nuclei]) -> Nuclei:
@@ -117,15 +133,26 @@ class Nuclei:
         names = list(filled[0].columns)
         if any(set(part.columns) != set(names) for part in filled):
             raise ValueError("parts have different measurements")
-        shifts = np.cumsum([0, *(len(part.vertices) for part in filled)])
-        offsets = [np.zeros(1, np.int64), *(part.offsets[1:] + shift for part, shift in zip(filled, shifts, strict=False))]
-        joined = {
-            item.name: np.concatenate([getattr(part, item.name) for part in filled])
-            for item in fields(cls)
-            if item.name not in ("offsets", "columns")
-        }
-        columns = {name: np.concatenate([part.columns[name] for part in filled]) for name in names}
-        return cls(offsets=np.concatenate(offsets), columns=columns, **joined)
+        offsets, vertices = [np.zeros(1, np.int64)], 0
+        for part in filled:
+            offsets.append(part.offsets[1:] + vertices)
+            vertices += len(part.vertices)
+        columns = {}
+        for name in names:
+            columns[name] = np.concatenate([part.columns[name] for part in filled])
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in filled])
+
+        return cls(
+            joined("vertices"),
+            np.concatenate(offsets),
+            joined("centroids"),
+            probability=joined("probability"),
+            tile=joined("tile"),
+            edge=joined("edge"),
+            columns=columns,
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -193,24 +220,24 @@ def uuids(centroids: np.ndarray, model: str, image: str) -> list[str]:
 def pack(vertices: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Outlines as small integers for the wire: vertices per nucleus (N uint32) and dx, dy, dx, dy… (2 V int32).
 
-    Each vertex is the difference to the one before it in the whole stream, the first one to (0, 0); as zigzag varints most
-    take one byte per coordinate.
+    Each vertex is the difference to the one before it in the whole stream, the first one to (0, 0); as zigzag varints
+    most take one byte per coordinate.
     """
     deltas = np.diff(vertices.astype(np.int64), axis=0, prepend=np.zeros((1, 2), np.int64))
     return np.diff(offsets).astype(np.uint32), deltas.astype(np.int32).ravel()
 
 
-def unpack(counts: Sequence[int], deltas: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def unpack(counts: Sequence[int] | np.ndarray, deltas: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The `vertices` and `offsets` that `pack` was given.
 
     Raises:
-        ValueError: an outline of fewer than three vertices, counts that do not match the deltas, or a vertex beyond int32.
+        ValueError: an outline of fewer than three vertices, counts that do not match the deltas, or a vertex beyond
+            int32.
     """
-    counts = np.asarray(counts, dtype=np.int64)
-    deltas = np.asarray(deltas, dtype=np.int64)
-    if (counts < 3).any() or 2 * counts.sum() != len(deltas):
-        raise ValueError(f"{len(deltas)} deltas do not make {len(counts)} outlines of at least three vertices")
-    vertices = np.cumsum(deltas.reshape(-1, 2), axis=0)
+    lengths, steps = np.asarray(counts, dtype=np.int64), np.asarray(deltas, dtype=np.int64)
+    if (lengths < 3).any() or 2 * lengths.sum() != len(steps):
+        raise ValueError(f"{len(steps)} deltas do not make {len(lengths)} outlines of at least three vertices")
+    vertices = np.cumsum(steps.reshape(-1, 2), axis=0)
     if len(vertices) and np.abs(vertices).max() > np.iinfo(np.int32).max:
         raise ValueError("a vertex lies beyond the range of a slide")
-    return vertices.astype(np.int32), np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return vertices.astype(np.int32), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

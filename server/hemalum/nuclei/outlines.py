@@ -18,15 +18,20 @@ import numpy as np
 
 from hemalum.compiled import compiled
 
-# passes of the kernel (1, 2, 1)/4 along the ring and vertices stepped by, tried in this order; the last only cuts the steps' corners,
-# which a nucleus of 60 to 120 px² can bear where any smoothing would change more than its IoU allows
+# passes of the kernel (1, 2, 1)/4 along the ring and vertices stepped by, tried in this order; the last only cuts the
+# steps' corners, which a nucleus of 60 to 120 px² can bear where any smoothing would change more than its IoU allows
 SMOOTHINGS = ((6, 2), (3, 2), (3, 1), (1, 1), (0, 1))
 SMALL = 60  # px²; below it a pixel's corner is a larger share of the area, so more may change
 
 
 class Outlines(NamedTuple):
-    """Rings of N instances: `points` V×2 float64 (x, y) and `offsets` N+1 int64; ring i is `points[offsets[i]:offsets[i+1]]`, open,
-    clockwise on the screen (positive shoelace area)."""
+    """Rings of N instances.
+
+    Attributes:
+        points: V×2 float64 (x, y).
+        offsets: N+1 int64; ring i is `points[offsets[i]:offsets[i+1]]`, open, clockwise on the screen (positive
+            shoelace area).
+    """
 
     points: np.ndarray
     offsets: np.ndarray
@@ -35,10 +40,10 @@ class Outlines(NamedTuple):
 def outlines(labels: np.ndarray) -> Outlines:
     """Outlines of the instances 1…N of a label image (H×W int32), each 4-connected and without holes.
 
-    The crack between instance and surroundings is followed (its area is the pixel count), the middles of its edges are smoothed along
-    the ring, every second one is kept, and the ring is scaled about its centroid to the pixel count.  The area between the crack and
-    the smoothed ring bounds what the smoothing changed: where it allows an IoU below 0.95 (0.9 below 60 px²) less smoothing is tried,
-    at last the crack itself.
+    The crack between instance and surroundings is followed (its area is the pixel count), the middles of its edges are
+    smoothed along the ring, every second one is kept, and the ring is scaled about its centroid to the pixel count.
+    The area between the crack and the smoothed ring bounds what the smoothing changed: where it allows an IoU below
+    0.95 (0.9 below 60 px²) less smoothing is tried, at last the crack itself.
     """
     count = int(labels.max()) if labels.size else 0
     if count == 0:
@@ -67,7 +72,11 @@ def _first_pixels(labels, count):
 
 @compiled
 def _trace(labels, y, x, ring):
-    """Corners of the crack around the instance whose first pixel is (y, x), one per edge; returns ring (grown if needed), length."""
+    """Corners of the crack around the instance whose first pixel is (y, x), one per edge.
+
+    Returns:
+        the ring's room (grown if needed), and how much of it is used.
+    """
     height, width = labels.shape
     label = labels[y, x]
     cx, cy, direction, length = x, y, 0, 0
@@ -121,12 +130,22 @@ def _area_centre(ring, length):
 
 
 @compiled
+def _middle(ring, length, edge):
+    """Middle of an edge of the crack; `edge` may go round once."""
+    i, j = edge % length, (edge + 1) % length
+    return (ring[i, 0] + ring[j, 0]) / 2, (ring[i, 1] + ring[j, 1]) / 2
+
+
+@compiled
 def _smooth(ring, length, passes, step, out):
-    """Smoothed middles of the crack's edges, every `step`-th, of the crack's area; returns their number and the changed area."""
+    """Smoothed middles of the crack's edges, every `step`-th, with the crack's area, into `out`.
+
+    Returns:
+        their number, and the area that was changed.
+    """
     a, b = np.empty((length, 2)), np.empty((length, 2))
     for i in range(length):
-        j = (i + 1) % length
-        a[i, 0], a[i, 1] = (ring[i, 0] + ring[j, 0]) / 2, (ring[i, 1] + ring[j, 1]) / 2
+        a[i, 0], a[i, 1] = _middle(ring, length, i)
     for _ in range(passes):
         for i in range(length):
             h, j = (i - 1) % length, (i + 1) % length
@@ -137,25 +156,25 @@ def _smooth(ring, length, passes, step, out):
     for i in range(0, length - (step - 1), step):
         out[count] = a[i]
         count += 1
-    wanted, _, _ = _area_centre(ring, length)
+    pixels, _, _ = _area_centre(ring, length)
     area, mx, my = _area_centre(out, count)
     if area <= 0:
-        return 0, wanted
-    factor = np.sqrt(wanted / area)
+        return 0, pixels
+    factor = np.sqrt(pixels / area)
     for i in range(count):
         out[i, 0], out[i, 1] = mx + (out[i, 0] - mx) * factor, my + (out[i, 1] - my) * factor
-    # crack and smoothed ring run side by side from edge middle to edge middle; the area between them is what was changed
+    # crack and smoothed ring run side by side from edge middle to edge middle; the area between them was changed
     changed = 0.0
     for i in range(count):
         begin, end = i * step, (i + 1) * step if i + 1 < count else length
-        px, py = (ring[begin, 0] + ring[(begin + 1) % length, 0]) / 2, (ring[begin, 1] + ring[(begin + 1) % length, 1]) / 2
+        px, py = _middle(ring, length, begin)
         bx, by = out[i, 0], out[i, 1]
         pieces = end - begin + 1
         for j in range(1, pieces + 1):
             if j < pieces:
                 qx, qy = float(ring[(begin + j) % length, 0]), float(ring[(begin + j) % length, 1])
             else:
-                qx, qy = (ring[end % length, 0] + ring[(end + 1) % length, 0]) / 2, (ring[end % length, 1] + ring[(end + 1) % length, 1]) / 2
+                qx, qy = _middle(ring, length, end)
             part = min(1.0, max(0.0, (j - 0.5) / (pieces - 1))) if j < pieces else 1.0
             cx = out[i, 0] + part * (out[(i + 1) % count, 0] - out[i, 0])
             cy = out[i, 1] + part * (out[(i + 1) % count, 1] - out[i, 1])

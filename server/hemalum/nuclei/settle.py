@@ -1,9 +1,10 @@
 """Seams: which candidates of overlapping tiles are the nuclei, decided once, whatever the order of arrival.
 
-A tile's candidates are its nuclei with the centroid in its core or 2 µm around it, so a nucleus on a seam is a candidate of two tiles
-or more.  Two candidates conflict when their intersection covers more than half of the smaller one.  Candidates have one total order
-(far from the own tile's edge first, then tile row, column, y, x); a candidate is kept unless it conflicts with a kept one of higher
-rank.  That is the greedy independent set of the whole slide; it is unique, and computed here piece by piece.
+A tile's candidates are its nuclei with the centroid in its core or 2 µm around it, so a nucleus on a seam is a
+candidate of two tiles or more.  Two candidates conflict when their intersection covers more than half of the smaller
+one.  Candidates have one total order (far from the own tile's edge first, then tile row, column, y, x); a candidate is
+kept unless it conflicts with a kept one of higher rank.  That is the greedy independent set of the whole slide; it is
+unique, and computed here piece by piece.
 
 >>> from hemalum.nuclei.nuclei import Nuclei
 >>> from hemalum.grid.tiling import plan_tiles
@@ -33,24 +34,30 @@ KEPT, DROPPED, OPEN = 1, -1, 0
 class _Candidates:
     """Candidates of one tile, and what is known of them.
 
-    `fate` N int8; `conflicts` maps a candidate to (tile, candidate) pairs of *higher* rank; outlines are let go when every neighbour
-    has been compared, nuclei when they are decided.
+    `fate` N int8; `conflicts` maps a candidate to (tile, candidate) pairs of *higher* rank; outlines are let go when
+    every neighbour has been compared, nuclei when they are decided.
     """
 
     def __init__(self, nuclei: Nuclei):
-        self.nuclei: Nuclei | None = nuclei
+        self.nuclei = nuclei
         self.fate = np.zeros(len(nuclei), np.int8)
         self.conflicts: dict[int, list[tuple[int, int]]] = {}
         self.boxes = nuclei.boxes().astype(np.float64) / UNIT
         self.areas = nuclei.areas()
         self.tree = shapely.STRtree(shapely.box(*self.boxes.T)) if len(nuclei) else None
 
+    def let_go(self) -> None:
+        """Forget all but the fates, which neighbours may still ask for."""
+        del self.nuclei, self.boxes, self.areas, self.tree
+        self.conflicts = {}
+
 
 class Settler:
     """Takes tiles in any order, gives nuclei when they are final.
 
-    Every tile of the plan is reported exactly once by `add`, `fail` or `skip`; each call returns the nuclei that became final by it.
-    Not thread-safe: the caller holds a lock.  Memory: the candidates of tiles with an unreported neighbour, and one byte a candidate.
+    Every tile of the plan is reported exactly once by `add`, `fail` or `skip`; each call returns the nuclei that became
+    final by it.  Not thread-safe: the caller holds a lock.  Memory: the candidates of tiles with an unreported
+    neighbour, and one byte a candidate.
 
     Attributes:
         removed: candidates dropped so far.
@@ -117,17 +124,20 @@ class Settler:
         if tile.index in self._reported:
             raise ValueError(f"tile {tile.index} was reported before")
         self._reported.add(tile.index)
-        for index in (tile.index, *(n.index for n in self._plan.neighbours(tile))):
+        for index in self._around(tile.index):
             self._waiting[index] -= 1
 
     def _inner(self, tile: Tile, ours: _Candidates) -> Nuclei:
-        """Decide at once what no other tile can have found, so that nuclei are seen while the neighbours are still computed.
+        """Decide at once what no other tile can have found, so that nuclei are seen while the neighbours are still
+        computed.
 
-        A candidate of another tile has its centroid within 2 µm of that tile's core and reaches no further than the largest nucleus,
-        which twice the halo bounds: so candidates deeper inside this core have conflicts in this tile only.
+        A candidate of another tile has its centroid within 2 µm of that tile's core and reaches no further than the
+        largest nucleus, which twice the halo bounds: so candidates deeper inside this core have conflicts in this tile
+        only.
         """
         left, top, right, bottom = self._plan.bounds(tile, -2 * self._plan.halo - self._plan.margin)
-        inside = (ours.boxes[:, 0] > left) & (ours.boxes[:, 1] > top) & (ours.boxes[:, 2] < right) & (ours.boxes[:, 3] < bottom)
+        x0, y0, x1, y1 = ours.boxes.T
+        inside = (x0 > left) & (y0 > top) & (x1 < right) & (y1 < bottom)
         inside[list(ours.conflicts)] = False
         ours.fate[inside] = KEPT
         return ours.nuclei.take(inside)
@@ -139,7 +149,8 @@ class Settler:
         i, j = theirs.tree.query(shapely.box(*ours.boxes.T))
         if a == b:
             i, j = i[i < j], j[i < j]
-        low, high = np.maximum(ours.boxes[i, :2], theirs.boxes[j, :2]), np.minimum(ours.boxes[i, 2:], theirs.boxes[j, 2:])
+        low = np.maximum(ours.boxes[i, :2], theirs.boxes[j, :2])
+        high = np.minimum(ours.boxes[i, 2:], theirs.boxes[j, 2:])
         smaller = np.minimum(ours.areas[i], theirs.areas[j])
         likely = (high - low).clip(0).prod(1) > OVERLAP * smaller
         i, j, smaller = i[likely], j[likely], smaller[likely]
@@ -155,9 +166,8 @@ class Settler:
 
     def _decide(self, tile: Tile) -> Nuclei:
         """Decide all that can be, beginning around `tile`; a decision may free others, also further away."""
-        found: list[Nuclei] = []
-        around = [tile.index, *(n.index for n in self._plan.neighbours(tile))]
-        work = [index for index in around if index in self._open and self._waiting[index] == 0]
+        final: list[Nuclei] = []
+        work = [index for index in self._around(tile.index) if self._can_be_judged(index)]
         while work:
             index = work.pop()
             if index not in self._open:
@@ -168,18 +178,24 @@ class Settler:
                 kept = np.flatnonzero(newly & (state.fate == KEPT))
                 self.removed += int((newly & (state.fate == DROPPED)).sum())
                 if len(kept):
-                    found.append(state.nuclei.take(kept))
-                work += [n.index for n in self._plan.neighbours(self._plan.tiles[index]) if n.index in self._open and self._waiting[n.index] == 0]
+                    final.append(state.nuclei.take(kept))
+                work += [other for other in self._around(index)[1:] if self._can_be_judged(other)]
             if (state.fate != OPEN).all():
                 self._open.discard(index)
                 self._settled.append(index)
-                state.nuclei = state.tree = None
-                state.boxes = state.areas = None
-                state.conflicts = {}
-        return Nuclei.concat(found)
+                state.let_go()
+        return Nuclei.concat(final)
+
+    def _around(self, index: int) -> list[int]:
+        """A tile and its neighbours."""
+        return [index, *(neighbour.index for neighbour in self._plan.neighbours(self._plan.tiles[index]))]
+
+    def _can_be_judged(self, index: int) -> bool:
+        """Whether a tile is not settled yet and all around it have been reported."""
+        return index in self._open and self._waiting[index] == 0
 
     def _judge(self, state: _Candidates) -> np.ndarray:
-        """Decide what can be decided in a tile whose neighbours are all reported; returns which were decided just now."""
+        """Decide what can be decided in a tile whose neighbours are all reported; which were decided just now."""
         before = state.fate.copy()
         free = state.fate == OPEN
         free[list(state.conflicts)] = False

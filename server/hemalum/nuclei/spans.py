@@ -1,12 +1,14 @@
-"""Runs: what is set in an image, row by row, and which runs hang together.  Far fewer than pixels, so what follows is cheap.
+"""Runs: what is set in an image, row by row, and which runs hang together.  Far fewer than pixels, so what follows is
+cheap.
 
-A run is (row, first column, column after the last), int32; runs are in raster order, and `rows[y]:rows[y + 1]` are those of row y.
+A run is (row, first column, column after the last), int32; runs are in raster order, and `rows[y]:rows[y + 1]` are
+those of row y.
 
 >>> image = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [1, 0, 0, 0]], np.int32)
->>> found, rows = runs_of_zeros(image)
->>> found.tolist(), rows.tolist()
+>>> runs, rows = runs_of_zeros(image)
+>>> runs.tolist(), rows.tolist()
 ([[0, 2, 3], [1, 0, 1], [1, 2, 3], [2, 1, 4]], [0, 1, 3, 4])
->>> part, count = parts(found, rows)
+>>> part, count = parts(runs, rows)
 >>> part.tolist(), count
 ([0, 1, 0, 0], 2)
 """
@@ -15,12 +17,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemalum.compiled import compiled
+from hemalum.compiled import compiled, root
 
 
 @compiled
 def runs_above(foreground, threshold, smooth, marker):
-    """Runs where `foreground` exceeds `threshold`, and those of them where `smooth` exceeds `marker` (all float32, H×W or scalars).
+    """Runs where `foreground` exceeds `threshold`, and those of them where `smooth` exceeds `marker` (all float32, H×W
+    or scalars).
 
     Returns:
         runs, rows, deeper runs, rows of these.
@@ -56,31 +59,31 @@ def runs_above(foreground, threshold, smooth, marker):
 def runs_of_zeros(labels):
     """Runs where a label image (H×W int32) is 0; returns runs, rows."""
     height, width = labels.shape
-    found, rows, n = np.empty((1024, 3), np.int32), np.zeros(height + 1, np.int64), 0
+    runs, rows, n = np.empty((1024, 3), np.int32), np.zeros(height + 1, np.int64), 0
     for y in range(height):
-        if n + width >= len(found):
-            found = _larger(found, n + width)
+        if n + width >= len(runs):
+            runs = _larger(runs, n + width)
         inside = False
         for x in range(width):
             now = labels[y, x] == 0
             if now != inside:
-                n = _turn(found, n, y, x, now)
+                n = _turn(runs, n, y, x, now)
                 inside = now
         if inside:
-            n = _turn(found, n, y, width, False)
+            n = _turn(runs, n, y, width, False)
         rows[y + 1] = n
-    return found[:n], rows
+    return runs[:n], rows
 
 
 @compiled
 def parts(runs, rows):
-    """Which runs hang together by their edges: int32, one number for each run, 0… in raster order; and how many there are."""
+    """Which runs hang together by their edges: numbers of the runs (int32, 0… in raster order), and how many parts."""
     parent = np.arange(len(runs)).astype(np.int32)
     for y in range(1, len(rows) - 1):
         i, j = rows[y - 1], rows[y]
         while i < rows[y] and j < rows[y + 1]:
             if runs[i, 1] < runs[j, 2] and runs[j, 1] < runs[i, 2]:
-                a, b = _root(parent, i), _root(parent, j)
+                a, b = root(parent, i), root(parent, j)
                 parent[max(a, b)] = min(a, b)
             if runs[i, 2] < runs[j, 2]:
                 i += 1
@@ -94,14 +97,6 @@ def parts(runs, rows):
         else:
             parent[i] = parent[parent[i]]
     return parent, count
-
-
-@compiled
-def _root(parent, i):
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
 
 
 @compiled

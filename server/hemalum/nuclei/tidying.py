@@ -17,7 +17,9 @@ from hemalum.compiled import compiled
 from hemalum.nuclei.nuclei import UNIT
 
 
-def tidy(vertices: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def tidy(
+    vertices: np.ndarray, offsets: np.ndarray, image_size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outlines inside the image and without repeated vertices; the few that this or rounding has crossed are mended.
 
     Args:
@@ -69,21 +71,24 @@ def _mended(polygon) -> np.ndarray:
         ring = np.rint(ring * UNIT).astype(np.int32)
         if len(ring) >= 3:
             ring = ring[(ring != np.roll(ring, 1, axis=0)).any(1)]
-        if len(ring) >= 3 and shapely.is_valid(candidate := shapely.Polygon(ring / UNIT)):
+        if len(ring) < 3:
+            continue
+        candidate = shapely.Polygon(ring / UNIT)
+        if shapely.is_valid(candidate):
             return ring if candidate.exterior.is_ccw else ring[::-1]
     return np.zeros((0, 2), np.int32)
 
 
 @compiled
 def crossings(vertices, offsets):
-    """Which rings (V×2 int32, N + 1) cross or touch themselves, exactly: every pair of their edges is looked at in integers."""
-    found = np.zeros(len(offsets) - 1, np.bool_)
-    for ring in range(len(found)):
+    """Which rings (V×2 int32, N + 1) cross or touch themselves, exactly, by looking at all pairs of edges."""
+    crossed = np.zeros(len(offsets) - 1, np.bool_)
+    for ring in range(len(crossed)):
         start, n = offsets[ring], offsets[ring + 1] - offsets[ring]
         if _goes_round(vertices, start, n):
             continue
         for i in range(n - 1):
-            if found[ring]:
+            if crossed[ring]:
                 break
             ax, ay = np.int64(vertices[start + i, 0]), np.int64(vertices[start + i, 1])
             bx, by = np.int64(vertices[start + i + 1, 0]), np.int64(vertices[start + i + 1, 1])
@@ -95,22 +100,25 @@ def crossings(vertices, offsets):
                 if max(cx, dx) < left or min(cx, dx) > right or max(cy, dy) < top or min(cy, dy) > bottom:
                     continue
                 if j == i + 1 or k == i:  # neighbours share a vertex; they must not fold back
-                    px, py, qx, qy = (ax - bx, ay - by, dx - bx, dy - by) if j == i + 1 else (bx - ax, by - ay, cx - ax, cy - ay)
+                    if j == i + 1:
+                        px, py, qx, qy = ax - bx, ay - by, dx - bx, dy - by
+                    else:
+                        px, py, qx, qy = bx - ax, by - ay, cx - ax, cy - ay
                     if px * qy == py * qx and px * qx + py * qy > 0:
-                        found[ring] = True
+                        crossed[ring] = True
                         break
                     continue
                 one, two = _side(ax, ay, bx, by, cx, cy), _side(ax, ay, bx, by, dx, dy)
                 three, four = _side(cx, cy, dx, dy, ax, ay), _side(cx, cy, dx, dy, bx, by)
                 if one * two <= 0 and three * four <= 0:  # with the boxes above this also holds for edges on one line
-                    found[ring] = True
+                    crossed[ring] = True
                     break
-    return found
+    return crossed
 
 
 @compiled
 def _goes_round(vertices, start, n):
-    """Whether a ring turns about its vertices' mean in one direction, once: then it cannot cross itself (most nuclei)."""
+    """Whether a ring turns about its vertices' mean in one direction, once: then it cannot cross itself, as most."""
     x0, y0, mx, my = np.int64(vertices[start, 0]), np.int64(vertices[start, 1]), np.int64(0), np.int64(0)
     for i in range(start, start + n):
         mx += vertices[i, 0] - x0

@@ -1,8 +1,8 @@
 """Marker-controlled watershed by hierarchical queues (Meyer 1991; Beucher and Meyer 1993) on 256 levels.
 
-Pixels are taken from the highest level down, first come first served within a level; neighbours are the four that share an edge.
-Clumps of foreground cannot touch each other's growth, so they are flooded one by one: the memory in use then fits a core's cache.
-A clump with a single marker, most of them, is that marker's without any flooding.
+Pixels are taken from the highest level down, first come first served within a level; neighbours are the four that share
+an edge.  Clumps of foreground cannot touch each other's growth, so they are flooded one by one: the memory in use then
+fits a core's cache.  A clump with a single marker, most of them, is that marker's without any flooding.
 
 >>> smooth = np.array([[0.5, 1, 0.6, 0.2, 0.5, 1, 0.5]], np.float32)
 >>> labels, cut = watershed(np.ones((1, 7), np.float32), 0.5, smooth, 0.9, 1.0, 100.0)
@@ -21,8 +21,15 @@ from hemalum.nuclei.spans import parts, runs_above
 LEVELS = 256
 
 
-def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, marker: float, min_marker: float, reach: float,
-              part: float = 0.0):
+def watershed(
+    foreground: np.ndarray,
+    threshold: float,
+    smooth: np.ndarray,
+    marker: float,
+    min_marker: float,
+    reach: float,
+    part: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Labels grown from markers.
 
     Args:
@@ -30,7 +37,8 @@ def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, mark
         smooth: H×W float32, 0…1, C-contiguous; high inside nuclei.  What exceeds `marker`, too, is a marker's.
         min_marker: smaller markers are noise, px².
         reach: distance from the marker's centre at which growth stops, px.
-        part: a marker that falls into parts of at least this area at a higher level is these parts, px² (`hemalum.nuclei.markers`; 0: never).
+        part: a marker that falls into parts of at least this area at a higher level is these parts, px²
+            (`hemalum.nuclei.markers`; 0: never).
 
     Returns:
         labels: H×W int32, 0 and 1…N (not all of which need occur).
@@ -38,7 +46,8 @@ def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, mark
     """
     runs, rows, deep, deep_rows = runs_above(foreground, np.float32(threshold), smooth, np.float32(marker))
     clump, clumps = parts(runs, rows)
-    deep, of, markers = split(deep, deep_rows, *parts(deep, deep_rows), smooth, marker, part)
+    of, markers = parts(deep, deep_rows)
+    deep, of, markers = split(deep, deep_rows, of, markers, smooth=smooth, marker=marker, least=part)
     labels = np.zeros(foreground.shape, np.int32)
     cut = _flood(labels, smooth, runs, rows, clump, clumps, deep, of, markers, min_marker, reach**2)
     return labels, cut
@@ -47,28 +56,61 @@ def watershed(foreground: np.ndarray, threshold: float, smooth: np.ndarray, mark
 @compiled
 def _flood(labels, smooth, runs, rows, clump, clumps, deep, of, markers, min_marker, reach):
     height, width = labels.shape
+    centres, areas = _centres(deep, of, markers)
+    large = areas >= min_marker
+    within, sole = _sole_markers(runs, rows, clump, clumps, deep, of, centres, large, reach)
+    for i in range(len(runs)):
+        labels[runs[i, 0], runs[i, 1] : runs[i, 2]] = sole[clump[i]]  # -1: can be grown into
+    cut = _set_markers(labels, deep, of, within, sole, centres, large, reach)
+    seeds, begins = _seeds(labels, deep, within, sole, np.int64(areas.sum()))
+    following, ends = np.empty(height * width, np.int32), np.empty(LEVELS, np.int32)
+    flat_labels, flat_smooth = labels.reshape(-1), smooth.reshape(-1)
+    for k in range(clumps):
+        if begins[k] < begins[k + 1]:
+            _grow(flat_labels, flat_smooth, width, seeds[begins[k] : begins[k + 1]], centres, reach, following, ends)
+    for i in range(len(runs)):
+        if sole[clump[i]] < 0:
+            for x in range(runs[i, 1], runs[i, 2]):
+                labels[runs[i, 0], x] = max(labels[runs[i, 0], x], 0)
+    return cut
+
+
+@compiled
+def _centres(deep, of, markers):
+    """Mean x and y, and area of each marker 1…; the first row is nobody's."""
     sums = np.zeros((markers + 1, 3))
     for i in range(len(deep)):
         y, begin, end, k = deep[i, 0], deep[i, 1], deep[i, 2], of[i] + 1
         sums[k, 0] += (end - begin) * (begin + end - 1) / 2
         sums[k, 1] += (end - begin) * y
         sums[k, 2] += end - begin
-    centres, cut = np.zeros((markers + 1, 2)), np.zeros(markers + 1, np.bool_)
+    centres = np.zeros((markers + 1, 2))
     for k in range(1, markers + 1):
         centres[k, 0], centres[k, 1] = sums[k, 0] / sums[k, 2], sums[k, 1] / sums[k, 2]
-    within, sole = _sole_markers(runs, rows, clump, clumps, deep, of, centres, sums[:, 2] >= min_marker, reach)
-    for i in range(len(runs)):
-        labels[runs[i, 0], runs[i, 1] : runs[i, 2]] = sole[clump[i]]  # -1: can be grown into
+    return centres, sums[:, 2]
+
+
+@compiled
+def _set_markers(labels, deep, of, within, sole, centres, large, reach):
+    """Write the large markers of clumps that are flooded; returns which of them reach farther than they may."""
+    cut = np.zeros(len(centres), np.bool_)
     for i in range(len(deep)):
         y, k = deep[i, 0], of[i] + 1
-        if sole[within[i]] < 0 and sums[k, 2] >= min_marker:
+        if sole[within[i]] < 0 and large[k]:
             for x in range(deep[i, 1], deep[i, 2]):
                 if (x - centres[k, 0]) ** 2 + (y - centres[k, 1]) ** 2 <= reach:
                     labels[y, x] = k
                 else:
                     cut[k] = True
-    rim, used = np.empty(np.int64(sums[:, 2].sum()), np.int32), 0
-    amount, ends_at = np.zeros(clumps + 1, np.int64), np.empty(len(deep), np.int64)
+    return cut
+
+
+@compiled
+def _seeds(labels, deep, within, sole, most):
+    """Pixels of markers beside what can be grown into, clump by clump, each in raster order; where each begins."""
+    height, width = labels.shape
+    rim, used = np.empty(most, np.int32), 0
+    begins, ends_at = np.zeros(len(sole) + 1, np.int64), np.empty(len(deep), np.int64)
     for i in range(len(deep)):
         y, before = deep[i, 0], used
         for x in range(deep[i, 1], deep[i, 2] if sole[within[i]] < 0 else deep[i, 1]):
@@ -80,29 +122,26 @@ def _flood(labels, smooth, runs, rows, clump, clumps, deep, of, markers, min_mar
             ):
                 rim[used] = y * width + x
                 used += 1
-        amount[within[i] + 1] += used - before
+        begins[within[i] + 1] += used - before
         ends_at[i] = used
-    amount = np.cumsum(amount)
-    seeds, place, at = np.empty(used, np.int32), amount.copy(), 0
-    for i in range(len(deep)):  # in raster order within each clump
+    begins = np.cumsum(begins)
+    seeds, place, at = np.empty(used, np.int32), begins.copy(), 0
+    for i in range(len(deep)):
         while at < ends_at[i]:
             seeds[place[within[i]]] = rim[at]
             place[within[i]] += 1
             at += 1
-    following, ends = np.empty(height * width, np.int32), np.empty(LEVELS, np.int32)
-    for k in range(clumps):
-        if amount[k] < amount[k + 1]:
-            _grow(labels.reshape(-1), smooth.reshape(-1), width, seeds[amount[k] : amount[k + 1]], centres, reach, following, ends)
-    for i in range(len(runs)):
-        if sole[clump[i]] < 0:
-            for x in range(runs[i, 1], runs[i, 2]):
-                labels[runs[i, 0], x] = max(labels[runs[i, 0], x], 0)
-    return cut
+    return seeds, begins
 
 
 @compiled
 def _sole_markers(runs, rows, clump, clumps, deep, of, centres, large, reach):
-    """The clump of each marker's run, and of each clump: 0 without a marker, the marker if it is the only one and reaches all, else -1."""
+    """Clumps that need no flooding.
+
+    Returns:
+        the clump of each marker's run; and for each clump 0 where it has no marker, the marker if it is the only one
+        and reaches everything, else -1.
+    """
     within, sole = np.empty(len(deep), np.int32), np.zeros(clumps, np.int32)
     for i in range(len(deep)):
         inside, k = rows[deep[i, 0]], of[i] + 1

@@ -2,10 +2,12 @@
 
 Label images are H × W integers, 0 = background, each other value one nucleus (need not be contiguous or connected).
 
-* AJI (Kumar et al. 2017) as HoVer-Net's `get_fast_aji` computes it: each reference nucleus takes the prediction of highest IoU (which
-  several may share); intersections are summed and divided by the summed unions plus the areas of all that found no partner.
+* AJI (Kumar et al. 2017) as HoVer-Net's `get_fast_aji` computes it: each reference nucleus takes the prediction of
+  highest IoU (which several may share); intersections are summed and divided by the summed unions plus the areas of all
+  that found no partner.
 * AJI+ (Graham et al. 2019): the same with the one-to-one assignment of the highest summed IoU.
-* PQ (Kirillov et al. 2019): pairs of IoU > 0.5 are matches, unique by themselves.  DQ is F1 at that IoU, SQ the matches' mean IoU.
+* PQ (Kirillov et al. 2019): pairs of IoU > 0.5 are matches, unique by themselves.  DQ is F1 at that IoU, SQ the matches'
+    mean IoU.
 * Dice and fgIoU compare pixels only.
 * Where neither side has a nucleus all are 1, where one side has none all are 0.
 
@@ -27,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hemalum.compiled import compiled
+from hemalum.compiled import compiled, root
 
 MATCH = 0.5  # IoU above which a pair is a match; at most one partner can exceed it
 NAMES = {"AJI": "aji", "AJI+": "aji_plus", "PQ": "pq", "DQ": "dq", "SQ": "sq", "F1": "f1", "Dice": "dice", "fgIoU": "fg_iou"}
@@ -113,7 +115,8 @@ def _pairs(reference, predicted):
 def _assignment(rows, cols, iou) -> np.ndarray:
     """Pairs (indices into `rows`) of the one-to-one assignment with the highest summed IoU.
 
-    Pairs that share no nucleus do not influence each other, so each connected group of nuclei is solved alone: groups have a few
+    Pairs that share no nucleus do not influence each other, so each connected group of nuclei is solved alone: groups
+        have a few
     nuclei where the whole image has thousands.
     """
     if not len(rows):
@@ -143,20 +146,11 @@ def _groups(rows, cols, n_rows, n_cols):
     """Number of the connected group of each pair."""
     parent = np.arange(n_rows + n_cols)
     for i in range(len(rows)):
-        a, b = rows[i], cols[i] + n_rows
-        while parent[a] != a:
-            parent[a] = parent[parent[a]]
-            a = parent[a]
-        while parent[b] != b:
-            parent[b] = parent[parent[b]]
-            b = parent[b]
+        a, b = root(parent, rows[i]), root(parent, cols[i] + n_rows)
         parent[max(a, b)] = min(a, b)
     group = np.empty(len(rows), np.int64)
     for i in range(len(rows)):
-        a = rows[i]
-        while parent[a] != a:
-            a = parent[a]
-        group[i] = a
+        group[i] = root(parent, rows[i])
     return group
 
 
@@ -209,9 +203,11 @@ class Interval(NamedTuple):
 def bootstrap(
     values: Sequence[float], other: Sequence[float] | None = None, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """Percentile bootstrap of a mean over images (Efron 1979); with `other`, of the mean paired difference values − other.
+    """Percentile bootstrap of a mean over images (Efron 1979); with `other`, of the mean paired difference values −
+    other.
 
-    The images are resampled, not the nuclei: nuclei of one image are not independent.  The same values and seed give the same
+    The images are resampled, not the nuclei: nuclei of one image are not independent.  The same values and seed give the
+        same
     interval; a single image gives an interval without width, which says nothing.
 
     Raises:

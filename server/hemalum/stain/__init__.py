@@ -1,8 +1,8 @@
 """Stains of H&E pictures: what they are, how to show a picture in another's stain, how to take them apart.
 
-Optical density is −log10 of transmitted ÷ background, as in QuPath.  A *stain matrix* has two unit rows, haematoxylin and eosin,
-of optical densities for red, green, blue.  A normalization is a function of colour alone, fixed for an image and carried by a
-*colour table*: it is seamless and cannot invent nuclei.
+Optical density is −log10 of transmitted ÷ background, as in QuPath.  A *stain matrix* has two unit rows, haematoxylin
+and eosin, of optical densities for red, green, blue.  A normalization is a function of colour alone, fixed for an image
+and carried by a *colour table*: it is seamless and cannot invent nuclei.
 
 >>> import numpy as np
 >>> from hemalum.stain.estimation import REFERENCE, estimate, unmix

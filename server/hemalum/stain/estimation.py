@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,8 +21,8 @@ DEFAULT_MATRIX = ((0.651, 0.701, 0.29), (0.216, 0.801, 0.558))  # Ruifrok & John
 SAMPLE = 60_000  # px: more change no third digit
 FEWEST = 300  # px of tissue below which nothing is estimated
 FAINT, DARK = 0.12, 2.2  # length of an optical density: noise below, clipped sensor above
-# What averaging leaves of haematoxylin's and eosin's 99th percentile and of CIELAB deviations; measured on 60 images of the
-# TNBC, NuInsSeg and CoNSeP sets, box-meaned from 0.25 µm/px.
+# What averaging leaves of haematoxylin's and eosin's 99th percentile and of CIELAB deviations; measured on 60 images of
+# the TNBC, NuInsSeg and CoNSeP sets, box-meaned from 0.25 µm/px.
 CONTRAST_MPP = (0.5, 1, 2, 4, 8, 16)
 CONTRAST = ((1, 0.94, 0.83, 0.68, 0.55, 0.42), (1, 0.95, 0.89, 0.82, 0.76, 0.68), (1, 0.95, 0.9, 0.8, 0.68, 0.53))
 TURN = (35.0, 40.0)  # degrees haematoxylin and eosin may lie away from the default …
@@ -57,27 +58,26 @@ class Stain:
     def from_record(cls, record: dict) -> Stain:
         """Raises `UsageError` where a field is missing or of the wrong shape."""
         try:
-            rows = tuple(tuple(float(v) for v in row) for row in record["matrix"])
-            triples = {name: tuple(float(v) for v in record[name]) for name in ("maxima", "lab_mean", "lab_std")}
-            background = tuple(int(v) for v in record["background"])
-            stain = cls(str(record["method"]), rows, background=background, note=str(record.get("note", "")), **triples)
-            sizes = [len(stain.maxima), len(stain.background), len(stain.lab_mean), len(stain.lab_std), *map(len, rows)]
+            method, note = str(record["method"]), str(record.get("note", ""))
+            rows = [_numbers(row) for row in record["matrix"]]
+            maxima, lab_mean, lab_std = (_numbers(record[name]) for name in ("maxima", "lab_mean", "lab_std"))
+            background: Any = tuple(int(value) for value in record["background"])
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"the stain cannot be read ({error!r}); give one that a run has recorded") from None
-        if sizes != [2, 3, 3, 3, 3, 3]:
+        if [len(values) for values in (maxima, background, lab_mean, lab_std, *rows)] != [2, 3, 3, 3, 3, 3]:
             raise UsageError("the stain has the wrong number of values; give one that a run has recorded")
-        return stain
+        return cls(method, (rows[0], rows[1]), maxima, background, lab_mean=lab_mean, lab_std=lab_std, note=note)
 
 
-# A clear violet and pink, chosen by eye between the matrices of well-stained TCGA slides; CIELAB: median over the CC0 images
-# (NuCLS sample, CMU-1-Small-Region) after they were shown in that matrix.
+# A clear violet and pink, chosen by eye between the matrices of well-stained TCGA slides; CIELAB: median over the CC0
+# images (NuCLS sample, CMU-1-Small-Region) after they were shown in that matrix.
 REFERENCE = Stain(
-    "reference",
-    ((0.62, 0.709, 0.336), (0.13, 0.903, 0.409)),
-    (0.95, 0.5),
-    (245, 245, 245),
-    (54.0, 33.0, -21.5),
-    (15.5, 8.3, 7.7),
+    method="reference",
+    matrix=((0.62, 0.709, 0.336), (0.13, 0.903, 0.409)),
+    maxima=(0.95, 0.5),
+    background=(245, 245, 245),
+    lab_mean=(54.0, 33.0, -21.5),
+    lab_std=(15.5, 8.3, 7.7),
 )
 
 
@@ -87,9 +87,10 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
     Args:
         overview: uint8 h×w×3.
         mask: bool h×w, tissue (`hemalum.stain.tissue.tissue_mask`); ink inside it is left out.
-        method: one of `hemalum.stain.METHODS`; "none" takes the default matrix, "reinhard" and "learned" take Macenko's.
-        mpp: µm per *overview* px, if known.  A coarse overview averages nuclei with their surroundings; amounts and deviations
-            are corrected for that (see `_contrast`), so that one reference serves slides and single tiles.
+        method: one of `hemalum.stain.METHODS`; "none" takes the default matrix, "reinhard" and "learned" take
+            Macenko's.
+        mpp: µm per *overview* px, if known.  A coarse overview averages nuclei with their surroundings; amounts and
+            deviations are corrected for that (see `_contrast`), so that one reference serves slides and single tiles.
 
     Returns:
         The stain; with a `note` and the default matrix where tissue is too little or not H&E.
@@ -99,7 +100,8 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
     """
     if method not in METHODS:
         raise UsageError(f"stain {method!r} is not known; choose one of {', '.join(METHODS)}")
-    background = tuple(int(v) for v in glass_colour(overview))
+    red, green, blue = (int(level) for level in glass_colour(overview))
+    background = red, green, blue
     pixels = overview.reshape(-1, 3)[some(mask, SAMPLE)]
     note, matrix, maxima = "", np.array(DEFAULT_MATRIX), np.array(REFERENCE.maxima)
     mean, deviation = np.array(REFERENCE.lab_mean), np.array(REFERENCE.lab_std)
@@ -114,9 +116,9 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
         note = "too little tissue to estimate the stain from; the default is used"
     else:
         if method != "none":
-            found = vahadane(clear) if method == "vahadane" else macenko(clear)
-            if _plausible(found):
-                matrix = found
+            estimated = vahadane(clear) if method == "vahadane" else macenko(clear)
+            if _plausible(estimated):
+                matrix = estimated
             else:
                 note = "the colours are not those of H&E; the default stain matrix is used"
         matrix = np.round(matrix, 3)
@@ -125,8 +127,25 @@ def estimate(overview: np.ndarray, mask: np.ndarray, method: str = "macenko", mp
         maxima = np.maximum(np.percentile(amounts, 99, axis=0), 0.05) / contrast[:2]
         lab = cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
         mean, deviation = lab.mean(0), np.maximum(lab.std(0), 0.5) / contrast[2]
-    rounded = [tuple(round(float(v), 3) for v in values) for values in (*matrix, maxima, mean, deviation)]
-    return Stain(method, tuple(rounded[:2]), rounded[2], background, rounded[3], rounded[4], note)
+    return Stain(
+        method,
+        (_rounded(matrix[0]), _rounded(matrix[1])),
+        _rounded(maxima),
+        background,
+        lab_mean=_rounded(mean),
+        lab_std=_rounded(deviation),
+        note=note,
+    )
+
+
+def _numbers(values) -> Any:
+    """A tuple of floats, of whatever length was written."""
+    return tuple(float(value) for value in values)
+
+
+def _rounded(values: np.ndarray) -> Any:
+    """A tuple of floats with three digits."""
+    return tuple(round(float(value), 3) for value in values)
 
 
 def unmix(pixels: np.ndarray, matrix, background=(255, 255, 255)) -> np.ndarray:
@@ -156,7 +175,8 @@ def with_residual(matrix: np.ndarray) -> np.ndarray:
 
 
 def unmixing(matrix) -> np.ndarray:
-    """Optical densities (R, G, B) → amounts of the two stains, the residual taken up by their cross product, as in QuPath.
+    """Optical densities (R, G, B) → amounts of the two stains, the residual taken up by their cross product, as in
+    QuPath.
 
     Args:
         matrix: 2 × 3, rows haematoxylin and eosin of any length.
@@ -182,7 +202,7 @@ def _plausible(matrix: np.ndarray) -> bool:
 
 
 def _contrast(mpp: float | None) -> np.ndarray:
-    """What is left at `mpp` µm/px of haematoxylin's and eosin's 99th percentile and of CIELAB deviations, against 0.5 µm/px."""
+    """What is left at `mpp` µm/px of haematoxylin's and eosin's 99th percentile and of CIELAB deviations; 1 at 0.5."""
     if mpp is None or mpp <= 0.5:
         return np.ones(3)
     return np.array([np.interp(np.log2(mpp), np.log2(CONTRAST_MPP), row) for row in CONTRAST])

@@ -1,7 +1,8 @@
 """The learned normalization: a small function of colour, conditioned on the stain of the whole image.
 
-It was fitted to a teacher that brings many stains to one (`hemalum_training.stain.distil`; the card in the file says which) and needs NumPy alone:
-a perceptron that reads a pixel's optical density and the image's stain and says by how much that density changes.
+It was fitted to a teacher that brings many stains to one (`hemalum_training.stain.distil`; the card in the file says
+which) and needs NumPy alone: a perceptron that reads a pixel's optical density and the image's stain and says by how
+much that density changes.
 
 >>> function = bundled()
 >>> function.target.method, function.density(np.array([[0.2, 0.5, 0.3]]), function.target).shape
@@ -20,11 +21,14 @@ import numpy as np
 from hemalum.errors import UsageError
 from hemalum.stain.estimation import Stain
 
-FURTHEST = 2.5  # deviations from the mean of what was learned from: a stain farther away is treated as one that far away
+FURTHEST = 2.5  # deviations from the mean of what was learned from: a stain farther away counts as one that far away
 
 
 def statistics(stain: Stain) -> np.ndarray:
-    """What the function knows of an image: both stain vectors, logarithms of their amounts, CIELAB means and deviations; float64 (14,)."""
+    """What the function knows of an image: float64 (14,).
+
+    Both stain vectors, logarithms of their amounts, CIELAB means and deviations.
+    """
     return np.concatenate([*stain.matrix, np.log(np.maximum(stain.maxima, 0.05)), stain.lab_mean, stain.lab_std])
 
 
@@ -46,7 +50,10 @@ class ColourFunction:
     card: dict
 
     def density(self, density: np.ndarray, stain: Stain) -> np.ndarray:
-        """Optical densities as they are in an image of this stain → in `target`; float64 n×3, base 10, each against its image's glass."""
+        """Optical densities as they are in an image of this stain → in `target`.
+
+        Both float64 n×3, base 10, against the glass of their own image.
+        """
         known = np.clip((statistics(stain) - self.mean) * self.scale, -FURTHEST, FURTHEST)
         (weights, bias), *rest = self.layers
         value = density @ weights[:3] + (known @ weights[3:] + bias)  # the image's part is the same for every colour
@@ -56,10 +63,16 @@ class ColourFunction:
 
     def write(self, path) -> None:
         """As a compressed `.npz` of float32 arrays."""
-        arrays = {f"{kind}{i}": value.astype(np.float32) for i, layer in enumerate(self.layers) for kind, value in zip("wb", layer, strict=True)}
         card = json.dumps({**self.card, "target": self.target.record()}, ensure_ascii=False)
+        arrays = {
+            "mean": self.mean.astype(np.float32),
+            "scale": self.scale.astype(np.float32),
+            "card": np.array(card),
+        }
+        for i, (weights, biases) in enumerate(self.layers):
+            arrays[f"w{i}"], arrays[f"b{i}"] = weights.astype(np.float32), biases.astype(np.float32)
         with open(path, "wb") as file:
-            np.savez_compressed(file, mean=self.mean.astype(np.float32), scale=self.scale.astype(np.float32), card=np.array(card), **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def read(cls, path) -> ColourFunction:
@@ -70,7 +83,8 @@ class ColourFunction:
                 card = json.loads(str(file["card"]))
             count = sum(name.startswith("w") for name in arrays)
             layers = tuple((arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(count))
-            return cls(layers, arrays["mean"], arrays["scale"], Stain.from_record(card.pop("target")), card)
+            target = Stain.from_record(card.pop("target"))
+            return cls(layers, arrays["mean"], arrays["scale"], target, card=card)
         except (OSError, KeyError, ValueError) as error:
             raise UsageError(f"{path} holds no learned stain ({error}); make it with `hemalum train distil`") from None
 

@@ -6,8 +6,10 @@ Both return a float64 2 × 3 array of unit rows, haematoxylin first.
 
 >>> true = np.array([[0.65, 0.70, 0.29], [0.11, 0.94, 0.33]])
 >>> amounts = np.random.default_rng(0).exponential(0.3, (4000, 2))
->>> bool(np.abs(macenko(amounts @ true) - true).max() < 0.05), bool(np.abs(vahadane(amounts @ true) - true).max() < 0.08)
-(True, True)
+>>> bool(np.abs(macenko(amounts @ true) - true).max() < 0.05)
+True
+>>> bool(np.abs(vahadane(amounts @ true) - true).max() < 0.08)
+True
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 PERCENTILE = 1.0  # Macenko's alpha: the extreme directions, without outliers
-SPARSITY = 0.03 / np.log(10)  # lambda, for natural logarithms; the paper's 0.1 turns known stains by up to 8 degrees, this by 4
+# lambda, for natural logarithms; the paper's 0.1 turns known stains by up to 8 degrees, this by 4
+SPARSITY = 0.03 / np.log(10)
 ROUNDS = 60
 
 
@@ -32,8 +35,8 @@ def macenko(densities: np.ndarray) -> np.ndarray:
 def vahadane(densities: np.ndarray) -> np.ndarray:
     """Sparse non-negative factorization: densities ≈ amounts · matrix, both ≥ 0, amounts penalized by their sum.
 
-    Alternates the exact solution for two non-negative amounts with a block-coordinate step on the rows (Mairal et al., JMLR
-    2010), from Macenko's result; deterministic.
+    Alternates the exact solution for two non-negative amounts with a block-coordinate step on the rows (Mairal et al.,
+    JMLR 2010), from Macenko's result; deterministic.
     """
     matrix = ordered(np.maximum(macenko(densities), 0.01))
     for _ in range(ROUNDS):
@@ -50,7 +53,7 @@ def vahadane(densities: np.ndarray) -> np.ndarray:
 
 
 def _sparse_amounts(densities: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """argmin ½|v − c·M|² + λ·Σc with c ≥ 0, for two unit rows: interior solution where feasible, else the better edge."""
+    """argmin ½|v − c·M|² + λ·Σc with c ≥ 0, two unit rows: the interior solution if feasible, else the better edge."""
     fit = densities @ matrix.T - SPARSITY
     overlap = min(float(matrix[0] @ matrix[1]), 0.9999)
     both = (fit - overlap * fit[:, ::-1]) / (1 - overlap**2)

@@ -1,7 +1,7 @@
 """The colour table: a normalization as S × S × S colours, and the loop that applies one.
 
-Table axes are red, green, blue of the input, S equally spaced values from 0 to 255 each; entries are RGB.  Between them colours
-are interpolated in tetrahedra (Kasson et al. 1995), which keeps greys grey if the table does.
+Table axes are red, green, blue of the input, S equally spaced values from 0 to 255 each; entries are RGB.  Between them
+colours are interpolated in tetrahedra (Kasson et al. 1995), which keeps greys grey if the table does.
 
 >>> grey = np.linspace(0, 255, 17).round().astype(np.uint8)
 >>> identity = np.stack(np.meshgrid(grey, grey, grey, indexing="ij"), -1)
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -31,13 +32,14 @@ MINIMUM_STRIP = 65536  # px a thread takes at least
 def colour_table(stain: Stain, reference: Stain, size: int = 33, learned: ColourFunction | None = None) -> np.ndarray:
     """The function of colour that shows `stain` as `reference`.
 
-    Optical densities (against the image's own glass, which therefore stays as it is) are split into haematoxylin, eosin and a
-    residual; the amounts are scaled to the reference's 99th percentiles and put together with the reference's matrix.  For method
-    "reinhard" means and deviations in CIELAB are matched instead (Reinhard et al., IEEE CG&A 2001), fading out towards glass.
-    For method "learned" a function that was distilled from a generator first shows the colours in the stain it was taught, and that
-    stain's amounts are scaled.
+    Optical densities (against the image's own glass, which therefore stays as it is) are split into haematoxylin, eosin
+    and a residual; the amounts are scaled to the reference's 99th percentiles and put together with the reference's
+    matrix.  For method "reinhard" means and deviations in CIELAB are matched instead (Reinhard et al., IEEE CG&A 2001),
+    fading out towards glass.  For method "learned" a function that was distilled from a generator first shows the
+    colours in the stain it was taught, and that stain's amounts are scaled.  Method "none" gives the identity, and so
+    does a stain that could not be estimated (`note`).
+
     Colours far from the image's H&E cone, such as ink and pigment, stay as they are; between there is a smooth passage.
-    Method "none" gives the identity, and so does a stain that could not be estimated (`note`).
 
     Args:
         stain: of the image.  reference: what it shall look like.
@@ -57,7 +59,9 @@ def colour_table(stain: Stain, reference: Stain, size: int = 33, learned: Colour
     return np.rint(normalized(colours, stain, reference, learned)).astype(np.uint8).reshape(size, size, size, 3)
 
 
-def normalized(colours: np.ndarray, stain: Stain, reference: Stain, learned: ColourFunction | None = None) -> np.ndarray:
+def normalized(
+    colours: np.ndarray, stain: Stain, reference: Stain, learned: ColourFunction | None = None
+) -> np.ndarray:
     """The function behind the table, exactly: float64 n×3 in 0–255 → float64 n×3 in 0–255."""
     if stain.method == "none" or stain.note:
         return colours
@@ -72,7 +76,8 @@ def normalized(colours: np.ndarray, stain: Stain, reference: Stain, learned: Col
         learned = learned or bundled()
         weight = tissue_weight(density)
         taught = weight * learned.density(density, stain) + (1 - weight) * density
-        result = _linear(taught @ np.linalg.inv(with_residual(np.array(learned.target.matrix))), learned.target, reference, glass)
+        taught_amounts = taught @ np.linalg.inv(with_residual(np.array(learned.target.matrix)))
+        result = _linear(taught_amounts, learned.target, reference, glass)
     else:
         result = _linear(amounts, stain, reference, glass)
     # the nearest density that two non-negative amounts can give
@@ -135,7 +140,7 @@ def apply_table(pixels: np.ndarray, table: np.ndarray, threads: int | None = Non
     out = np.empty_like(flat)
     threads = min(threads or cores(), max(1, len(flat) // MINIMUM_STRIP))
     edges = np.linspace(0, len(flat), threads + 1).astype(int)
-    strips = [(flat[a:b], packed, size, cell, part, out[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    strips = [(flat[a:b], packed, size, cell, part, out[a:b]) for a, b in pairwise(edges)]
     if threads == 1:
         _apply(*strips[0])
     else:

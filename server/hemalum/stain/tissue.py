@@ -1,6 +1,7 @@
 """Where there is tissue: a mask of the overview, made for skipping glass and for finding stains.
 
-It rather takes too much than too little: a tile of glass costs time, a tile of missed tissue costs nuclei.  Optical densities
+It rather takes too much than too little: a tile of glass costs time, a tile of missed tissue costs nuclei.  Optical
+    densities
 are base 10 and relative to the glass found in the same image, so a grey or tinted background is still glass.
 
 >>> picture = np.full((200, 300, 3), 238, np.uint8)
@@ -17,9 +18,11 @@ import numpy as np
 
 from hemalum.compiled import compiled
 
-TINT, GREEN_LOSS = 0.12, 0.035  # glass: channels within 12 % of the largest, green within 3.5 %, since any stain absorbs green
+# glass: channels within 12 % of the largest, green within 3.5 %, since any stain absorbs green
+TINT, GREEN_LOSS = 0.12, 0.035
 DIMMEST = 50  # darker neutral pixels are ink, shadow or not scanned
-FAINTEST, ENOUGH = 0.025, 0.05  # spread of optical density over the channels: never tissue below, always above (if H&E-like)
+# spread of optical density over the channels: never tissue below, always above (if H&E-like)
+FAINTEST, ENOUGH = 0.025, 0.05
 UNSCANNED = 0.1  # of the neutral pixels: where fewer are not plain white, white is the glass of a bright scan
 GREY_DENSITY = 0.06  # mean optical density of tissue in an image without colour
 
@@ -27,12 +30,14 @@ GREY_DENSITY = 0.06  # mean optical density of tissue in an image without colour
 def tissue_mask(overview: np.ndarray, unread: np.ndarray | None = None) -> np.ndarray:
     """The tissue of a brightfield picture.
 
-    Tissue absorbs green more than neutral glass would; ink (green, blue, strong red, black) and unscanned black are left out.
-    A picture without any colour is judged by darkness alone.  Specks of a few pixels are dropped, small gaps closed.
+    Tissue absorbs green more than neutral glass would; ink (green, blue, strong red, black) and unscanned black are
+    left out.  A picture without any colour is judged by darkness alone.  Specks of a few pixels are dropped, small gaps
+    closed.
 
     Args:
         overview: uint8 h×w×3 RGB, any size.
-        unread: bool h×w, areas that could not be decoded (`Slide.unread`); counted as tissue, so that nobody skips them in silence.
+        unread: bool h×w, areas that could not be decoded (`Slide.unread`); counted as tissue, so that nobody skips them
+            in silence.
 
     Returns:
         bool h×w; all False for white, black or any other single grey.
@@ -42,10 +47,10 @@ def tissue_mask(overview: np.ndarray, unread: np.ndarray | None = None) -> np.nd
     channels = cv2.split(smooth)
     brightest, darkest = _largest(channels), _least(channels)
     if np.count_nonzero(brightest - darkest > 8) <= 0.001 * brightest.size:
-        lightest = max(1.0, float(np.quantile(darkest, 0.99)))  # glass, or in a picture full of tissue its lightest part
+        lightest = max(1.0, float(np.quantile(darkest, 0.99)))  # glass, or the lightest part of much tissue
         mask = (np.log10(lightest / np.maximum(darkest, 1)) > GREY_DENSITY) & (brightest > 20)
     else:
-        spread, faint, inked = np.empty(smooth.shape[:2], np.float32), np.empty(smooth.shape[:2], bool), np.empty(smooth.shape[:2], bool)
+        spread, faint, inked = (np.empty(smooth.shape[:2], dtype) for dtype in (np.float32, bool, bool))
         _judge(smooth, _density_table(glass), spread, faint, inked)
         quiet = spread.ravel()[some(faint, 100_000)]
         noise = float(np.quantile(quiet, 0.9)) if quiet.size > 100 else 0.0
@@ -69,7 +74,7 @@ def glass_colour(overview: np.ndarray) -> np.ndarray:
     neutral = (brightest - darkest <= tint) & (brightest - channels[1] <= loss) & (brightest >= DIMMEST)
     if np.count_nonzero(neutral) < max(1, 0.005 * neutral.size):
         return np.full(3, 255, np.float32)
-    scanned = neutral & (darkest < 255)  # scanners fill what they leave out with plain white, which is brighter than glass
+    scanned = neutral & (darkest < 255)  # scanners fill what they leave out with white, which is brighter than glass
     if np.count_nonzero(scanned) >= UNSCANNED * np.count_nonzero(neutral):
         neutral = scanned
     pixels = overview.reshape(-1, 3)[some(neutral, 100_000)]
@@ -88,9 +93,9 @@ def densities(pixels: np.ndarray, glass) -> np.ndarray:
 
 def ink(density: np.ndarray) -> np.ndarray:
     """Pixels that look like felt pen rather than stain: bool h×w, from optical densities (float32 h×w×3, base 10)."""
-    found = np.empty(density.shape[:2], bool)
-    _find_ink(np.ascontiguousarray(density, np.float32), found)
-    return found
+    inked = np.empty(density.shape[:2], bool)
+    _find_ink(np.ascontiguousarray(density, np.float32), inked)
+    return inked
 
 
 def some(mask: np.ndarray, most: int) -> np.ndarray:
@@ -99,8 +104,8 @@ def some(mask: np.ndarray, most: int) -> np.ndarray:
     >>> some(np.ones((2, 3), bool), 2).tolist()
     [0, 4]
     """
-    found = np.flatnonzero(mask)
-    return found[:: 1 + len(found) // most]
+    indices = np.flatnonzero(mask)
+    return indices[:: 1 + len(indices) // most]
 
 
 def _density_table(glass) -> np.ndarray:
@@ -124,15 +129,15 @@ def _is_ink(red, green, blue):
 
 
 @compiled
-def _find_ink(density, found):
-    for y in range(found.shape[0]):
-        for x in range(found.shape[1]):
-            found[y, x] = _is_ink(density[y, x, 0], density[y, x, 1], density[y, x, 2])
+def _find_ink(density, inked):
+    for y in range(inked.shape[0]):
+        for x in range(inked.shape[1]):
+            inked[y, x] = _is_ink(density[y, x, 0], density[y, x, 1], density[y, x, 2])
 
 
 @compiled
 def _judge(pixels, table, spread, faint, inked):
-    """Per pixel: the spread of its optical densities over the channels, whether they are those of glass, whether it is ink."""
+    """Per pixel: the spread of its optical densities over the channels, whether they are glass's, whether it is ink."""
     for y in range(pixels.shape[0]):
         for x in range(pixels.shape[1]):
             red, green, blue = table[pixels[y, x, 0], 0], table[pixels[y, x, 1], 1], table[pixels[y, x, 2], 2]
@@ -161,7 +166,8 @@ def _tidy(mask: np.ndarray) -> np.ndarray:
     if min(mask.shape) < 32:
         return mask
     small = mask.astype(np.uint8)
-    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)), borderType=cv2.BORDER_REPLICATE)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, disc, borderType=cv2.BORDER_REPLICATE)
     count, labels = cv2.connectedComponents(closed, connectivity=8)
     keep = np.bincount(labels.ravel(), minlength=count) >= max(4, mask.size // 500_000)
     if keep.all():
