@@ -1,9 +1,10 @@
-"""`python -m benchmarks`: every benchmark in turn, each in a process of its own; prints the figures and writes bench.json.
+"""`python -m benchmarks`: every benchmark in turn, each in a process of its own; prints the figures and writes
+bench.json.
 
     python -m benchmarks [--models DIR] [--model ID] [--only NAME,NAME] [--peers FILE] [--picture FILE] [-o bench.json]
 
-With `--only`, what bench.json already holds of the others stays.  `--peers` takes the results of a side-by-side timing (see
-`benchmarks.report.peers`).
+With `--only`, what bench.json already holds of the others stays.  `--peers` takes the results of a side-by-side timing
+(see `benchmarks.report.peers`).
 
 Read ratios rather than seconds: other work on the machine slows both sides of a ratio.  `load` tells how busy it was.
 """
@@ -28,7 +29,8 @@ WITHOUT_MODEL = ("settle_million",)
 
 
 def start_up(model_options: list[str]) -> dict:
-    """Seconds of `hemalum --help`, and until a local server answers; medians of three, after one that fills the disk cache."""
+    """Seconds of `hemalum --help`, and until a local server answers; medians of three, after one that fills the disk
+    cache."""
     from hemalum.client.child import local_server
     from hemalum.client.client import Client
 
@@ -48,7 +50,8 @@ def start_up(model_options: list[str]) -> dict:
 
 
 def whole_command(model_options: list[str], model: str) -> dict:
-    """Seconds per mm² of `hemalum segment` on the bundled region, start-up included and not, and where the time goes."""
+    """Seconds per mm² of `hemalum segment` on the bundled region, start-up included and not, and where the time
+    goes."""
     import hemalum
 
     slide = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
@@ -56,7 +59,19 @@ def whole_command(model_options: list[str], model: str) -> dict:
         best = None
         for _ in range(3):
             began = time.perf_counter()
-            command = [sys.executable, "-m", "hemalum", "segment", str(slide), "-o", folder, "--model", model, "--json", *model_options]
+            command = [
+                sys.executable,
+                "-m",
+                "hemalum",
+                "segment",
+                str(slide),
+                "-o",
+                folder,
+                "--model",
+                model,
+                "--json",
+                *model_options,
+            ]
             record = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)[0]
             wall = time.perf_counter() - began
             if best is None or wall < best[0]:
@@ -101,7 +116,9 @@ def main() -> None:
                     str(FOLDER / f"{name}.py"),
                     *([] if name in WITHOUT_MODEL else ["--model", arguments.model, *options]),
                 ]
-                result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+                result = json.loads(
+                    subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+                )
         except (subprocess.CalledProcessError, ValueError, IndexError) as error:
             failed.append(name)
             print(f"{name}: failed ({error})", file=sys.stderr)

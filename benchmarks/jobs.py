@@ -1,7 +1,8 @@
 """What a job costs beside the work itself: its bookkeeping, and two Dask workers of one thread against one.
 
-Prints one JSON line.  Both on a generated slide at 0.25 µm/px.  With --replay each tile takes so many milliseconds of sleep instead of the
-network's time, so that the ratio can be told on a machine whose cores are busy; what is left is the real thing.
+Prints one JSON line.  Both on a generated slide at 0.25 µm/px.  With --replay each tile takes so many milliseconds of
+sleep instead of the network's time, so that the ratio can be told on a machine whose cores are busy; what is left is
+the real thing.
 
     python benchmarks/jobs.py [--models DIR] [--model ID] [--side 8192] [--turns 3] [--replay MS]
 """
@@ -46,7 +47,15 @@ def replay(seconds: float) -> None:
 
 def seconds(folder: Path, slides: list[Path], model, cluster=None) -> float:
     """Wall time of a job on these slides."""
-    options = {"formats": ["geojson"], "mpp": None, "region": None, "device": "cpu", "threads": 1, "precision": "auto", "skip_glass": False}
+    options = {
+        "formats": ["geojson"],
+        "mpp": None,
+        "region": None,
+        "device": "cpu",
+        "threads": 1,
+        "precision": "auto",
+        "skip_glass": False,
+    }
     begin(folder, Manifest.make(slides, model, options))
     began = time.perf_counter()
     work_on(folder, lambda sentence: None, compute=cluster)

@@ -35,13 +35,28 @@ def rows(found: dict[str, dict]) -> Iterator[tuple[str, str, str, str]]:
 
     if "card" in found:
         for name, score in found["card"].items():
-            yield f"accuracy on {name} ({score['images']} images), AJI · PQ", f"{score['aji']:.3f} · {score['pq']:.3f}", "", ""
+            yield (
+                f"accuracy on {name} ({score['images']} images), AJI · PQ",
+                f"{score['aji']:.3f} · {score['pq']:.3f}",
+                "",
+                "",
+            )
     if it := of("seams", "other_tile_size", "shifted_grid"):
-        yield "the same nuclei from another tile size · a shifted grid, matched at IoU 0.7", f"{it[0]} · {it[1]}", "0.98", "0.995"
+        yield (
+            "the same nuclei from another tile size · a shifted grid, matched at IoU 0.7",
+            f"{it[0]} · {it[1]}",
+            "0.98",
+            "0.995",
+        )
     if it := of("seams", "counted_twice", "lost_at_a_seam"):
         yield "nuclei counted twice · lost at a seam", f"{it[0]} · {it[1]}", "0", ""
     if it := of("peers", "ours", "stardist", "ratio"):
-        yield "`hemalum segment` against StarDist, s/mm² of 1000² px tiles, start-up left out", f"{it[0]} ÷ {it[1]}: {it[2]} ×", "5 ×", "8 ×"
+        yield (
+            "`hemalum segment` against StarDist, s/mm² of 1000² px tiles, start-up left out",
+            f"{it[0]} ÷ {it[1]}: {it[2]} ×",
+            "5 ×",
+            "8 ×",
+        )
     if it := of("segment", "s_per_mm2", "s_per_mm2_with_start"):
         yield "`hemalum segment` on the bundled region, s/mm² · with start-up", f"{it[0]} · {it[1]}", "", ""
     if it := of("postprocess", "ms_per_1000"):
@@ -50,7 +65,12 @@ def rows(found: dict[str, dict]) -> Iterator[tuple[str, str, str, str]]:
     if it := of("replay", "ratio"):
         yield "stub engine at 20 ms a tile, 2 post-processing processes ÷ 1", f"{it[0]}", "≥ 1.6", "1.8"
     if it := of("jobs", "ratio", "bookkeeping"):
-        yield "two Dask workers of one thread ÷ one · a job's bookkeeping, share of its time", f"{it[0]} · {it[1]}", "1.6 · ≤ 0.03", ""
+        yield (
+            "two Dask workers of one thread ÷ one · a job's bookkeeping, share of its time",
+            f"{it[0]} · {it[1]}",
+            "1.6 · ≤ 0.03",
+            "",
+        )
     if it := of("server_overhead", "through_server_over_in_process"):
         yield "through the server on loopback ÷ in process", f"{it[0]}", "≤ 1.2", "≤ 1.1"
     if it := of("start_up", "help_s", "server_answers_s"):
@@ -75,7 +95,8 @@ def picture(seconds: dict[str, float]) -> str:
     left, width, height, gap = 250, 430, 22, 8
     bottom = 44 + len(stages) * (height + gap)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {bottom + 34}" font-family="sans-serif" font-size="14">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {bottom + 34}" font-family="sans-serif" '
+        'font-size="14">',
         f'<rect width="760" height="{bottom + 34}" fill="#fff"/>',
         '<text x="14" y="24" font-weight="bold">Where the time goes: busy seconds of each stage (they overlap)</text>',
     ]
@@ -83,7 +104,8 @@ def picture(seconds: dict[str, float]) -> str:
         y = 40 + number * (height + gap)
         parts += [
             f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{escape(name)}</text>',
-            f'<rect x="{left}" y="{y}" width="{max(1, width * value / longest):.1f}" height="{height}" fill="{colour}"/>',
+            f'<rect x="{left}" y="{y}" width="{max(1, width * value / longest):.1f}" height="{height}" '
+            f'fill="{colour}"/>',
             f'<text x="{left + width * value / longest + 6:.1f}" y="{y + 16}">{value:.2f}</text>',
         ]
     x = left + width * wall / longest
@@ -96,10 +118,12 @@ def picture(seconds: dict[str, float]) -> str:
 
 
 def peers(path: Path) -> dict:
-    """Ours beside StarDist from the results of one run of a side-by-side timing: least seconds over rounds, mean over images.
+    """Ours beside StarDist from the results of one run of a side-by-side timing: least seconds over rounds, mean over
+    images.
 
     Args:
-        path: JSON with `samples` (peer, stem, shape, forward, post, polygons) and `peers` (name → mpp), one peer called `stardist`.
+        path: JSON with `samples` (peer, stem, shape, forward, post, polygons) and `peers` (name → mpp), one peer called
+            `stardist`.
     """
     results = json.loads(path.read_text(encoding="utf-8"))
     pace: dict[str, float] = {}

@@ -1,4 +1,5 @@
-"""Wall time through a server on loopback ÷ in process, on the bundled slide region; both warm, in turns, the fastest of each.
+"""Wall time through a server on loopback ÷ in process, on the bundled slide region; both warm, in turns, the fastest of
+each.
 
 Prints one JSON line.
 
@@ -25,7 +26,8 @@ SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 
 
 def timed(start) -> tuple[float, list[str]]:
-    """Seconds from an open slide to the last event, and the sorted ids of the nuclei; `start(slide)` gives a run and its events."""
+    """Seconds from an open slide to the last event, and the sorted ids of the nuclei; `start(slide)` gives a run and
+    its events."""
     with open_slide(SLIDE) as slide:
         began = time.perf_counter()
         run, events = start(slide)

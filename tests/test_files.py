@@ -1,4 +1,5 @@
-"""Files appear whole or not at all: whoever writes one syncs it, renames it, and syncs its folder; and only `files.py` renames."""
+"""Files appear whole or not at all: whoever writes one syncs it, renames it, and syncs its folder; and only `files.py`
+renames."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ REPOSITORY = Path(__file__).parents[1]
 RENAMING = {"rename", "replace", "renames", "move"}
 # who else may rename, and why
 ELSEWHERE = {
-    "server/hemalum/models/registry.py": "puts an older model's folder aside, and back where the new one cannot take its place",
+    "server/hemalum/models/registry.py": "puts an older model's folder aside while the new one takes its place",
     "training/hemalum_training/improve/loop.py": "gives a finished package's folder its name",
 }
 
@@ -42,7 +43,11 @@ def renaming(path: Path) -> list[str]:
 
 
 def test_only_one_module_renames():
-    for package in (REPOSITORY / "server" / "hemalum", REPOSITORY / "training" / "hemalum_training", REPOSITORY / "benchmarks"):
+    for package in (
+        REPOSITORY / "server" / "hemalum",
+        REPOSITORY / "training" / "hemalum_training",
+        REPOSITORY / "benchmarks",
+    ):
         for path in sorted(package.rglob("*.py")):
             name = path.relative_to(REPOSITORY).as_posix()
             if name != "server/hemalum/files.py" and name not in ELSEWHERE:
@@ -95,7 +100,9 @@ def through_sink(kind: str):
 
 
 def pyramid(folder: Path) -> Path:
-    write_pyramid(folder / "a.ome.tif", (600, 600), lambda y, height: np.zeros((height, 600, 3), np.uint8), smallest=300)
+    write_pyramid(
+        folder / "a.ome.tif", (600, 600), lambda y, height: np.zeros((height, 600, 3), np.uint8), smallest=300
+    )
     return folder / "a.ome.tif"
 
 
@@ -137,7 +144,9 @@ WRITERS = [pyramid, normalized, text, record, given_by_name, checkpoint]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="names of open files are known on Linux only")
-@pytest.mark.parametrize("write", [*map(through_sink, SINKS), *WRITERS], ids=[*SINKS, *(writer.__name__ for writer in WRITERS)])
+@pytest.mark.parametrize(
+    "write", [*map(through_sink, SINKS), *WRITERS], ids=[*SINKS, *(writer.__name__ for writer in WRITERS)]
+)
 def test_the_file_is_synced_then_renamed_then_the_folder_is_synced(tmp_path, steps, write):
     path = write(tmp_path)
     unfinished = steps[0][1]
@@ -165,7 +174,9 @@ with files.whole_file(path) as file:
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"] and (tmp_path / "a.txt").read_text() == "newer"
 
 
-@pytest.mark.parametrize("number, sentence", [(28, "no space left for .*a.bin; free some"), (5, "a.bin cannot be written any more")])
+@pytest.mark.parametrize(
+    "number, sentence", [(28, "no space left for .*a.bin; free some"), (5, "a.bin cannot be written any more")]
+)
 def test_an_error_of_the_disk_is_said_and_leaves_nothing(tmp_path, number, sentence):
     with pytest.raises(DiskFull, match=sentence), files.whole_file(tmp_path / "a.bin"):
         raise OSError(number, os.strerror(number))
@@ -173,5 +184,8 @@ def test_an_error_of_the_disk_is_said_and_leaves_nothing(tmp_path, number, sente
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(NotWritable, match="choose another folder with -o"), files.whole_file(tmp_path / "none" / "a.bin"):
+    with (
+        pytest.raises(NotWritable, match="choose another folder with -o"),
+        files.whole_file(tmp_path / "none" / "a.bin"),
+    ):
         pass

@@ -125,7 +125,9 @@ def test_no_circle(package, of):
 def test_training_uses_nothing_of_the_server_above_its_commands_options():
     for name, tree in modules(TRAINING):
         for used in imported(tree, "hemalum"):
-            assert room(used) != "cli" or any(used.startswith(allowed) for allowed in FROM_TRAINING), f"{name} imports hemalum.{used}"
+            assert room(used) != "cli" or any(used.startswith(allowed) for allowed in FROM_TRAINING), (
+                f"{name} imports hemalum.{used}"
+            )
 
 
 def test_the_server_never_imports_training():

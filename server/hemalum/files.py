@@ -1,7 +1,8 @@
-"""The one place that writes beside and renames: files appear whole or not at all, also when the process or the machine dies in between.
+"""The one place that writes beside and renames: files appear whole or not at all, also when the process or the machine
+dies in between.
 
-`commit` writes what is at hand, and tries again where a network folder vanished; `whole_file` and `PartFile` take what comes bit by
-bit, or what a library writes itself.  File and folder are synced in each.
+`commit` writes what is at hand, and tries again where a network folder vanished; `whole_file` and `PartFile` take what
+comes bit by bit, or what a library writes itself.  File and folder are synced in each.
 
 >>> import tempfile
 >>> folder = tempfile.TemporaryDirectory()
@@ -95,7 +96,8 @@ def read_json(path: Path) -> dict | None:
 
 
 def move(finished: Path, target: Path) -> None:
-    """Rename a file, or a folder where `target` is none yet, within one disk; it lasts over a power loss.  Raises `OSError`."""
+    """Rename a file, or a folder where `target` is none yet, within one disk; it lasts over a power loss.  Raises
+    `OSError`."""
     os.replace(finished, target)
     sync_folder(target.parent)
 
@@ -134,7 +136,9 @@ class PartFile:
         try:
             self._file = open(self.part, "wb")
         except OSError as error:
-            raise NotWritable(f"{target} cannot be written ({error.strerror}); choose another folder with -o") from error
+            raise NotWritable(
+                f"{target} cannot be written ({error.strerror}); choose another folder with -o"
+            ) from error
 
     def write(self, content) -> None:
         """Append bytes."""

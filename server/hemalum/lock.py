@@ -1,4 +1,5 @@
-"""One writer per folder: a lock of the operating system, which ends with the process however that dies, and says who holds it.
+"""One writer per folder: a lock of the operating system, which ends with the process however that dies, and says who
+holds it.
 
 >>> import tempfile
 >>> folder = tempfile.TemporaryDirectory()
@@ -62,14 +63,18 @@ class JobLock:
         try:
             self._file = open(self._path, "a+b")
         except OSError as error:
-            raise NotWritable(f"{self._path} cannot be written ({error.strerror}); check the folder's permissions") from error
+            raise NotWritable(
+                f"{self._path} cannot be written ({error.strerror}); check the folder's permissions"
+            ) from error
         until = time.monotonic() + PATIENCE
         try:
             while not (taken := _try(self._file)) and time.monotonic() < until:
-                time.sleep(0.05)                                # `holder` of another process takes the lock for an instant
-        except OSError as error:                                # some network file systems know no locks
+                time.sleep(0.05)  # `holder` of another process takes the lock for an instant
+        except OSError as error:  # some network file systems know no locks
             self._file.close()
-            raise NotWritable(f"{self._path} cannot be locked ({error.strerror}); put the job into a folder of another disk") from error
+            raise NotWritable(
+                f"{self._path} cannot be locked ({error.strerror}); put the job into a folder of another disk"
+            ) from error
         if not taken:
             self._file.close()
             raise Busy(f"{self._path.parent} is being worked on by {_who(_read(self._path))}; wait for it or stop it")
@@ -98,7 +103,7 @@ def holder(folder: str | Path) -> dict | None:
 def _read(path: Path) -> dict:
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError):                               # it is being written just now
+    except (OSError, ValueError):  # it is being written just now
         return {}
 
 
@@ -111,5 +116,5 @@ def _who(content: dict) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):                    # a container's user without a name
+    except (KeyError, OSError, ImportError):  # a container's user without a name
         return "an unnamed user"

@@ -1,4 +1,5 @@
-"""`hemalum evaluate` as a user runs it: pairs by stem, what is printed and written, and what is refused with a sentence."""
+"""`hemalum evaluate` as a user runs it: pairs by stem, what is printed and written, and what is refused with a
+sentence."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def nucleus(shift: int = 0, number: int = 300) -> np.ndarray:
 
 @pytest.fixture
 def folders(tmp_path):
-    """Three pairs: `good` is equal, `bad` shifted by a quarter of its width (IoU 12 / 20), `worse` by a half (8 / 24)."""
+    """Three pairs: `good` is equal, `bad` shifted by a quarter of its width (IoU 12 / 20), `worse` by a half (8 /
+    24)."""
     ref, pred = tmp_path / "ref", tmp_path / "pred"
     ref.mkdir()
     pred.mkdir()
@@ -64,13 +66,22 @@ def test_prints_every_image_the_mean_and_its_interval(folders):
 
 def test_writes_the_report(folders, tmp_path):
     assert evaluate(*folders, "-o", tmp_path / "out", "--json").returncode == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["evaluate.html", "evaluate.json", "scores.csv", "worst-first.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "evaluate.html",
+        "evaluate.json",
+        "scores.csv",
+        "worst-first.png",
+    ]
     with open(tmp_path / "out" / "scores.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     report = json.loads((tmp_path / "out" / "evaluate.json").read_text(encoding="utf-8"))
-    assert {row["image"]: float(row["AJI"]) for row in rows} == {stem: row["AJI"] for stem, row in report["images"].items()}
+    assert {row["image"]: float(row["AJI"]) for row in rows} == {
+        stem: row["AJI"] for stem, row in report["images"].items()
+    }
     page = (tmp_path / "out" / "evaluate.html").read_text(encoding="utf-8")
-    assert page.count("data:image/jpeg;base64,") == 3 and "http" not in page and page.index("worse") < page.index("good")
+    assert (
+        page.count("data:image/jpeg;base64,") == 3 and "http" not in page and page.index("worse") < page.index("good")
+    )
 
 
 def test_outlines_lie_over_the_image_of_the_same_stem(folders, tmp_path):
@@ -82,8 +93,14 @@ def test_outlines_lie_over_the_image_of_the_same_stem(folders, tmp_path):
     assert done.returncode == 0 and "bad.png has another size" in done.stderr
     sheet = np.asarray(Image.open(tmp_path / "out" / "worst-first.png"))
     first, second = (sheet[:, left : left + contact_sheet.SIDE] for left in (8, 16 + contact_sheet.SIDE))
-    tissue, green, yellow = ((part == colour).all(axis=2).any() for part, colour in
-                             ((first, (200, 100, 180)), (first, contact_sheet.REFERENCE), (first, contact_sheet.PREDICTED)))  # fmt: skip
+    tissue, green, yellow = (
+        (part == colour).all(axis=2).any()
+        for part, colour in (
+            (first, (200, 100, 180)),
+            (first, contact_sheet.REFERENCE),
+            (first, contact_sheet.PREDICTED),
+        )
+    )
     assert tissue and green and yellow
     assert not (second == (200, 100, 180)).all(axis=2).any() and (second == 170).all(axis=2).any()
     assert evaluate(*folders, "--images", images).returncode == 2
@@ -94,10 +111,14 @@ def test_a_large_pair_is_shown_where_it_is_wrong():
     reference[800:820, 1800:1830] = 1
     reference[10:30, 10:30] = predicted[10:30, 10:30] = 2
     x, y, width, height = contact_sheet.worst_window(reference, predicted)
-    assert width == height == contact_sheet.WINDOW and x <= 1800 and x + width >= 1830 and y <= 800 and y + height >= 820
+    assert (
+        width == height == contact_sheet.WINDOW and x <= 1800 and x + width >= 1830 and y <= 800 and y + height >= 820
+    )
     panel = contact_sheet.panel("slide", {"AJI": 0.4, "PQ": 0.7, "n_ref": 2, "n_pred": 1}, reference, predicted, None)
     colours = set(map(tuple, np.asarray(panel.picture).reshape(-1, 3).tolist()))
-    assert f"at {x},{y}" in panel.caption and contact_sheet.REFERENCE in colours and contact_sheet.PREDICTED not in colours
+    assert (
+        f"at {x},{y}" in panel.caption and contact_sheet.REFERENCE in colours and contact_sheet.PREDICTED not in colours
+    )
 
 
 def damage(kind, ref, pred):

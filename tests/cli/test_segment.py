@@ -1,4 +1,5 @@
-"""`hemalum segment`, `models`, `check` and `demo` as a user runs them: exit codes, one sentence, nothing left behind."""
+"""`hemalum segment`, `models`, `check` and `demo` as a user runs them: exit codes, one sentence, nothing left
+behind."""
 
 import json
 import os
@@ -16,14 +17,32 @@ def hemalum(*arguments, env=None, preexec=None):
     """The finished command: returncode, stdout, stderr."""
     command = [sys.executable, "-m", "hemalum", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})}, preexec_fn=preexec, check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **(env or {})},
+        preexec_fn=preexec,
+        check=False,
     )
 
 
 @pytest.fixture
 def segment(toy_models, tmp_path):
     def call(*arguments, models=toy_models, **options):
-        return hemalum("segment", *arguments, "-o", tmp_path / "out", "--models", models, "--model", "toy", "--device", "cpu", **options)
+        return hemalum(
+            "segment",
+            *arguments,
+            "-o",
+            tmp_path / "out",
+            "--models",
+            models,
+            "--model",
+            "toy",
+            "--device",
+            "cpu",
+            **options,
+        )
 
     return call
 
@@ -35,7 +54,13 @@ def files(folder):
 def test_a_slide_in_nuclei_out(segment, toy_slide, tmp_path):
     done = segment(toy_slide, "--mpp", 0.5, "--format", "geojson,labels,csv,overlay", "--json")
     assert done.returncode == 0, done.stderr
-    assert files(tmp_path / "out") == ["tissue.csv", "tissue.geojson", "tissue.labels.png", "tissue.overlay.png", "tissue.run.json"]
+    assert files(tmp_path / "out") == [
+        "tissue.csv",
+        "tissue.geojson",
+        "tissue.labels.png",
+        "tissue.overlay.png",
+        "tissue.run.json",
+    ]
     record = json.loads(done.stdout)[0]
     assert record == json.loads((tmp_path / "out" / "tissue.run.json").read_text(encoding="utf-8"))
     features = json.loads((tmp_path / "out" / "tissue.geojson").read_text(encoding="utf-8"))["features"]
@@ -61,13 +86,20 @@ def test_a_region_is_clipped_and_labels_cover_it(segment, toy_slide, tmp_path):
 @pytest.mark.parametrize(
     "options, said",
     [
-        ((), "states no resolution"), (("--mpp", "0"), "0.05 to 4"), (("--mpp", "-1"), "0.05 to 4"), (("--mpp", "nan"), "0.05 to 4"),
-        (("--mpp", "1000"), "0.05 to 4"), (("--mpp", "much"), "not a number"), (("--mpp", "0.5", "--region", "9000,0,5,5"), "outside"),
-        (("--mpp", "0.5", "--region", "here"), "X,Y,W,H"), (("--mpp", "0.5", "--format", "xml"), "xml"),
-        (("--mpp", "0.5", "--stain", "blue"), "blue"), (("--mpp", "0.5", "--server", "127.0.0.1:9"), "9"),
+        ((), "states no resolution"),
+        (("--mpp", "0"), "0.05 to 4"),
+        (("--mpp", "-1"), "0.05 to 4"),
+        (("--mpp", "nan"), "0.05 to 4"),
+        (("--mpp", "1000"), "0.05 to 4"),
+        (("--mpp", "much"), "not a number"),
+        (("--mpp", "0.5", "--region", "9000,0,5,5"), "outside"),
+        (("--mpp", "0.5", "--region", "here"), "X,Y,W,H"),
+        (("--mpp", "0.5", "--format", "xml"), "xml"),
+        (("--mpp", "0.5", "--stain", "blue"), "blue"),
+        (("--mpp", "0.5", "--server", "127.0.0.1:9"), "9"),
         (("--mpp", "0.5", "--foreground", "2"), "foreground"),
     ],
-)  # fmt: skip
+)
 def test_wrong_options_end_before_work(segment, toy_slide, tmp_path, options, said):
     done = segment(toy_slide, *options)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
@@ -83,7 +115,9 @@ def test_wrong_inputs_end_before_work(segment, tmp_path):
     Image.new("CMYK", (40, 40)).save(folder / "print.tif")
     for name in ("text.png", "empty.svs", "deep.tif", "print.tif", "absent.png"):
         done = segment(folder / name, "--mpp", 0.5)
-        assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr, (
+            done.stderr
+        )
     assert segment(folder, "--mpp", 0.5).returncode == 2  # several inputs, none of them good
     (folder / "text.jpg").write_bytes(b"")
     assert "would both be written" in segment(folder, "--mpp", 0.5).stderr
@@ -123,13 +157,17 @@ def test_a_full_disk_in_mid_run(segment, toy_slide, tmp_path):
 
     small = tmp_path / "a.png"
     Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(small)
-    done = segment(small, toy_slide, "--mpp", 0.5, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)))
-    assert done.returncode == 1 and "no space left" in done.stderr and "the same command goes on" in done.stderr, done.stderr
+    done = segment(
+        small, toy_slide, "--mpp", 0.5, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    )
+    assert done.returncode == 1 and "no space left" in done.stderr and "the same command goes on" in done.stderr, (
+        done.stderr
+    )
     assert sorted(path.name for path in (tmp_path / "out").glob("*.*json")) == ["a.geojson", "a.run.json", "job.json"]
     json.loads((tmp_path / "out" / "a.geojson").read_text())
     other = segment(small, toy_slide, "--mpp", 0.25)
     assert other.returncode == 2 and "other inputs or options" in other.stderr
-    again = segment(small, toy_slide, "--mpp", 0.5)             # with room on the disk the same command goes on
+    again = segment(small, toy_slide, "--mpp", 0.5)  # with room on the disk the same command goes on
     assert again.returncode == 0 and "going on" in again.stderr and "a: " not in again.stdout, again.stderr
     assert files(tmp_path / "out") == ["a.geojson", "a.run.json", "tissue.geojson", "tissue.run.json"]
 
@@ -141,14 +179,29 @@ def test_several_inputs_that_are_killed_go_on_with_the_same_command(segment, toy
     (tmp_path / "in").mkdir()
     for name in "abc":
         shutil.copy(toy_slide, tmp_path / "in" / f"{name}.png")
-    own = tmp_path / "out" / "work" / "a" / "state.json"        # of the user: nothing is touched that is not a job's by its name
+    own = (
+        tmp_path / "out" / "work" / "a" / "state.json"
+    )  # of the user: nothing is touched that is not a job's by its name
     own.parent.mkdir(parents=True)
     own.touch()
     assert segment(tmp_path / "in", "--mpp", 0.5, "--format", "geojson,labels").returncode == 0
     assert own.is_file() and not list((tmp_path / "out").glob("job*"))
     shutil.rmtree(own.parent.parent)
     (tmp_path / "out").rename(tmp_path / "whole")
-    options = "-o", tmp_path / "out", "--models", toy_models, "--model", "toy", "--device", "cpu", "--mpp", 0.5, "--format", "geojson,labels"
+    options = (
+        "-o",
+        tmp_path / "out",
+        "--models",
+        toy_models,
+        "--model",
+        "toy",
+        "--device",
+        "cpu",
+        "--mpp",
+        0.5,
+        "--format",
+        "geojson,labels",
+    )
     child = subprocess.Popen([sys.executable, "-m", "hemalum", "segment", str(tmp_path / "in"), *map(str, options)])
     while child.poll() is None and not (tmp_path / "out" / "a.geojson").exists():
         time.sleep(0.01)
@@ -166,7 +219,9 @@ def test_several_inputs_that_are_killed_go_on_with_the_same_command(segment, toy
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
 
 
-@pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    sys.platform == "win32" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_an_output_folder_that_cannot_be_written(segment, toy_slide, tmp_path):
     (tmp_path / "out").mkdir(mode=0o500)
     assert segment(toy_slide, "--mpp", 0.5).returncode == 2
@@ -176,7 +231,20 @@ def test_an_output_folder_that_cannot_be_written(segment, toy_slide, tmp_path):
 def test_a_run_that_is_told_to_end_leaves_nothing(toy_models, toy_slide, tmp_path):
     large = np.tile(np.asarray(Image.open(toy_slide)), (5, 5, 1))
     Image.fromarray(large).save(tmp_path / "large.png")
-    command = ["segment", tmp_path / "large.png", "--mpp", 0.5, "-o", tmp_path / "out", "--models", toy_models, "--model", "toy", "--device", "cpu"]
+    command = [
+        "segment",
+        tmp_path / "large.png",
+        "--mpp",
+        0.5,
+        "-o",
+        tmp_path / "out",
+        "--models",
+        toy_models,
+        "--model",
+        "toy",
+        "--device",
+        "cpu",
+    ]
     child = subprocess.Popen([sys.executable, "-m", "hemalum", *map(str, command)], stderr=subprocess.PIPE, text=True)
     while child.poll() is None and not list((tmp_path / "out").glob("*.part")):
         time.sleep(0.01)
@@ -217,7 +285,9 @@ def test_demo_is_the_same_as_in_process(toy_models, tmp_path):
     sample = resources("hemalum") / "data" / "CMU-1-Small-Region.svs"
     done = hemalum("segment", sample, "-o", tmp_path / "own", "--model", "toy", "--models", toy_models)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "own" / "CMU-1-Small-Region.geojson").read_bytes() == (tmp_path / "demo" / "nuclei.geojson").read_bytes()
+    assert (tmp_path / "own" / "CMU-1-Small-Region.geojson").read_bytes() == (
+        tmp_path / "demo" / "nuclei.geojson"
+    ).read_bytes()
 
 
 def test_help_imports_nothing_that_takes_time():
@@ -227,7 +297,6 @@ def test_help_imports_nothing_that_takes_time():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n"), done.stdout  # `make bench` measures how long it takes
-
 
 
 def torn(path, side):
@@ -255,4 +324,6 @@ def test_a_tile_that_cannot_be_decoded_is_named(segment, tmp_path):
 
 def test_an_image_without_a_tile_that_can_be_decoded_is_refused(segment, tmp_path):
     done = segment(torn(tmp_path / "torn.ome.tif", 600), "--all-tiles", "--json")
-    assert done.returncode == 2 and "nothing of torn could be segmented" in done.stderr and files(tmp_path / "out") is None, done.stderr
+    assert (
+        done.returncode == 2 and "nothing of torn could be segmented" in done.stderr and files(tmp_path / "out") is None
+    ), done.stderr

@@ -17,14 +17,18 @@ def said(capsys, *arguments) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["nonsense"], "'nonsense'; see `hemalum --help`"), (["segment"], "INPUT"), (["segment", "x.png"], "'--output'; see `hemalum segment"),
-        (["segment", "x.png", "-o", "out", "--threads", "0"], "--threads"), (["segment", "x.png", "-o"], "requires an argument"),
-        (["serve", "--port", "high"], "'high'"), (["normalize", "x.png", "-o", "out", "--stain", "blue"], "'blue' is not one of"),
+        (["nonsense"], "'nonsense'; see `hemalum --help`"),
+        (["segment"], "INPUT"),
+        (["segment", "x.png"], "'--output'; see `hemalum segment"),
+        (["segment", "x.png", "-o", "out", "--threads", "0"], "--threads"),
+        (["segment", "x.png", "-o"], "requires an argument"),
+        (["serve", "--port", "high"], "'high'"),
+        (["normalize", "x.png", "-o", "out", "--stain", "blue"], "'blue' is not one of"),
         (["models", "show", "nobody"], "there is no model 'nobody'"),
         (["segment", "x.png", "y.png", "-o", "z", "--device", "tpu"], "'tpu' is not one of"),
         (["segment", "x.png", "-o", ""], "the output folder has no name"),
     ],
-)  # fmt: skip
+)
 def test_one_sentence(capsys, arguments, words):
     code, out, err = said(capsys, *arguments)
     assert code == 2 and not out and words in err and err.startswith("hemalum: ") and err.count("\n") == 1, err

@@ -2,8 +2,8 @@
 
     python tests/jobs/kill_many.py [KILLS] [SEED]
 
-Each child is a process of its own (forked after the imports, so that a kill does not cost seconds of loading) that goes on with the
-job; it is killed after a random time, until the job is done; then the next job begins.
+Each child is a process of its own (forked after the imports, so that a kill does not cost seconds of loading) that goes
+on with the job; it is killed after a random time, until the job is done; then the next job begins.
 """
 
 from __future__ import annotations
@@ -22,14 +22,27 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 def compare(folder: Path, reference: Path) -> list[str]:
     """Names of results that differ to the byte, or are missing on one side."""
-    names = {path.name for side in (folder, reference) for path in side.iterdir() if path.suffix in (".geojson", ".png", ".csv")}
-    return sorted(name for name in names if not (folder / name).exists() or (folder / name).read_bytes() != (reference / name).read_bytes())
+    names = {
+        path.name
+        for side in (folder, reference)
+        for path in side.iterdir()
+        if path.suffix in (".geojson", ".png", ".csv")
+    }
+    return sorted(
+        name
+        for name in names
+        if not (folder / name).exists() or (folder / name).read_bytes() != (reference / name).read_bytes()
+    )
 
 
 def ids(folder: Path) -> list[str]:
     import json
 
-    return [f["id"] for path in sorted(folder.glob("*.geojson")) for f in json.loads(path.read_text(encoding="utf-8"))["features"]]
+    return [
+        f["id"]
+        for path in sorted(folder.glob("*.geojson"))
+        for f in json.loads(path.read_text(encoding="utf-8"))["features"]
+    ]
 
 
 def in_child(folder: Path) -> int:
@@ -55,19 +68,26 @@ def manifest(slides: list[Path], models: Path):
     from hemalum.models import find
 
     options = {
-        "formats": ["geojson", "labels", "csv"], "mpp": 0.5, "region": None, "device": "cpu", "threads": 1, "precision": "fp32",
-        "core": 256, "commit_every": 0.0,
-    }  # fmt: skip
+        "formats": ["geojson", "labels", "csv"],
+        "mpp": 0.5,
+        "region": None,
+        "device": "cpu",
+        "threads": 1,
+        "precision": "fp32",
+        "core": 256,
+        "commit_every": 0.0,
+    }
     return Manifest.make(slides, find("toy", [models]), options)
 
 
 def kill_many(scratch: Path, slides: list[Path], models: Path, kills: int, seed: int = 0) -> dict:
-    """Returns counts: `kills`, `jobs`, `differing` (names), `lost` and `doubled` nuclei, `inside` (kills while pieces lay there)."""
+    """Returns counts: `kills`, `jobs`, `differing` (names), `lost` and `doubled` nuclei, `inside` (kills while pieces
+    lay there)."""
     from hemalum.jobs import pieces
     from hemalum.jobs.job import begin
 
     rng, made = random.Random(seed), manifest(slides, models)
-    for whole in (scratch / "first", scratch / "whole"):        # the first one may compile; its time says nothing
+    for whole in (scratch / "first", scratch / "whole"):  # the first one may compile; its time says nothing
         begin(whole, made)
         started = time.monotonic()
         assert os.waitpid(in_child(whole), 0)[1] == 0

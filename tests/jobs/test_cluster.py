@@ -1,4 +1,5 @@
-"""Real clusters of processes: the same bytes, also when workers are killed, come late, or take the scheduler with them."""
+"""Real clusters of processes: the same bytes, also when workers are killed, come late, or take the scheduler with
+them."""
 
 import importlib.util
 import json
@@ -40,9 +41,19 @@ def cluster():
 def scheduler():
     """A scheduler in a process of its own, as on a cluster: (address, process)."""
     with subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"],
-        stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "distributed.cli.dask_scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         for line in process.stderr:
             if "Scheduler at:" in line:
                 break
@@ -52,7 +63,16 @@ def scheduler():
 
 
 def worker(address):
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    command = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        address,
+        "--nthreads",
+        "1",
+        "--no-dashboard",
+        "--no-nanny",
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -63,7 +83,7 @@ def wait_for_pieces(job, many=1):
 
 
 def test_two_workers_one_killed_same_bytes(tmp_path, toy_models, monkeypatch, cluster):
-    monkeypatch.setattr("hemalum.jobs.cluster.AHEAD", 1)       # more tasks than the cluster gets at first
+    monkeypatch.setattr("hemalum.jobs.cluster.AHEAD", 1)  # more tasks than the cluster gets at first
     manifest = kills.manifest(kills.make_slides(tmp_path / "in", 3), toy_models)
     begin(tmp_path / "alone", manifest)
     work_on(tmp_path / "alone", quiet)
@@ -169,7 +189,9 @@ def test_a_worker_with_another_model_is_refused_at_once(tmp_path, toy_models, cl
     cluster.client.run(install_another)
     with pytest.raises(VersionMismatch, match=r"a worker on .* its model toy has sha256 000000000000…"):
         work_on(tmp_path / "job", quiet, compute=cluster)
-    assert json.loads((tmp_path / "job" / "job.work" / "slide0" / "state.json").read_text())["status"] == "running", "not set aside"
+    assert json.loads((tmp_path / "job" / "job.work" / "slide0" / "state.json").read_text())["status"] == "running", (
+        "not set aside"
+    )
 
 
 def test_a_scheduler_that_is_not_there():

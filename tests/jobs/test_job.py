@@ -112,7 +112,7 @@ def test_a_full_disk_ends_the_command_and_keeps_what_was_finished(tmp_path, mani
     folder = tmp_path / "job"
     begin(folder, manifest)
 
-    def small():                                                # the kernel refuses to write a file beyond this size
+    def small():  # the kernel refuses to write a file beyond this size
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 
@@ -148,12 +148,14 @@ def test_what_fails_is_tried_again_then_set_aside_and_the_rest_goes_on(tmp_path,
     assert "does not exist" in state(folder, "slide0")["reason"]
     assert "another size" in state(folder, "slide2")["reason"]
     assert state(folder, "slide1")["status"] == "done"
-    (tmp_path / "away.png").rename(source / "slide0.png")       # the network folder is back
+    (tmp_path / "away.png").rename(source / "slide0.png")  # the network folder is back
     shutil.copy(slides[2], source / "slide2.png")
     assert work_on(folder, said.append, pause=0.01)["state"] == "done"
 
 
-def test_a_tile_that_fails_makes_the_slide_partly_done_and_only_it_is_computed_again(tmp_path, slides, toy_models, whole, monkeypatch):
+def test_a_tile_that_fails_makes_the_slide_partly_done_and_only_it_is_computed_again(
+    tmp_path, slides, toy_models, whole, monkeypatch
+):
     from hemalum.errors import UnreadableImage
     from hemalum.jobs import slide_run
 
@@ -213,7 +215,7 @@ def test_the_command_its_status_and_its_report(tmp_path, slides, toy_models):
     assert hemalum("job", "report", folder).returncode == 0
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert text.count("data:image/jpeg") == 6 and text.count("<svg") == 6
-    assert "http" not in text.replace("http-equiv", "") and "src=\"/" not in text
+    assert "http" not in text.replace("http-equiv", "") and 'src="/' not in text
     assert hemalum("job", "run", slides[0].parent, "-o", tmp_path / "b", *options[:-2], "--mpp", "9").returncode == 2
     assert not (tmp_path / "b").exists()
 
@@ -224,7 +226,14 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 def test_the_report_shows_pictures_and_charts_in_a_browser(whole, tmp_path):
     (tmp_path / "report.html").write_text(page(whole), encoding="utf-8")
-    options = "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1180,1400", f"--user-data-dir={tmp_path / 'profile'}"
+    options = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--window-size=1180,1400",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    )
     command = [CHROMIUM, *options, f"--screenshot={tmp_path / 'seen.png'}", (tmp_path / "report.html").as_uri()]
     subprocess.run(command, capture_output=True, timeout=120, check=True)
     seen = np.asarray(Image.open(tmp_path / "seen.png").convert("RGB")).astype(int)
@@ -259,7 +268,10 @@ def test_a_surprise_in_one_slide_does_not_end_the_job(tmp_path, slides, toy_mode
     said = []
     with pytest.raises(PartlyFailed, match="1 of 3 slides were set aside"):
         work_on(folder, said.append, pause=0.01)
-    assert "ZeroDivisionError" in state(folder, "slide1")["reason"] and "overview" in (folder / "job.work" / "slide1" / "error.txt").read_text()
+    assert (
+        "ZeroDivisionError" in state(folder, "slide1")["reason"]
+        and "overview" in (folder / "job.work" / "slide1" / "error.txt").read_text()
+    )
     monkeypatch.undo()
     work_on(folder, said.append)
     assert kills.compare(folder, whole) == []

@@ -2,10 +2,11 @@
 
     python tests/projects/corrected.py DATA OUT [options of improve]
 
-DATA holds the set `dsb2018_purple` (CC0).  The laboratory's nuclei are large, purple on lavender, with coarse chromatin, and the model in
-use takes many for several, although it has learned these very images, with little weight.  The images of the group purple_on_purple
-with a median nucleus of 75 µm² or more, in order of that size, fall in turns to what is learned (192 corrected nuclei) and to the verdict
-(182); the others of the group are tissue without labels.  A second run learns from labels made worse.
+DATA holds the set `dsb2018_purple` (CC0).  The laboratory's nuclei are large, purple on lavender, with coarse
+chromatin, and the model in use takes many for several, although it has learned these very images, with little weight.
+The images of the group purple_on_purple with a median nucleus of 75 µm² or more, in order of that size, fall in turns
+to what is learned (192 corrected nuclei) and to the verdict (182); the others of the group are tissue without labels.
+A second run learns from labels made worse.
 """
 
 from __future__ import annotations
@@ -24,12 +25,33 @@ from PIL import Image
 from shapely.affinity import translate
 
 from hemalum.nuclei.outlines import cracks
-from hemalum.projects.export import split
+from hemalum.projects.export import parts_of
 from hemalum.slides import open_slide
 
-LEARNED = ("dsb_a7f6194ddbea", "dsb_7798ca1ddb31", "dsb_a90401357d50", "dsb_33a5b0ff232b", "dsb_ebc18868864a", "dsb_45f059cf21d8")
-APART = ("dsb_0bf33d3db428", "dsb_a31deaf0ac27", "dsb_abd8dde78f8d", "dsb_c0152b1a260e", "dsb_b0e35e06b85d", "dsb_a7f767ca9770")
-TISSUE = ("dsb_673baf65ae5c", "dsb_24a20f2a529c", "dsb_5ef4442e5b8b", "dsb_cbff60361ded", "dsb_6c67b78e8164", "dsb_f952cc653760")
+LEARNED = (
+    "dsb_a7f6194ddbea",
+    "dsb_7798ca1ddb31",
+    "dsb_a90401357d50",
+    "dsb_33a5b0ff232b",
+    "dsb_ebc18868864a",
+    "dsb_45f059cf21d8",
+)
+APART = (
+    "dsb_0bf33d3db428",
+    "dsb_a31deaf0ac27",
+    "dsb_abd8dde78f8d",
+    "dsb_c0152b1a260e",
+    "dsb_b0e35e06b85d",
+    "dsb_a7f767ca9770",
+)
+TISSUE = (
+    "dsb_673baf65ae5c",
+    "dsb_24a20f2a529c",
+    "dsb_5ef4442e5b8b",
+    "dsb_cbff60361ded",
+    "dsb_6c67b78e8164",
+    "dsb_f952cc653760",
+)
 UNLABELLED = Path(__file__).parents[2] / "server" / "hemalum" / "data" / "CMU-1-Small-Region.svs"
 
 
@@ -51,8 +73,13 @@ def features(labels: np.ndarray, worse: bool = False) -> list[dict]:
     """GeoJSON as QuPath writes it: one Complete annotation over the whole image, and a detection for each nucleus."""
     height, width = labels.shape
     rings = [[[0, 0], [width, 0], [width, height], [0, height], [0, 0]]]
-    found = [{"geometry": {"type": "Polygon", "coordinates": rings}, "type": "Feature",
-              "properties": {"objectType": "annotation", "classification": {"name": "Complete", "color": [200, 0, 0]}}}]  # fmt: skip
+    found = [
+        {
+            "geometry": {"type": "Polygon", "coordinates": rings},
+            "type": "Feature",
+            "properties": {"objectType": "annotation", "classification": {"name": "Complete", "color": [200, 0, 0]}},
+        }
+    ]
     rng = np.random.default_rng(0)
     traced = cracks(np.searchsorted(np.unique(labels), labels).astype(np.int32))
     for start, stop in zip(traced.offsets, traced.offsets[1:], strict=False):
@@ -66,7 +93,9 @@ def features(labels: np.ndarray, worse: bool = False) -> list[dict]:
 def _spoiled(nucleus: shapely.Polygon, rng: np.random.Generator) -> list[shapely.Geometry]:
     """Its quarters, three in ten of them missing, the others moved by 9 px."""
     (x, y), far = nucleus.centroid.coords[0], 1e4
-    quarters = [nucleus.intersection(shapely.box(x, y, x + across, y + down)) for across in (-far, far) for down in (-far, far)]
+    quarters = [
+        nucleus.intersection(shapely.box(x, y, x + across, y + down)) for across in (-far, far) for down in (-far, far)
+    ]
     moved = []
     for part in quarters:
         if part.area and rng.random() > 0.3:
@@ -84,7 +113,12 @@ def write_project(folder: Path, slides: list[Slide]) -> tuple[Path, Path]:
         with open_slide(slide.image, slide.mpp) as opened:
             width, height = opened.size
         side = {"value": slide.mpp, "unit": "µm"}
-        metadata = {"width": width, "height": height, "isRGB": True, "pixelCalibration": {"pixelWidth": side, "pixelHeight": side}}
+        metadata = {
+            "width": width,
+            "height": height,
+            "isRGB": True,
+            "pixelCalibration": {"pixelWidth": side, "pixelHeight": side},
+        }
         builder = {"builderType": "uri", "uri": slide.image.resolve().as_uri(), "args": [], "metadata": metadata}
         images.append({"serverBuilder": builder, "entryID": number, "imageName": slide.name, "metadata": {}})
         objects = features(np.asarray(Image.open(slide.labels)).astype(np.int32), slide.worse) if slide.labels else []
@@ -98,7 +132,7 @@ def write_project(folder: Path, slides: list[Slide]) -> tuple[Path, Path]:
 def patients(learned: int, kept: int, share: float) -> tuple[list[str], list[str]]:
     """Names of patients of which exactly `kept` fall to validation."""
     names = [f"P{number}" for number in range(learned + kept)]
-    parts = split(names, share)
+    parts = parts_of(names, share)
     return tuple([name for name in names if parts[name] == part] for part in ("train", "validation"))
 
 
@@ -115,8 +149,23 @@ def main(data: Path, out: Path, options: list[str]) -> None:
         slides += [slide(kept, name) for name in APART]
         slides += [slide(first, name, labelled=False) for name in TISSUE]
         path, annotations = write_project(out / run / "lab", slides)
-        command = [sys.executable, "-m", "hemalum", "improve", path, "--annotations", annotations, "--patient-pattern", "^(P[0-9]+)_",
-                   "--validation", "0.3", "--name", f"lab-{run}", "--no-install", *options]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "hemalum",
+            "improve",
+            path,
+            "--annotations",
+            annotations,
+            "--patient-pattern",
+            "^(P[0-9]+)_",
+            "--validation",
+            "0.3",
+            "--name",
+            f"lab-{run}",
+            "--no-install",
+            *options,
+        ]
         began, before = time.monotonic(), os.times()
         subprocess.run(list(map(str, command)), check=True)
         after = os.times()

@@ -2,7 +2,8 @@
 
     PAQUO_QUPATH_DIR=… python tests/projects/make_project.py FOLDER
 
-FOLDER should be one whose path may be known to everybody, since QuPath writes it into the project; then move it to tests/data.
+FOLDER should be one whose path may be known to everybody, since QuPath writes it into the project; then move it to
+tests/data.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from corrected import features
 
 HERE = Path(__file__).parents[2]
-SAMPLE, SLIDE = HERE / "tests" / "data" / "nucls_sample", HERE / "server" / "hemalum" / "data" / "CMU-1-Small-Region.svs"
+SAMPLE, SLIDE = (
+    HERE / "tests" / "data" / "nucls_sample",
+    HERE / "server" / "hemalum" / "data" / "CMU-1-Small-Region.svs",
+)
 
 
 def main(folder: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hemalum.errors import UnknownResolution, UnsupportedImage, UsageError
 from hemalum.projects.export import export
-from hemalum.projects.sources import Source, read_list
+from hemalum.projects.sources import AnnotatedSlide, read_list
 
 
 def square(x, y, side, kind="detection", name=None, hole=False, **more):
@@ -41,47 +41,83 @@ def slides(tmp_path_factory):
 def test_labels_and_rules(tmp_path, slides):
     crossed = {"type": "Polygon", "coordinates": [[[300, 300], [320, 320], [320, 300], [300, 320], [300, 300]]]}
     features = [
-        square(100, 100, 300, "annotation", "Complete"), square(350, 100, 100, "annotation", "Complete"),
-        square(120, 120, 20, name="Tumor"), square(130, 120, 12), square(200, 200, 20, hole=True, isLocked=True), square(390, 350, 20),
-        square(150, 150, 2), square(600, 600, 20), square(10, 10, 500, "annotation"), square(210, 300, 20, "annotation", "Ignore*"),
-        square(0, 0, 0, "annotation", "Complete"), {"geometry": crossed, "properties": {"objectType": "detection"}},
-    ]  # fmt: skip
-    report = export([Source(slides / "s0.png", write(tmp_path / "a.geojson", features), mpp=0.5)], tmp_path / "set", mpp=0.5, unlabelled=2)
+        square(100, 100, 300, "annotation", "Complete"),
+        square(350, 100, 100, "annotation", "Complete"),
+        square(120, 120, 20, name="Tumor"),
+        square(130, 120, 12),
+        square(200, 200, 20, hole=True, isLocked=True),
+        square(390, 350, 20),
+        square(150, 150, 2),
+        square(600, 600, 20),
+        square(10, 10, 500, "annotation"),
+        square(210, 300, 20, "annotation", "Ignore*"),
+        square(0, 0, 0, "annotation", "Complete"),
+        {"geometry": crossed, "properties": {"objectType": "detection"}},
+    ]
+    report = export(
+        [AnnotatedSlide(slides / "s0.png", write(tmp_path / "a.geojson", features), mpp=0.5)],
+        tmp_path / "set",
+        mpp=0.5,
+        unlabelled=2,
+    )
     assert report["images"] == 1 and report["classes"] == {"Nucleus": 4, "Tumor": 1}
     said = report["counts"]
-    assert said["holes, filled"] == said["locked objects, taken"] == said["outlines that crossed themselves, mended"] == 1
+    assert (
+        said["holes, filled"] == said["locked objects, taken"] == said["outlines that crossed themselves, mended"] == 1
+    )
     assert said["nuclei outside Complete regions, left out"] == 1 and said["annotations without a class, left out"] == 1
-    assert said["complete regions of zero area, left out"] == 1 and said["nuclei or cut parts of fewer than 8 px, dropped"] == 1
+    assert (
+        said["complete regions of zero area, left out"] == 1
+        and said["nuclei or cut parts of fewer than 8 px, dropped"] == 1
+    )
     assert said["nuclei that share pixels, given to the smaller"] == 1 and said["unlabelled tiles"] == 2
     row = next(csv.DictReader((tmp_path / "set" / "manifest.csv").open(encoding="utf-8")))
     labels = np.asarray(Image.open(tmp_path / "set" / "labels" / f"{row['stem']}.png"))
     image = np.asarray(Image.open(tmp_path / "set" / "images" / f"{row['stem']}.png"))
     assert labels.shape == image.shape[:2] == (300, 350) and labels.dtype == np.uint16
     original = np.asarray(Image.open(slides / "s0.png"))[100:400, 100:450]
-    assert (image[:, :300] == original[:, :300]).all() and (image[100:, 300:] == 255).all() and not labels[100:, 300:].any()
-    assert (labels[20:40, 20:30] == labels[25, 25]).all() and (labels[20:32, 30:42] == labels[25, 35]).all() and labels[25, 25] != labels[25, 35]
+    assert (
+        (image[:, :300] == original[:, :300]).all()
+        and (image[100:, 300:] == 255).all()
+        and not labels[100:, 300:].any()
+    )
+    assert (
+        (labels[20:40, 20:30] == labels[25, 25]).all()
+        and (labels[20:32, 30:42] == labels[25, 35]).all()
+        and labels[25, 25] != labels[25, 35]
+    )
     assert (labels[100:120, 100:120] > 0).all() and (labels[250:270, 290:300] > 0).all()
 
 
 def test_labels_keep_their_place_at_another_resolution(tmp_path, slides):
     features = [square(201, 203, 403, "annotation", "Complete"), square(301, 303, 60)]
-    export([Source(slides / "s1.png", write(tmp_path / "a.geojson", features), mpp=0.3)], tmp_path / "set", mpp=0.5)
+    export(
+        [AnnotatedSlide(slides / "s1.png", write(tmp_path / "a.geojson", features), mpp=0.3)], tmp_path / "set", mpp=0.5
+    )
     labels = np.asarray(Image.open(next((tmp_path / "set" / "labels").iterdir())))
     ys, xs = np.nonzero(labels)
-    assert abs(xs.mean() + 0.5 + np.floor(201 * 0.6) - 331 * 0.6) < 0.5 and abs(len(xs) - 36**2) < 80 and abs(ys.mean() - xs.mean()) < 1
+    assert (
+        abs(xs.mean() + 0.5 + np.floor(201 * 0.6) - 331 * 0.6) < 0.5
+        and abs(len(xs) - 36**2) < 80
+        and abs(ys.mean() - xs.mean()) < 1
+    )
 
 
 def test_no_pixel_of_validation_is_in_training(tmp_path, slides):
     sources = []
     for i in range(4):
         path = write(tmp_path / f"{i}.geojson", [square(50, 50, 300, "annotation", "Complete"), square(100, 100, 15)])
-        sources.append(Source(slides / f"s{i}.png", path, patient="p1" if i < 2 else "", mpp=0.5))
+        sources.append(AnnotatedSlide(slides / f"s{i}.png", path, patient="p1" if i < 2 else "", mpp=0.5))
     report = export(sources, tmp_path / "set", 0.5, 0.3)
     rows = list(csv.DictReader((tmp_path / "set" / "manifest.csv").open(encoding="utf-8")))
     parts = {}
     for row in rows:
         content = np.asarray(Image.open(tmp_path / "set" / "images" / f"{row['stem']}.png"))
-        blocks = {hashlib.sha256(content[y : y + 50, x : x + 50].tobytes()).hexdigest() for y in range(0, 300, 50) for x in range(0, 300, 50)}
+        blocks = {
+            hashlib.sha256(content[y : y + 50, x : x + 50].tobytes()).hexdigest()
+            for y in range(0, 300, 50)
+            for x in range(0, 300, 50)
+        }
         parts.setdefault(row["part"], set()).update(blocks)
     assert set(parts) == {"train", "validation"} and not parts["train"] & parts["validation"]
     assert len({row["part"] for row in rows if row["patient"] == "p1"}) == 1
@@ -93,7 +129,10 @@ def test_no_pixel_of_validation_is_in_training(tmp_path, slides):
 def test_a_copy_of_a_slide_under_another_patient_is_refused(tmp_path, slides):
     path = write(tmp_path / "a.geojson", [square(50, 50, 300, "annotation", "Complete")])
     (tmp_path / "copy.png").write_bytes((slides / "s0.png").read_bytes())
-    sources = [Source(slides / "s0.png", path, "p1", 0.5), Source(tmp_path / "copy.png", path, "p2", 0.5)]
+    sources = [
+        AnnotatedSlide(slides / "s0.png", path, "p1", 0.5),
+        AnnotatedSlide(tmp_path / "copy.png", path, "p2", 0.5),
+    ]
     with pytest.raises(UsageError, match="same pixels"):
         export(sources, tmp_path / "set")
     assert not (tmp_path / "set").exists() and not list(tmp_path.glob(".export-*"))
@@ -102,25 +141,31 @@ def test_a_copy_of_a_slide_under_another_patient_is_refused(tmp_path, slides):
 def test_bad_input(tmp_path, slides):
     plain = write(tmp_path / "a.geojson", [square(50, 50, 15)])
     with pytest.raises(UsageError, match="class Complete"):
-        export([Source(slides / "s0.png", plain, mpp=0.5)], tmp_path / "set")
+        export([AnnotatedSlide(slides / "s0.png", plain, mpp=0.5)], tmp_path / "set")
     with pytest.raises(UsageError, match="exists"):
         export([], tmp_path)
     whole = write(tmp_path / "c.geojson", [square(50, 50, 300, "annotation", "Complete")])
     with pytest.raises(UnknownResolution, match="column mpp"):
-        export([Source(slides / "s0.png", whole)], tmp_path / "set")
+        export([AnnotatedSlide(slides / "s0.png", whole)], tmp_path / "set")
     assert not (tmp_path / "set").exists()
     (tmp_path / "b.geojson").write_text("{}")
     with pytest.raises(UsageError, match="not GeoJSON"):
-        export([Source(slides / "s0.png", tmp_path / "b.geojson", mpp=0.5)], tmp_path / "set")
+        export([AnnotatedSlide(slides / "s0.png", tmp_path / "b.geojson", mpp=0.5)], tmp_path / "set")
     (tmp_path / "list.csv").write_text("file\na.png\n")
     with pytest.raises(UsageError, match="columns image"):
         read_list(tmp_path / "list.csv")
 
 
 def test_the_list(tmp_path):
-    (tmp_path / "list.csv").write_text("image,annotations,patient,mpp\na.svs,a.geojson,p1,0.25\nb.svs,b.geojson,,\n", encoding="utf-8")
+    (tmp_path / "list.csv").write_text(
+        "image,annotations,patient,mpp\na.svs,a.geojson,p1,0.25\nb.svs,b.geojson,,\n", encoding="utf-8"
+    )
     first, second = read_list(tmp_path / "list.csv")
-    assert first == Source(tmp_path / "a.svs", tmp_path / "a.geojson", "p1", 0.25) and second.mpp is None and second.patient == ""
+    assert (
+        first == AnnotatedSlide(tmp_path / "a.svs", tmp_path / "a.geojson", "p1", 0.25)
+        and second.mpp is None
+        and second.patient == ""
+    )
 
 
 def test_what_the_extension_exports_is_a_list(tmp_path, slides):
@@ -130,7 +175,7 @@ def test_what_the_extension_exports_is_a_list(tmp_path, slides):
     row = f"{slides / 's0.png'},P1_a-1.geojson,,0.5,P1_a,1400,1300\n"
     (tmp_path / "images.csv").write_text(head + row, encoding="utf-8")
     sources = read_list(tmp_path / "images.csv", "^(P[0-9])")
-    assert sources == [Source(slides / "s0.png", tmp_path / "P1_a-1.geojson", "P1", 0.5, size=(1400, 1300))]
+    assert sources == [AnnotatedSlide(slides / "s0.png", tmp_path / "P1_a-1.geojson", "P1", 0.5, size=(1400, 1300))]
     assert export(sources, tmp_path / "set", 0.5)["nuclei"] == 1
     (tmp_path / "images.csv").write_text(head + row.replace("1400,1300", "1300,1400"), encoding="utf-8")
     with pytest.raises(UnsupportedImage, match="1400×1300 px, but 1300×1400 px in QuPath"):

@@ -1,6 +1,7 @@
 """Projects without QuPath: what is listed, found, refused and segmented.
 
-The projects here are written by the test in the form of QuPath's JSON (builder types as its `ImageServers` registers them).
+The projects here are written by the test in the form of QuPath's JSON (builder types as its `ImageServers` registers
+them).
 """
 
 import json
@@ -18,12 +19,21 @@ def builder(path, width=700, height=660, mpp=0.5, **more):
     side = {"value": mpp, "unit": "µm"}
     calibration = {"pixelWidth": side, "pixelHeight": side}
     metadata = {"name": path.name, "width": width, "height": height, "isRGB": True, "pixelCalibration": calibration}
-    return {"builderType": "uri", "providerClassName": "x", "uri": path.as_uri(), "args": [], "metadata": metadata, **more}
+    return {
+        "builderType": "uri",
+        "providerClassName": "x",
+        "uri": path.as_uri(),
+        "args": [],
+        "metadata": metadata,
+        **more,
+    }
 
 
 def write(folder, images, version="0.7.0", uri=None):
     folder.mkdir(exist_ok=True)
-    entries = [{"serverBuilder": b, "entryID": i + 1, "imageName": n, "metadata": {}} for i, (n, b) in enumerate(images)]
+    entries = [
+        {"serverBuilder": b, "entryID": i + 1, "imageName": n, "metadata": {}} for i, (n, b) in enumerate(images)
+    ]
     path = folder / "project.qpproj"
     content = {"version": version, "uri": uri or path.as_uri(), "lastID": len(entries), "images": entries}
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -95,34 +105,59 @@ def test_info_of_a_hundred_images_computes_less_than_three_seconds(tmp_path, toy
 
 
 def test_a_project_is_segmented_and_left_as_it_was(tmp_path, toy_slide, toy_models):
-    path = write(tmp_path / "p", [
-        ("tissue.png", builder(toy_slide)), ("tissue.png", builder(toy_slide)), ("wrong size", builder(toy_slide, width=600)),
-        ("gone", builder(tmp_path / "gone.svs")), ("turned", {"builderType": "rotated", "rotation": "ROTATE_90", "builder": builder(toy_slide)}),
-    ])  # fmt: skip
+    path = write(
+        tmp_path / "p",
+        [
+            ("tissue.png", builder(toy_slide)),
+            ("tissue.png", builder(toy_slide)),
+            ("wrong size", builder(toy_slide, width=600)),
+            ("gone", builder(tmp_path / "gone.svs")),
+            ("turned", {"builderType": "rotated", "rotation": "ROTATE_90", "builder": builder(toy_slide)}),
+        ],
+    )
     before = path.read_bytes()
     done = hemalum("project", "segment", path, "--models", toy_models, "--model", "toy", "--device", "cpu")
     assert done.returncode == 3 and "gone.svs is not there" in done.stderr and "700×660" in done.stderr, done.stderr
     folder = tmp_path / "p" / "hemalum"
-    assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == ["hemalum", "project.qpproj"]
+    assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == [
+        "hemalum",
+        "project.qpproj",
+    ]
     features = json.loads((folder / "tissue.geojson").read_text(encoding="utf-8"))["features"]
-    assert len(features) > 400 and (folder / "tissue (2).geojson").read_bytes() == (folder / "tissue.geojson").read_bytes()
-    assert json.loads((folder / "tissue.run.json").read_text(encoding="utf-8"))["image"]["mpp_source"] == "QuPath project"
+    assert (
+        len(features) > 400 and (folder / "tissue (2).geojson").read_bytes() == (folder / "tissue.geojson").read_bytes()
+    )
+    assert (
+        json.loads((folder / "tissue.run.json").read_text(encoding="utf-8"))["image"]["mpp_source"] == "QuPath project"
+    )
     script = (folder / "import_nuclei.groovy").read_text(encoding="utf-8")
     assert "\"2\": 'tissue (2).geojson'" in script
     others = (folder / "segment_in_qupath.groovy").read_text(encoding="utf-8")
     assert "\"3\": 'wrong size'" in others and "\"5\": 'turned'" in others and "segment_in_qupath.groovy" in done.stdout
     content = json.loads(path.read_text(encoding="utf-8"))
-    content["images"].append({"serverBuilder": builder(toy_slide), "entryID": 6, "imageName": "tissue.png", "metadata": {}})
+    content["images"].append(
+        {"serverBuilder": builder(toy_slide), "entryID": 6, "imageName": "tissue.png", "metadata": {}}
+    )
     path.write_text(json.dumps(content), encoding="utf-8")
     again = hemalum("project", "segment", path)
-    assert again.returncode == 3 and "going on with the job" in again.stdout and "joined the project since are done, too: 1" in again.stdout
+    assert (
+        again.returncode == 3
+        and "going on with the job" in again.stdout
+        and "joined the project since are done, too: 1" in again.stdout
+    )
     assert "tissue (3): 736 nuclei" in again.stdout and "tissue: 736" not in again.stdout, again.stdout
 
 
 def test_a_project_that_only_qupath_reads_is_not_said_to_be_done_in_part(tmp_path, toy_slide, toy_models):
-    path = write(tmp_path / "p", [("turned", {"builderType": "rotated", "rotation": "ROTATE_90", "builder": builder(toy_slide)})])
+    path = write(
+        tmp_path / "p", [("turned", {"builderType": "rotated", "rotation": "ROTATE_90", "builder": builder(toy_slide)})]
+    )
     done = hemalum("project", "segment", path, "--models", toy_models, "--model", "toy", "--device", "cpu")
-    assert done.returncode == 2 and "Python can segment none of the 1 images" in done.stderr and "segment_in_qupath.groovy" in done.stdout
+    assert (
+        done.returncode == 2
+        and "Python can segment none of the 1 images" in done.stderr
+        and "segment_in_qupath.groovy" in done.stdout
+    )
     assert "to bring the nuclei" not in done.stdout
 
 
@@ -136,7 +171,18 @@ def test_a_project_with_exported_annotations_becomes_a_training_set(tmp_path, to
     options = path, "-o", tmp_path / "set"
     without = hemalum("project", "export", *options)
     assert without.returncode == 2 and ".qpdata" in without.stderr
-    done = hemalum("project", "export", *options, "--annotations", tmp_path / "g", "--mpp", 0.5, "--patient-pattern", "^(P[0-9])", "--json")
+    done = hemalum(
+        "project",
+        "export",
+        *options,
+        "--annotations",
+        tmp_path / "g",
+        "--mpp",
+        0.5,
+        "--patient-pattern",
+        "^(P[0-9])",
+        "--json",
+    )
     assert done.returncode == 0 and "P2_b: left out" in done.stderr, done.stderr
     assert json.loads(done.stdout)["images"] == 1 and (tmp_path / "set" / "manifest.csv").exists()
     again = hemalum("project", "export", *options, "--annotations", tmp_path / "g")

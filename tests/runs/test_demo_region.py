@@ -1,4 +1,5 @@
-"""The bundled model on the bundled slide: the nuclei a newcomer sees, against a stored result, by process and by server."""
+"""The bundled model on the bundled slide: the nuclei a newcomer sees, against a stored result, by process and by
+server."""
 
 import json
 import subprocess
@@ -18,7 +19,20 @@ REGION = "1100,1000,600,600"
 
 
 def segment(out: Path, *options: str) -> np.ndarray:
-    command = [sys.executable, "-m", "hemalum", "segment", str(SLIDE), "-o", str(out), "--region", REGION, "--format", "geojson,labels", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "hemalum",
+        "segment",
+        str(SLIDE),
+        "-o",
+        str(out),
+        "--region",
+        REGION,
+        "--format",
+        "geojson,labels",
+        *options,
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return np.array(Image.open(out / "CMU-1-Small-Region.labels.png")).astype(np.int32)
 
@@ -30,7 +44,8 @@ def by_process(tmp_path_factory):
 
 
 def test_the_demo_region_has_the_stored_nuclei(by_process):
-    """Golden file from fp32; int8 differs by 5 % of the count here, other processors by a few nuclei: PQ ≥ 0.9 and 8 % are allowed."""
+    """Golden file from fp32; int8 differs by 5 % of the count here, other processors by a few nuclei: PQ ≥ 0.9 and 8 %
+    are allowed."""
     golden = np.array(Image.open(Path(__file__).parent.parent / "data" / "demo_region.labels.png")).astype(np.int32)
     found = by_process[0]
     scores = metrics.score(golden, found)

@@ -74,7 +74,8 @@ def test_region_keeps_nuclei_by_centroid_and_agrees_with_the_whole(reference, to
     box = shapely.box(200, 150, 420, 380)
     segmented(toy_slide, toy_model, tmp_path / "region", Parameters(core=256, regions=(box,)), formats=["geojson"])
     ids = [
-        {f["id"] for f in json.loads((folder / "tissue.geojson").read_text())["features"]} for folder in (reference[1], tmp_path / "region")
+        {f["id"] for f in json.loads((folder / "tissue.geojson").read_text())["features"]}
+        for folder in (reference[1], tmp_path / "region")
     ]
     inside = {
         f["id"]
@@ -91,7 +92,14 @@ def test_united_regions_name_the_deepest(toy_slide, toy_model, tmp_path):
     outer, inner = shapely.box(0, 0, 300, 300), shapely.box(100, 100, 200, 200)
     with Pipeline("cpu", threads=1) as shared, open_slide(toy_slide, 0.5) as slide:
         run = shared.run(toy_model, image_info(slide), slide.overview(), Parameters(core=256, regions=(outer, inner)))
-        nuclei = [event.nuclei for event in drive(run, slide.read) if hasattr(event, "nuclei") and hasattr(event.nuclei, "centroids")]
-    centroids, owner = np.concatenate([n.centroids for n in nuclei]), np.concatenate([n.columns[REGION] for n in nuclei])
+        nuclei = [
+            event.nuclei
+            for event in drive(run, slide.read)
+            if hasattr(event, "nuclei") and hasattr(event.nuclei, "centroids")
+        ]
+    centroids, owner = (
+        np.concatenate([n.centroids for n in nuclei]),
+        np.concatenate([n.columns[REGION] for n in nuclei]),
+    )
     deep = shapely.intersects_xy(inner, *centroids.T)
     assert deep.any() and (~deep).any() and (owner == deep).all()

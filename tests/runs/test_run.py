@@ -119,10 +119,15 @@ def test_white_and_tiny_images_have_no_nuclei(toy_model):
         for height, width in ((1, 1), (1, 40), (300, 300)):
             white = np.full((height, width, 3), 255, np.uint8)
             for skip in (True, False):
-                run = pipeline.run(toy_model, ImageInfo(width, height, 0.5, "test", "x"), white, Parameters(skip_glass=skip))
-                summary = list(drive(run, lambda rect, n, white=white: white[rect.y : rect.y + rect.height, rect.x : rect.x + rect.width]))[
-                    -1
-                ].summary
+                run = pipeline.run(
+                    toy_model, ImageInfo(width, height, 0.5, "test", "x"), white, Parameters(skip_glass=skip)
+                )
+                summary = list(
+                    drive(
+                        run,
+                        lambda rect, n, white=white: white[rect.y : rect.y + rect.height, rect.x : rect.x + rect.width],
+                    )
+                )[-1].summary
                 assert summary.nuclei == 0 and not summary.failed and (summary.tiles == 0) == skip
 
 

@@ -22,9 +22,14 @@ class Child:
     def __init__(self, *command, stdin=subprocess.PIPE):
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, *map(str, command)], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+            [sys.executable, *map(str, command)],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
             env=ENVIRONMENT,
-        )  # fmt: skip
+        )
         self.log: list[str] = []
         threading.Thread(target=self._drain, daemon=True).start()
 
@@ -84,7 +89,9 @@ def served(*options) -> Child:
 
 def odd_server(models: Path | None = None, **settings) -> Child:
     """A real server with limits or API versions of its own; see `odd_server.py`."""
-    child = Child(Path(__file__).with_name("odd_server.py"), json.dumps({"models": [str(models)] if models else [], **settings}))
+    child = Child(
+        Path(__file__).with_name("odd_server.py"), json.dumps({"models": [str(models)] if models else [], **settings})
+    )
     child.port = int(child.process.stdout.readline())
     child.address = f"127.0.0.1:{child.port}"
     return child

@@ -43,7 +43,8 @@ def client(server):
 
 @pytest.fixture(scope="session")
 def expected(toy_slide, toy_model):
-    """Outlines, probabilities and measurements of the toy slide computed in this process, sorted; also its plan's tiles."""
+    """Outlines, probabilities and measurements of the toy slide computed in this process, sorted; also its plan's
+    tiles."""
     from hemalum.runs.events import Parameters
     from hemalum.runs.pipeline import Pipeline, drive, image_info
     from hemalum.slides import open_slide
@@ -64,7 +65,16 @@ def sorted_nuclei(run, events) -> list[tuple]:
             for i, name in enumerate(run.ids(nuclei)):
                 outline = nuclei.vertices[nuclei.offsets[i] : nuclei.offsets[i + 1]].tolist()
                 values = {column: repr(float(values[i])) for column, values in sorted(nuclei.columns.items())}
-                rows.append((name, outline, nuclei.centroids[i].tolist(), float(nuclei.probability[i]), int(nuclei.tile[i]), values))
+                rows.append(
+                    (
+                        name,
+                        outline,
+                        nuclei.centroids[i].tolist(),
+                        float(nuclei.probability[i]),
+                        int(nuclei.tile[i]),
+                        values,
+                    )
+                )
     return sorted(rows, key=lambda row: row[0])
 
 

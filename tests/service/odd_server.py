@@ -1,4 +1,5 @@
-"""A server whose limits or API versions differ from the package's; argument: JSON.  Prints its port, ends when stdin closes."""
+"""A server whose limits or API versions differ from the package's; argument: JSON.  Prints its port, ends when stdin
+closes."""
 
 import json
 import logging
@@ -17,7 +18,9 @@ from hemalum.service.limits import Limits  # noqa: E402
 from hemalum.service.server import Server, Settings  # noqa: E402
 
 logging.basicConfig(level=logging.INFO)
-server = Server(Settings(port=0, models=tuple(map(Path, settings["models"])), limits=Limits(**settings.get("limits", {})))).start()
+server = Server(
+    Settings(port=0, models=tuple(map(Path, settings["models"])), limits=Limits(**settings.get("limits", {})))
+).start()
 print(server.port, flush=True)
 sys.stdin.read()
 os._exit(0)

@@ -32,11 +32,14 @@ def tls(tmp_path_factory):
 @pytest.mark.parametrize(
     "typed, endpoint",
     [
-        ("gpu.lab", ("gpu.lab", 50051, True)), ("127.0.0.1:7", ("127.0.0.1", 7, False)),
+        ("gpu.lab", ("gpu.lab", 50051, True)),
+        ("127.0.0.1:7", ("127.0.0.1", 7, False)),
         (" http://10.0.0.7:80/x ", ("10.0.0.7", 80, False)),
-        ("[::1]:9", ("::1", 9, False)), ("grpcs://localhost", ("localhost", 50051, True)), ('"lab:1"', ("lab", 1, True)),
+        ("[::1]:9", ("::1", 9, False)),
+        ("grpcs://localhost", ("localhost", 50051, True)),
+        ('"lab:1"', ("lab", 1, True)),
     ],
-)  # fmt: skip
+)
 def test_addresses_are_read_forgivingly(typed, endpoint):
     assert parse_address(typed) == endpoint
 

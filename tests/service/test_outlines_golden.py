@@ -1,4 +1,5 @@
-"""What Java's `FoundNucleiTest` reads as well: nuclei as they travel, and the outlines, names and centroids that both sides must see.
+"""What Java's `FoundNucleiTest` reads as well: nuclei as they travel, and the outlines, names and centroids that both
+sides must see.
 
 `python tests/service/test_outlines_golden.py` writes the file again.
 """
@@ -37,7 +38,9 @@ def described(message: pb.FoundNuclei) -> dict:
     nuclei = nuclei_of(message)
     return {
         "message": base64.b64encode(message.SerializeToString(deterministic=True)).decode(),
-        "eighths": [nuclei.vertices[a:b].ravel().tolist() for a, b in zip(nuclei.offsets[:-1], nuclei.offsets[1:], strict=True)],
+        "eighths": [
+            nuclei.vertices[a:b].ravel().tolist() for a, b in zip(nuclei.offsets[:-1], nuclei.offsets[1:], strict=True)
+        ],
         "ids": ids_of(message),
         "centroids": nuclei.centroids.ravel().tolist(),
         "areas": nuclei.columns["Area µm²"].tolist(),

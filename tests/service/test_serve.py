@@ -1,4 +1,5 @@
-"""`hemalum serve` as a user starts it: addresses, TLS, tokens, drain, the lifeline of a child; slides the server reads; normalizing."""
+"""`hemalum serve` as a user starts it: addresses, TLS, tokens, drain, the lifeline of a child; slides the server reads;
+normalizing."""
 
 import os
 import shutil
@@ -51,9 +52,12 @@ def test_init_tls(tmp_path):
     token = files["token"].read_text().strip()
     assert len(token) > 40 and token in text and "10.9.8.7" in text and "ca.crt" in text
     if os.name == "posix":
-        assert {name: stat.S_IMODE(path.stat().st_mode) for name, path in files.items() if name in ("server.key", "token")} == {
-            "server.key": 0o600, "token": 0o600,
-        }  # fmt: skip
+        assert {
+            name: stat.S_IMODE(path.stat().st_mode) for name, path in files.items() if name in ("server.key", "token")
+        } == {
+            "server.key": 0o600,
+            "token": 0o600,
+        }
     assert "exists already" in said("--init-tls", tmp_path / "tls")
     other = tmp_path / "other"
     said("--init-tls", other, code=0)
@@ -72,9 +76,13 @@ def test_the_hello_of_a_child(server):
     from hemalum import __version__
 
     assert server.hello == {
-        "event": "listening", "port": server.port, "token": server.token, "pid": server.process.pid, "version": __version__,
+        "event": "listening",
+        "port": server.port,
+        "token": server.token,
+        "pid": server.process.pid,
+        "version": __version__,
         "api_version": 1,
-    }  # fmt: skip
+    }
 
 
 def test_a_child_ends_with_its_parent(toy_models):
@@ -100,7 +108,9 @@ def test_a_child_ends_when_its_parent_is_killed(until):
 
     def gone():
         try:
-            return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z" if Path("/proc").exists() else os.kill(pid, 0)
+            return (
+                Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z" if Path("/proc").exists() else os.kill(pid, 0)
+            )
         except (OSError, ProcessLookupError):
             return True
 
@@ -123,11 +133,16 @@ def test_sigterm_lets_runs_finish_and_takes_no_new_ones(toy_models, toy_slide):
             continue
         child.process.send_signal(signal.SIGTERM)
         child.wait_for("ending; runs under way")
-        with Client(child.address) as late, pytest.raises(ServerUnavailable, match="shutting down and takes no new run"):
+        with (
+            Client(child.address) as late,
+            pytest.raises(ServerUnavailable, match="shutting down and takes no new run"),
+        ):
             assert late.info.state == "shutting down; 1 run(s) are being finished"
             list(late.run(slide, "toy", Parameters(core=256)).events())
         with grpc.insecure_channel(child.address) as channel:
-            found = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="hemalum.v1.Nuclei"))
+            found = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(service="hemalum.v1.Nuclei")
+            )
         assert found.status == health_pb2.HealthCheckResponse.NOT_SERVING
         hold.set()
         last = list(events)[-1]
@@ -156,7 +171,12 @@ def test_what_a_server_says_of_itself(client, slides, server, until):
     assert info.state == "ready" and info.device.startswith("CPU") and info.execution_provider == "CPUExecutionProvider"
     assert list(info.slide_folders) == [str(slides.resolve())] and info.pid == server.process.pid
     model = next(model for model in info.models if model.id == "toy")
-    assert model.mpp == 0.5 and model.thresholds.marker == 0.35 and '"written by hand"' in model.card_json and not model.commercial
+    assert (
+        model.mpp == 0.5
+        and model.thresholds.marker == 0.35
+        and '"written by hand"' in model.card_json
+        and not model.commercial
+    )
     assert info.limits.message_bytes == 64 << 20 and info.limits.overview_side == 2048 and "vahadane" in info.stains
 
 
@@ -182,7 +202,8 @@ def test_same_nuclei_where_the_server_reads(client, slides, expected, nuclei_of)
 
 
 @pytest.mark.parametrize(
-    "path", ["", "../slides/tissue.png", "/etc/passwd", "link.png", "sub/../inside.png", "..\\inside.png", "a\0b", "~/x.svs"]
+    "path",
+    ["", "../slides/tissue.png", "/etc/passwd", "link.png", "sub/../inside.png", "..\\inside.png", "a\0b", "~/x.svs"],
 )
 def test_nothing_outside_is_opened(client, slides, path):
     error = UnreadableImage if path == "~/x.svs" else NotAllowed  # no shell: a folder called ~ inside
@@ -213,7 +234,9 @@ def test_another_file_of_the_same_path(server, slides):
             request = pb.SegmentSlideRequest(api_version=1, model="toy", path="inside.png", mpp=0.5, **difference)
             with pytest.raises(grpc.RpcError) as caught:
                 next(NucleiStub(channel).SegmentSlide(request, metadata=[("authorization", f"Bearer {server.token}")]))
-            assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION and "another image" in caught.value.details()
+            assert (
+                caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION and "another image" in caught.value.details()
+            )
 
 
 def test_normalizing(client, toy_slide):
@@ -226,7 +249,11 @@ def test_normalizing(client, toy_slide):
     found = client.normalize(overview, "macenko", mpp=0.5)
     stain = estimate(overview, tissue_mask(overview), "macenko", 0.5)
     table = colour_table(stain, REFERENCE)
-    assert found.stain == stain and (found.table == table).all() and (found.thumbnail == apply_table(overview, table)).all()
+    assert (
+        found.stain == stain
+        and (found.table == table).all()
+        and (found.thumbnail == apply_table(overview, table)).all()
+    )
     assert client.normalize(np.full((50, 50, 3), 255, np.uint8)).notices
     with pytest.raises(UsageError):
         client.normalize(overview, "lilac")
@@ -240,7 +267,19 @@ def test_normalizing(client, toy_slide):
 def test_the_command_line_through_a_server(server, toy_slide, toy_models, tmp_path):
     token = tmp_path / "token"
     token.write_text(server.token)
-    base = [sys.executable, "-m", "hemalum", "segment", toy_slide, "--mpp", "0.5", "--model", "toy", "--format", "geojson,csv"]
+    base = [
+        sys.executable,
+        "-m",
+        "hemalum",
+        "segment",
+        toy_slide,
+        "--mpp",
+        "0.5",
+        "--model",
+        "toy",
+        "--format",
+        "geojson,csv",
+    ]
     there = ["--server", server.address, "--token-file", token, "--threads", 1]
     for out, options in (("here", ["--models", toy_models]), ("there", there)):
         command = list(map(str, [*base, "-o", tmp_path / out, *options]))
@@ -253,7 +292,19 @@ def test_the_command_line_through_a_server(server, toy_slide, toy_models, tmp_pa
 
 def test_stubs_are_those_of_the_contract(tmp_path):
     pytest.importorskip("grpc_tools")
-    command = [sys.executable, "-m", "grpc_tools.protoc", "-I", "proto", f"--python_out={tmp_path}", f"--pyi_out={tmp_path}"]
-    subprocess.run([*command, f"--grpc_python_out={tmp_path}", "proto/hemalum/v1/nuclei.proto"], cwd=ROOT, check=True, timeout=60)
+    command = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        "-I",
+        "proto",
+        f"--python_out={tmp_path}",
+        f"--pyi_out={tmp_path}",
+    ]
+    subprocess.run(
+        [*command, f"--grpc_python_out={tmp_path}", "proto/hemalum/v1/nuclei.proto"], cwd=ROOT, check=True, timeout=60
+    )
     for made in (tmp_path / "hemalum" / "v1").iterdir():
-        assert made.read_bytes() == (ROOT / "server" / "hemalum" / "v1" / made.name).read_bytes(), f"{made.name}: run make proto"
+        assert made.read_bytes() == (ROOT / "server" / "hemalum" / "v1" / made.name).read_bytes(), (
+            f"{made.name}: run make proto"
+        )

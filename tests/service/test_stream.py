@@ -1,4 +1,5 @@
-"""A run over the stream: the same nuclei as in process, and a status with a sentence for everything that breaks the contract."""
+"""A run over the stream: the same nuclei as in process, and a status with a sentence for everything that breaks the
+contract."""
 
 import signal
 import threading
@@ -61,7 +62,9 @@ def stub(server):
 
 def opening(width=700, height=660, mpp=0.5, model="toy", version=1, parameters=SMALL) -> pb.SegmentRequest:
     image = pb.Image(width=width, height=height, mpp=mpp)
-    return pb.SegmentRequest(open=pb.Open(api_version=version, model=model, image=image, parameters=parameters_message(parameters)))
+    return pb.SegmentRequest(
+        open=pb.Open(api_version=version, model=model, image=image, parameters=parameters_message(parameters))
+    )
 
 
 def overview(slide) -> pb.SegmentRequest:
@@ -73,7 +76,10 @@ def all_tiles(slide, core=256):
     from hemalum.grid.tiling import plan_tiles
 
     plan = plan_tiles(slide.size, 0.5, 0.5, core=core, halo=64)
-    return [pb.SegmentRequest(tile=pb.Tile(index=t.index, pixels=message_of(slide.read(t.read, plan.scale.n)))) for t in plan.tiles]
+    return [
+        pb.SegmentRequest(tile=pb.Tile(index=t.index, pixels=message_of(slide.read(t.read, plan.scale.n))))
+        for t in plan.tiles
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,11 @@ def big_source(toy_slide):
     with open_slide(toy_slide, 0.5) as slide:
         once = slide.read((0, 0, 512, 512), 1)
     pixels = np.tile(once, (4, 4, 1))
-    return PixelSource(ImageInfo(2048, 2048, 0.5, "client", "big"), pixels, lambda r, n: pixels[r.y : r.y + r.height, r.x : r.x + r.width])
+    return PixelSource(
+        ImageInfo(2048, 2048, 0.5, "client", "big"),
+        pixels,
+        lambda r, n: pixels[r.y : r.y + r.height, r.x : r.x + r.width],
+    )
 
 
 def status(stub, requests) -> tuple[grpc.StatusCode, str]:
@@ -92,7 +102,9 @@ def status(stub, requests) -> tuple[grpc.StatusCode, str]:
     return caught.value.code(), caught.value.details()
 
 
-@pytest.mark.parametrize("order", [range, lambda n: reversed(range(n)), lambda n: np.random.default_rng(4).permutation(n).tolist()])
+@pytest.mark.parametrize(
+    "order", [range, lambda n: reversed(range(n)), lambda n: np.random.default_rng(4).permutation(n).tolist()]
+)
 def test_same_nuclei_in_process_and_through_the_server(client, slide, expected, nuclei_of, order):
     run = client.run(slide, "toy", SMALL, order=order)
     assert nuclei_of(run, run.events()) == expected and len(expected) > 300
@@ -170,10 +182,14 @@ def test_only_as_many_tiles_are_read_as_there_are_credits(client, slide):
     [
         (dict(version=0), "FAILED_PRECONDITION", "too old for the server"),
         (dict(version=2), "FAILED_PRECONDITION", "too new for the server"),
-        (dict(model="nobody"), "NOT_FOUND", "no model 'nobody'"), (dict(mpp=0), "FAILED_PRECONDITION", "no resolution"),
-        (dict(model=str(BUNDLED)), "NOT_FOUND", "is no model's id"), (dict(model="..\\nuclei"), "NOT_FOUND", "is no model's id"),
-        (dict(mpp=float("nan")), "INVALID_ARGUMENT", "cannot be a slide's resolution"), (dict(mpp=1000), "INVALID_ARGUMENT", "1000 µm/px"),
-        (dict(mpp=-1), "INVALID_ARGUMENT", "-1 µm/px"), (dict(width=0), "INVALID_ARGUMENT", "has no pixels"),
+        (dict(model="nobody"), "NOT_FOUND", "no model 'nobody'"),
+        (dict(mpp=0), "FAILED_PRECONDITION", "no resolution"),
+        (dict(model=str(BUNDLED)), "NOT_FOUND", "is no model's id"),
+        (dict(model="..\\nuclei"), "NOT_FOUND", "is no model's id"),
+        (dict(mpp=float("nan")), "INVALID_ARGUMENT", "cannot be a slide's resolution"),
+        (dict(mpp=1000), "INVALID_ARGUMENT", "1000 µm/px"),
+        (dict(mpp=-1), "INVALID_ARGUMENT", "-1 µm/px"),
+        (dict(width=0), "INVALID_ARGUMENT", "has no pixels"),
         (dict(width=2**31, height=2**31), "RESOURCE_EXHAUSTED", "too large for this server"),
         (dict(width=600_000, height=600_000, mpp=4), "RESOURCE_EXHAUSTED", "more than this server takes"),
         (dict(parameters=Parameters(core=300)), "INVALID_ARGUMENT", "core of 300"),
@@ -181,7 +197,7 @@ def test_only_as_many_tiles_are_read_as_there_are_credits(client, slide):
         (dict(parameters=Parameters(stain="lilac")), "INVALID_ARGUMENT", "'lilac'"),
         (dict(parameters=Parameters(stain_matrix=((1, 0, 0), (1, 0, 0)))), "INVALID_ARGUMENT", "same stain"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_opened(stub, change, code, words):
     found, sentence = status(stub, [opening(**change)])
     assert found.name == code and words in sentence
@@ -203,17 +219,22 @@ def test_regions(client, slide, stub):
 def test_messages_out_of_turn(stub, slide):
     tile = all_tiles(slide)[0]
     for requests, words in [
-        ([], "'open' was due"), ([tile], "'tile' came where 'open'"), ([opening(), tile], "'tile' came where 'overview'"),
-        ([opening()], "'overview' was due"), ([opening(), overview(slide), opening()], "'open' came where a tile"),
+        ([], "'open' was due"),
+        ([tile], "'tile' came where 'open'"),
+        ([opening(), tile], "'tile' came where 'overview'"),
+        ([opening()], "'overview' was due"),
+        ([opening(), overview(slide), opening()], "'open' came where a tile"),
         ([opening(), overview(slide), pb.SegmentRequest()], "None came"),
-    ]:  # fmt: skip
+    ]:
         code, sentence = status(stub, requests)
         assert code == grpc.StatusCode.INVALID_ARGUMENT and words in sentence, sentence
 
 
 def test_overviews_that_cannot_be(stub, slide):
     def requests(side, height=None, data=None):
-        pixels = pb.Pixels(width=side, height=height or side, data=bytes(3 * side * (height or side)) if data is None else data)
+        pixels = pb.Pixels(
+            width=side, height=height or side, data=bytes(3 * side * (height or side)) if data is None else data
+        )
         return [opening(), pb.SegmentRequest(overview=pb.Overview(pixels=pixels))]
 
     assert status(stub, requests(2049, 1640))[0].name == "RESOURCE_EXHAUSTED"
@@ -229,9 +250,15 @@ def test_bad_tiles(stub, slide, fault):
     bad.CopyFrom(tiles[1])
     pixels = bad.tile.pixels
     words = {
-        "size": "are due", "bytes": "bytes", "twice": "sent twice", "beyond": "no tile 99", "encoding": "not known",
-        "png": "cannot be decoded", "jpeg": "is no JPEG", "bomb": "as announced",
-    }  # fmt: skip
+        "size": "are due",
+        "bytes": "bytes",
+        "twice": "sent twice",
+        "beyond": "no tile 99",
+        "encoding": "not known",
+        "png": "cannot be decoded",
+        "jpeg": "is no JPEG",
+        "bomb": "as announced",
+    }
     if fault == "size":
         pixels.width += 1
     elif fault == "bytes":
@@ -264,7 +291,9 @@ def test_a_message_of_300_mb(stub, slide, client, until):
     from hemalum.client.connection import message_too_large
 
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert str(message_too_large(caught.value)).startswith("a message of 286 MiB exceeds the limit of 64 MiB; send smaller tiles")
+    assert str(message_too_large(caught.value)).startswith(
+        "a message of 286 MiB exceeds the limit of 64 MiB; send smaller tiles"
+    )
     assert until(lambda: client.refresh().runs == 0)
 
 
@@ -311,7 +340,9 @@ def test_a_tile_that_cannot_be_read_fails_alone(client, slide):
 
     run = client.run_source(PixelSource(image_info(slide), slide.overview(), read), "toy", SMALL)
     events = list(run.events())
-    assert [(e.index, e.reason) for e in events if isinstance(e, TileFailed)] == [(4, "the middle cannot be decoded; copy the slide again")]
+    assert [(e.index, e.reason) for e in events if isinstance(e, TileFailed)] == [
+        (4, "the middle cannot be decoded; copy the slide again")
+    ]
     assert sorted(e.index for e in events if isinstance(e, TileSettled)) == list(range(9))
     assert list(events[-1].summary.failed) == [4] and events[-1].summary.nuclei > 200
 
@@ -432,7 +463,9 @@ def test_more_runs_than_the_server_takes(strict, slide, until):
         for run in runs:
             run.cancel()
         hold.set()
-        assert isinstance(list(client.run(slide, "toy", SMALL).events())[-1], Finished)  # it waits until those have ended
+        assert isinstance(
+            list(client.run(slide, "toy", SMALL).events())[-1], Finished
+        )  # it waits until those have ended
         assert until(lambda: client.refresh().runs == 0)
 
 

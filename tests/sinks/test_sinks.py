@@ -22,7 +22,9 @@ def some(count, rng, size=400):
     radii = rng.uniform(3, 9, (count, 1, 1))
     points = centres + radii * np.stack([np.cos(angles), np.sin(angles)], -1)
     columns = {name: rng.normal(size=count) * 100 for name in COLUMNS}
-    nuclei = Nuclei.of(np.rint(points * 8).astype(int).reshape(-1, 2), np.arange(count + 1) * 16, rng.random(count), columns=columns)
+    nuclei = Nuclei.of(
+        np.rint(points * 8).astype(int).reshape(-1, 2), np.arange(count + 1) * 16, rng.random(count), columns=columns
+    )
     nuclei.edge = rng.uniform(0, 100, count)
     return nuclei
 
@@ -51,7 +53,9 @@ def test_geojson_says_exactly_what_the_nuclei_are(tmp_path_factory, seed, count)
 
 
 def test_numbers_at_the_edge(tmp_path):
-    nuclei = Nuclei.of(np.array([[0, -9], [2**30, 1], [7, 8]]), [0, 3], columns={"a": [np.nan], "b": [-0.00001], "c": [123456.0]})
+    nuclei = Nuclei.of(
+        np.array([[0, -9], [2**30, 1], [7, 8]]), [0, 3], columns={"a": [np.nan], "b": [-0.00001], "c": [123456.0]}
+    )
     sink = GeoJsonSink(tmp_path / "a.geojson", Target(1, 1, 1, "m", "i", ("a", "b", "c")))
     sink.write(nuclei, nuclei.ids("m", "i"))
     sink.close()
@@ -75,7 +79,9 @@ def test_labels_follow_the_pixel_centre_rule_and_the_rank(tmp_path, region):
     strict, loose = np.zeros((2, height, width), int)  # they differ where a centre lies exactly on an edge
     for i in nuclei.order()[::-1]:
         for image, rule in ((strict, shapely.contains_xy), (loose, shapely.intersects_xy)):
-            image[rule(nuclei.polygons()[i], (cols + x + 0.5).ravel(), (rows + y + 0.5).ravel()).reshape(height, width)] = i + 1
+            image[
+                rule(nuclei.polygons()[i], (cols + x + 0.5).ravel(), (rows + y + 0.5).ravel()).reshape(height, width)
+            ] = i + 1
     assert found.dtype == np.uint16 and found.shape == strict.shape
     assert (strict == loose).mean() > 0.99 and (found == strict)[strict == loose].all()
     assert [p.name for p in tmp_path.iterdir()] == ["a.labels.png"]
@@ -98,7 +104,12 @@ def test_many_nuclei_make_a_32_bit_tiff(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda p, t: GeoJsonSink(p / "a.geojson", t), lambda p, t: CsvSink(p / "a.csv", t), lambda p, t: LabelSink(p / "a", t)]
+    "make",
+    [
+        lambda p, t: GeoJsonSink(p / "a.geojson", t),
+        lambda p, t: CsvSink(p / "a.csv", t),
+        lambda p, t: LabelSink(p / "a", t),
+    ],
 )
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, make, monkeypatch):
     nuclei = some(20, np.random.default_rng(3))
@@ -132,7 +143,9 @@ def test_an_overlay_is_the_slide_in_pieces_with_outlines_on_it(tmp_path):
     assert downsample == 2 and (picture == box_mean(pixels, 2)).all()
     picture.flags.writeable = False  # as a slide's overview is
     nuclei = some(20, np.random.default_rng(3))
-    sink = OverlaySink(tmp_path / "a.overlay.png", Target(4099, 2500, 0.5, "m", "i", COLUMNS, picture=lambda: (picture, downsample)))
+    sink = OverlaySink(
+        tmp_path / "a.overlay.png", Target(4099, 2500, 0.5, "m", "i", COLUMNS, picture=lambda: (picture, downsample))
+    )
     for half in (np.arange(10), np.arange(10, 20)):
         sink.write(nuclei.take(half), [])
     sink.close()

@@ -58,7 +58,9 @@ def make(kind, tmp_path):
     elif kind == "float tiff":
         tifffile.imwrite(path, RGB[..., 0].astype(np.float32))
     elif kind == "fluorescence":
-        tifffile.imwrite(path, np.zeros((4, 50, 60), np.uint8), ome=True, photometric="minisblack", metadata={"axes": "CYX"})
+        tifffile.imwrite(
+            path, np.zeros((4, 50, 60), np.uint8), ome=True, photometric="minisblack", metadata={"axes": "CYX"}
+        )
     elif kind == "fluorescence of three":
         names = {"axes": "CYX", "Channel": {"Name": ["DAPI", "FITC", "Cy5"]}}
         tifffile.imwrite(path, np.zeros((3, 50, 60), np.uint8), ome=True, photometric="minisblack", metadata=names)

@@ -48,7 +48,12 @@ def damaged(tmp_path_factory):
 
 def test_a_real_svs(cmu_pixels):
     with open_slide(CMU) as slide:
-        assert (slide.size, slide.mpp, slide.mpp_source, slide.vendor) == ((2220, 2967), 0.499, "openslide.mpp-x", "aperio")
+        assert (slide.size, slide.mpp, slide.mpp_source, slide.vendor) == (
+            (2220, 2967),
+            0.499,
+            "openslide.mpp-x",
+            "aperio",
+        )
         rect = Rect(100, 200, 700, 500)
         wanted = cmu_pixels[200:700, 100:800]
         for n in (1, 2, 3):
@@ -69,7 +74,9 @@ def test_identity_is_of_the_pixels_not_of_the_path(tmp_path):
 
 def test_a_tile_that_cannot_be_decoded_spoils_nothing_else(damaged, cmu_pixels):
     with open_slide(damaged) as slide:
-        with pytest.raises(UnreadableImage, match=r"damaged.svs: 100 × 100 px at \(500, 800\) cannot be decoded .*copy or export"):
+        with pytest.raises(
+            UnreadableImage, match=r"damaged.svs: 100 × 100 px at \(500, 800\) cannot be decoded .*copy or export"
+        ):
             slide.read(Rect(500, 800, 100, 100))
         assert (slide.read(Rect(0, 0, 400, 400)) == cmu_pixels[:400, :400]).all()
         overview = slide.overview()
@@ -103,7 +110,9 @@ def test_a_pyramid_of_our_own(tmp_path, size):
     assert [p.name for p in tmp_path.iterdir()] == ["a.ome.tif"]
     with open_slide(tmp_path / "a.ome.tif") as slide:
         assert (slide.size, slide.mpp, slide.mpp_source) == (size, 0.25, "OME")
-        assert all(level.downsample == 2**i for i, level in enumerate(slide.levels)) and max(slide.levels[-1][:2]) <= 400
+        assert (
+            all(level.downsample == 2**i for i, level in enumerate(slide.levels)) and max(slide.levels[-1][:2]) <= 400
+        )
         assert (slide.read(Rect(0, 0, *size)) == image).all()
         # the stored half level is used for even factors, and is the box mean here
         assert (slide.read(Rect(0, 0, *size), 2) == box_mean(image, 2)).all()
@@ -144,7 +153,11 @@ def test_cropped_to_bounds_and_over_the_background(monkeypatch, cmu_pixels):
         @property
         def properties(self):
             bounds = {"x": "100", "y": "50", "width": "1000", "height": "800"}
-            return {**super().properties, **{f"openslide.bounds-{k}": v for k, v in bounds.items()}, "openslide.background-color": "0A141E"}
+            return {
+                **super().properties,
+                **{f"openslide.bounds-{k}": v for k, v in bounds.items()},
+                "openslide.background-color": "0A141E",
+            }
 
         def read_region(self, location, level, size):
             image = super().read_region(location, level, size)
@@ -169,7 +182,11 @@ def test_plain_kinds(tmp_path, mode, words, suffix):
     if mode in ("RGBA", "LA"):
         image.putalpha(Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 30), dtype=np.uint8)))
     image.save(tmp_path / f"a.{suffix}")
-    wanted = image.convert("RGB") if "A" not in mode else Image.alpha_composite(Image.new("RGBA", (30, 40), "white"), image.convert("RGBA"))
+    wanted = (
+        image.convert("RGB")
+        if "A" not in mode
+        else Image.alpha_composite(Image.new("RGBA", (30, 40), "white"), image.convert("RGBA"))
+    )
     with open_slide(tmp_path / f"a.{suffix}") as slide:
         assert slide.size == (30, 40) and slide.mpp is None
         assert np.abs(slide.read(Rect(0, 0, 30, 40)).astype(int) - np.asarray(wanted.convert("RGB"))).max() <= 1
@@ -194,16 +211,24 @@ def test_where_a_resolution_comes_from(tmp_path):
     tifffile.imwrite(tmp_path / "micro.tif", np.asarray(image), resolution=(20000, 20000), resolutionunit="CENTIMETER")
     tifffile.imwrite(tmp_path / "none.tif", np.asarray(image), resolution=(4, 4), resolutionunit="NONE")
     tifffile.imwrite(tmp_path / "ij.tif", np.asarray(image), imagej=True, resolution=(4, 4), metadata={"unit": "um"})
-    tifffile.imwrite(tmp_path / "nm.ome.tif", np.asarray(image), metadata={"PhysicalSizeX": 250, "PhysicalSizeXUnit": "nm"})
+    tifffile.imwrite(
+        tmp_path / "nm.ome.tif", np.asarray(image), metadata={"PhysicalSizeX": 250, "PhysicalSizeXUnit": "nm"}
+    )
     tifffile.imwrite(tmp_path / "wild.ome.tif", np.asarray(image), metadata={"PhysicalSizeX": 1000})
     found = {}
     for path in tmp_path.iterdir():
         with open_slide(path) as slide:
             found[path.name] = slide.mpp, slide.mpp_source
     assert found == {
-        "screen.png": (None, ""), "screen.jpg": (None, ""), "micro.png": (0.499, "PNG pHYs"), "micro.tif": (0.5, "TIFF resolution"),
-        "none.tif": (None, ""), "ij.tif": (0.25, "ImageJ"), "nm.ome.tif": (0.25, "OME"), "wild.ome.tif": (None, ""),
-    }  # fmt: skip
+        "screen.png": (None, ""),
+        "screen.jpg": (None, ""),
+        "micro.png": (0.499, "PNG pHYs"),
+        "micro.tif": (0.5, "TIFF resolution"),
+        "none.tif": (None, ""),
+        "ij.tif": (0.25, "ImageJ"),
+        "nm.ome.tif": (0.25, "OME"),
+        "wild.ome.tif": (None, ""),
+    }
 
 
 def test_other_tiffs(tmp_path):
@@ -213,7 +238,12 @@ def test_other_tiffs(tmp_path):
     tifffile.imwrite(tmp_path / "white.tif", image[..., 0], photometric="miniswhite")
     names = {"axes": "CYX", "Channel": {"Name": ["Red", "Green", "Blue"]}}
     tifffile.imwrite(tmp_path / "named.ome.tif", np.moveaxis(image, 2, 0), photometric="minisblack", metadata=names)
-    wanted = {"planar.ome.tif": image, "stack.tif": image, "white.tif": 255 - image[..., :1].repeat(3, 2), "named.ome.tif": image}
+    wanted = {
+        "planar.ome.tif": image,
+        "stack.tif": image,
+        "white.tif": 255 - image[..., :1].repeat(3, 2),
+        "named.ome.tif": image,
+    }
     for name, pixels in wanted.items():
         with open_slide(tmp_path / name) as slide:
             assert (slide.read(Rect(0, 0, 90, 70)) == pixels).all(), name

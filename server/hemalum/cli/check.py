@@ -6,7 +6,14 @@ import click
 
 
 @click.command()
-@click.option("--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated.")
+@click.option(
+    "--models",
+    "folders",
+    multiple=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder with further models; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(folders, as_json):
     """Tell what works on this machine, with a fix for what does not.
@@ -15,11 +22,23 @@ def check(folders, as_json):
     """
     import json
 
-    rows = [_python(), _slides(), _network(folders), *_models(folders), _service(), _gpu(), _qupath(), _java(), *_optional()]
+    rows = [
+        _python(),
+        _slides(),
+        _network(folders),
+        *_models(folders),
+        _service(),
+        _gpu(),
+        _qupath(),
+        _java(),
+        *_optional(),
+    ]
     if as_json:
         click.echo(
             json.dumps(
-                [{"part": part, "state": state, "says": says, "fix": fix} for part, state, says, fix in rows], indent=1, ensure_ascii=False
+                [{"part": part, "state": state, "says": says, "fix": fix} for part, state, says, fix in rows],
+                indent=1,
+                ensure_ascii=False,
             )
         )
     else:
@@ -48,7 +67,12 @@ def _python():
     from hemalum import __version__
     from hemalum.compiled import cores
 
-    return "hemalum", "good", f"{__version__}, Python {platform.python_version()}, {platform.platform()}, {cores()} cores", ""
+    return (
+        "hemalum",
+        "good",
+        f"{__version__}, Python {platform.python_version()}, {platform.platform()}, {cores()} cores",
+        "",
+    )
 
 
 def _slides():
@@ -66,16 +90,31 @@ def _slides():
             slide.read(Rect(0, 0, 64, 64), 1)
         return "slide library", "good", f"OpenSlide {openslide.__library_version__} reads the bundled slide region", ""
     except (ImportError, OSError, HemalumError) as error:
-        return "slide library", "bad", f"slides cannot be read: {error}", "pip install --force-reinstall openslide-python openslide-bin"
+        return (
+            "slide library",
+            "bad",
+            f"slides cannot be read: {error}",
+            "pip install --force-reinstall openslide-python openslide-bin",
+        )
 
 
 def _network(folders):
     try:
         import onnxruntime
 
-        return "network runtime", "good", f"ONNX Runtime {onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}", ""
+        return (
+            "network runtime",
+            "good",
+            f"ONNX Runtime {onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}",
+            "",
+        )
     except ImportError as error:
-        return "network runtime", "bad", f"ONNX Runtime cannot be loaded: {error}", "pip install --force-reinstall onnxruntime"
+        return (
+            "network runtime",
+            "bad",
+            f"ONNX Runtime cannot be loaded: {error}",
+            "pip install --force-reinstall onnxruntime",
+        )
 
 
 def _models(folders):
@@ -104,7 +143,9 @@ def _models(folders):
                 )
             )
         except HemalumError as error:
-            rows.append((f"model {model.id}", "bad", str(error), f"hemalum models install DIR, or remove {model.folder}"))
+            rows.append(
+                (f"model {model.id}", "bad", str(error), f"hemalum models install DIR, or remove {model.folder}")
+            )
     rows += [("model", "bad", sentence, "install the package again or remove its folder") for sentence in broken]
     if not found:
         rows.append(("models", "bad", "no model is installed", "reinstall Hemalum, or hemalum models install DIR"))
@@ -123,7 +164,12 @@ def _service():
     except ImportError as error:
         return "service", "bad", f"gRPC cannot be loaded: {error}", "pip install --force-reinstall grpcio"
     except OSError as error:
-        return "service", "bad", f"no loopback port can be opened ({error.strerror})", "allow local connections in the firewall"
+        return (
+            "service",
+            "bad",
+            f"no loopback port can be opened ({error.strerror})",
+            "allow local connections in the firewall",
+        )
 
 
 def _gpu():
@@ -156,11 +202,24 @@ def _qupath():
     roots = [Path("/opt"), Path("/Applications"), Path.home(), Path(os.environ.get("PROGRAMFILES", "/nonexistent")),
              Path(os.environ.get("LOCALAPPDATA", "/nonexistent"))]  # fmt: skip
     given = os.environ.get("PAQUO_QUPATH_DIR")
-    found = [Path(given)] if given else [p for root in roots if root.is_dir() for p in sorted(root.glob("QuPath*")) if p.is_dir()]
-    found = [p for p in found if (p / "lib" / "app").is_dir() or (p / "app").is_dir() or p.suffix == ".app" or (p / "bin").is_dir()]
+    found = (
+        [Path(given)]
+        if given
+        else [p for root in roots if root.is_dir() for p in sorted(root.glob("QuPath*")) if p.is_dir()]
+    )
+    found = [
+        p
+        for p in found
+        if (p / "lib" / "app").is_dir() or (p / "app").is_dir() or p.suffix == ".app" or (p / "bin").is_dir()
+    ]
     if found:
         return "QuPath", "good", f"in {found[-1]}", ""
-    return "QuPath", "optional", "not found where its installers put it", "install QuPath 0.7, or set PAQUO_QUPATH_DIR to its folder"
+    return (
+        "QuPath",
+        "optional",
+        "not found where its installers put it",
+        "install QuPath 0.7, or set PAQUO_QUPATH_DIR to its folder",
+    )
 
 
 def _java():
@@ -172,7 +231,12 @@ def _java():
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if not java:
-        return "JDK", "optional", "none found; only building the QuPath extension needs one", "install JDK 25 and set JAVA_HOME"
+        return (
+            "JDK",
+            "optional",
+            "none found; only building the QuPath extension needs one",
+            "install JDK 25 and set JAVA_HOME",
+        )
     try:
         said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False)
         return "JDK", "good", (said.stderr or said.stdout).splitlines()[0], ""

@@ -31,7 +31,8 @@ def writable(folder: Path) -> Path:
 
 @contextmanager
 def output_folder(path: str | Path) -> Iterator[Path]:
-    """The folder, made if it is not there, and removed again if nothing was written; `NotWritable` unless a file can be made in it."""
+    """The folder, made if it is not there, and removed again if nothing was written; `NotWritable` unless a file can be
+    made in it."""
     if not str(path):
         raise UsageError("the output folder has no name; give one with -o")
     folder = Path(path)
@@ -65,7 +66,8 @@ def parse_region(text: str | None) -> tuple[int, int, int, int] | None:
         x, y, width, height = (int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(
-            f"region {text!r} is not X,Y,W,H; give four whole numbers of full-resolution pixels, such as 1000,2000,512,512"
+            f"region {text!r} is not X,Y,W,H; give four whole numbers of full-resolution pixels, such as "
+            "1000,2000,512,512"
         ) from None
     if width < 1 or height < 1:
         raise UsageError(f"region {text!r} is empty; width and height must be at least 1")
@@ -102,7 +104,8 @@ def through(paths: list[Path], work: Callable[[Path], bool], noun: str = "inputs
 
 @contextmanager
 def shown_progress(name: str, quiet: bool, plain: bool = False) -> Iterator[Callable]:
-    """Gives a function that takes `Progress` events: a bar with the time left on a terminal, else a plain line every few seconds.
+    """Gives a function that takes `Progress` events: a bar with the time left on a terminal, else a plain line every
+    few seconds.
 
     Args:
         plain: no bar; for several slides at once.

@@ -7,10 +7,22 @@ import click
 
 @click.command()
 @click.option(
-    "-o", "--output", default="demo", show_default=True, type=click.Path(), help="Folder for the results; made if it is not there."
+    "-o",
+    "--output",
+    default="demo",
+    show_default=True,
+    type=click.Path(),
+    help="Folder for the results; made if it is not there.",
 )
 @click.option("--model", "model_id", default="nuclei", show_default=True, metavar="ID", help="Which model.")
-@click.option("--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated.")
+@click.option(
+    "--models",
+    "folders",
+    multiple=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder with further models; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON, nothing else.")
 def demo(output, model_id, folders, as_json):
     """Segment the bundled slide region with a server of its own, and show the result.
@@ -43,16 +55,33 @@ def demo(output, model_id, folders, as_json):
     sample = importlib.resources.files("hemalum") / "data" / "CMU-1-Small-Region.svs"
     with output_folder(output) as folder, importlib.resources.as_file(sample) as path:
         say("starting a server …")
-        with local_server(folders) as (port, token), Client(f"127.0.0.1:{port}", token=token) as client, open_slide(path) as slide:
-            say(f"server {client.info.server_version} answers on port {port}; segmenting {path.name}, {slide.size[0]}×{slide.size[1]} px …")
+        with (
+            local_server(folders) as (port, token),
+            Client(f"127.0.0.1:{port}", token=token) as client,
+            open_slide(path) as slide,
+        ):
+            say(
+                f"server {client.info.server_version} answers on port {port}; segmenting {path.name}, "
+                f"{slide.size[0]}×{slide.size[1]} px …"
+            )
             with tempfile.TemporaryDirectory(dir=folder, prefix=".demo-") as scratch:
                 with shown_progress(path.name, as_json) as progress:
                     made = client.segment_slide(
-                        slide, model_id, Parameters(interactive=True), ["geojson", "overlay"], Path(scratch), progress, stem="nuclei"
+                        slide,
+                        model_id,
+                        Parameters(interactive=True),
+                        ["geojson", "overlay"],
+                        Path(scratch),
+                        progress,
+                        stem="nuclei",
                     )
                 normalized = client.normalize(slide.overview(), mpp=slide.mpp * slide.overview_downsample)
                 shown = apply_table(picture_of(slide)[0], normalized.table)
-                names = {"nuclei.geojson": "nuclei.geojson", "nuclei.overlay.png": "overlay.png", "normalized.png": "normalized.png"}
+                names = {
+                    "nuclei.geojson": "nuclei.geojson",
+                    "nuclei.overlay.png": "overlay.png",
+                    "normalized.png": "normalized.png",
+                }
                 with whole_file(Path(scratch) / "normalized.png") as file:
                     file.write(memoryview(cv2.imencode(".png", shown[..., ::-1])[1]))
                 for source, target in names.items():
@@ -62,8 +91,12 @@ def demo(output, model_id, folders, as_json):
         if as_json:
             click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         say(f"{made.summary.nuclei} nuclei in {record['seconds']['total']:.1f} s")
-        for name, what in (("nuclei.geojson", "drag it onto the slide in QuPath"), ("overlay.png", "the outlines on the slide"),
-                           ("normalized.png", "the slide in the reference stain"), ("run.json", "what was done, with what")):  # fmt: skip
+        for name, what in (
+            ("nuclei.geojson", "drag it onto the slide in QuPath"),
+            ("overlay.png", "the outlines on the slide"),
+            ("normalized.png", "the slide in the reference stain"),
+            ("run.json", "what was done, with what"),
+        ):
             say(f"  {folder / name}: {what}")
     if made.summary.failed:
         raise PartlyFailed(f"{len(made.summary.failed)} tiles failed; run.json names them")

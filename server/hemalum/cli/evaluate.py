@@ -15,13 +15,18 @@ from hemalum.errors import HemalumError, PartlyFailed, UsageError
 @click.argument("pred_dir", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "folder", type=click.Path(), metavar="DIR",
               help="Write evaluate.json, scores.csv, worst-first.png and evaluate.html there.")  # fmt: skip
-@click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Images of the same names, to draw the outlines on.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Images of the same names, to draw the outlines on.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(ref_dir: Path, pred_dir: Path, folder: str | None, images: Path | None, as_json: bool):
     """Score the label images in PRED_DIR against those in REF_DIR.
 
-    Files are paired by name, without ending and without `.labels`: PNG, TIFF or NPY, 0 = background, each other value a nucleus.
-    Prints every image, worst AJI first, and means with 95 % bootstrap intervals over images.
+    Files are paired by name, without ending and without `.labels`: PNG, TIFF or NPY, 0 = background, each other value a
+    nucleus. Prints every image, worst AJI first, and means with 95 % bootstrap intervals over images.
     """
     from contextlib import nullcontext
 
@@ -31,12 +36,18 @@ def evaluate(ref_dir: Path, pred_dir: Path, folder: str | None, images: Path | N
     references, predictions = by_stem(ref_dir), by_stem(pred_dir)
     pictures = _pictures(images, folder)
     if folder and Path(folder).resolve() in (ref_dir.resolve(), pred_dir.resolve()):
-        raise UsageError(f"the report in {folder} would be taken for label images by the next run; choose another folder with -o")
+        raise UsageError(
+            f"the report in {folder} would be taken for label images by the next run; choose another folder with -o"
+        )
     with output_folder(folder) if folder else nullcontext() as out:
-        rows, failed = scores(references, predictions, pred_dir, lambda error: click.echo(f"hemalum: {error}", err=True))
+        rows, failed = scores(
+            references, predictions, pred_dir, lambda error: click.echo(f"hemalum: {error}", err=True)
+        )
         notices = []
         if extra := len(predictions.keys() - references.keys()):
-            notices.append(f"{extra} of {len(predictions)} predictions in {pred_dir} have no reference and are left out")
+            notices.append(
+                f"{extra} of {len(predictions)} predictions in {pred_dir} have no reference and are left out"
+            )
         report = summary(rows, failed, notices)
         if out is not None:
             _write(out, report, {stem: (references[stem], predictions[stem]) for stem in rows}, pictures)
@@ -44,7 +55,9 @@ def evaluate(ref_dir: Path, pred_dir: Path, folder: str | None, images: Path | N
         click.echo(f"hemalum: {notice}", err=True)
     click.echo(json.dumps(report, indent=1, ensure_ascii=False) if as_json else as_text(report))
     if failed:
-        raise PartlyFailed(f"{len(failed)} of {len(references)} reference images could not be scored; the means are of the rest")
+        raise PartlyFailed(
+            f"{len(failed)} of {len(references)} reference images could not be scored; the means are of the rest"
+        )
 
 
 def _pictures(images: Path | None, folder: str | None) -> dict[str, Path]:
@@ -61,7 +74,8 @@ def _pictures(images: Path | None, folder: str | None) -> dict[str, Path]:
 
 
 def _write(folder: Path, report: dict, pairs: dict[str, tuple[Path, Path]], pictures: dict[str, Path]) -> None:
-    """evaluate.json, scores.csv, worst-first.png and evaluate.html, each whole or not at all; pictures that do not fit become notices."""
+    """evaluate.json, scores.csv, worst-first.png and evaluate.html, each whole or not at all; pictures that do not fit
+    become notices."""
     import csv
     import io
     from contextlib import ExitStack
@@ -81,7 +95,10 @@ def _write(folder: Path, report: dict, pairs: dict[str, tuple[Path, Path]], pict
                 if stem in pictures:
                     slide = opened.enter_context(open_slide(pictures[stem]))
                     if tuple(slide.size) != reference.shape[::-1]:
-                        raise UsageError(f"{pictures[stem].name} has another size than its label image; give the image that was labelled")
+                        raise UsageError(
+                            f"{pictures[stem].name} has another size than its label image; give the image that was "
+                            "labelled"
+                        )
                     read = lambda x, y, w, h, slide=slide: slide.read(Rect(x, y, w, h), 1)  # noqa: E731
                 panel = contact_sheet.panel(stem, report["images"][stem], reference, predicted, read)
             except HemalumError as error:
@@ -90,7 +107,9 @@ def _write(folder: Path, report: dict, pairs: dict[str, tuple[Path, Path]], pict
         panels.append(panel)
     names = list(next(iter(report["images"].values())))
     table = io.StringIO(newline="")
-    csv.writer(table).writerows([["image", *names], *([stem, *(row[name] for name in names)] for stem, row in report["images"].items())])
+    csv.writer(table).writerows(
+        [["image", *names], *([stem, *(row[name] for name in names)] for stem, row in report["images"].items())]
+    )
     sheet = io.BytesIO()
     contact_sheet.sheet(panels).save(sheet, "PNG")
     for name, content in {

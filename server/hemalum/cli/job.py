@@ -13,8 +13,8 @@ from hemalum.cli.options import on_cluster, segmenting
 def job():
     """Run many slides in a job that survives being killed.
 
-    What is finished stays finished, also inside a slide: after a kill, a power loss or a full disk, `hemalum job resume` goes on, and
-    the results are those of an uninterrupted run.
+    What is finished stays finished, also inside a slide: after a kill, a power loss or a full disk, `hemalum job
+    resume` goes on, and the results are those of an uninterrupted run.
     """
 
 
@@ -27,7 +27,9 @@ def work(folder, cluster=None, quiet: bool = False) -> None:
 
     say = (lambda sentence: None) if quiet else click.echo
     warn = partial(click.echo, err=True)
-    work_on(folder, say, lambda name: shown_progress(name, quiet, plain=cluster is not None), compute=cluster, warn=warn)
+    work_on(
+        folder, say, lambda name: shown_progress(name, quiet, plain=cluster is not None), compute=cluster, warn=warn
+    )
 
 
 def manifest_of(paths, options: dict, tries: int, workers: int | None = None, scheduler: str | None = None):
@@ -72,8 +74,16 @@ def once(paths, output, options: dict, as_json: bool) -> None:
 
 @job.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", required=True, type=click.Path(), help="Folder of the job and its results; made if it is not there.")
-@click.option("--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often a slide that fails is tried.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(),
+    help="Folder of the job and its results; made if it is not there.",
+)
+@click.option(
+    "--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often a slide that fails is tried."
+)
 @on_cluster
 @segmenting
 def run(inputs, output, tries, workers, scheduler, **options):

@@ -66,7 +66,9 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(cli.main(args=argv, prog_name="hemalum", standalone_mode=False) or 0)
     except HemalumError as error:
         sentence, code = str(error), error.exit_code
-    except getattr(click.exceptions, "NoArgsIsHelpError", ()) as error:  # a group without a command; older clicks print its help themselves
+    except getattr(
+        click.exceptions, "NoArgsIsHelpError", ()
+    ) as error:  # a group without a command; older clicks print its help themselves
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:

@@ -12,7 +12,12 @@ def models():
 
 def _folders(command):
     return click.option(
-        "--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated."
+        "--models",
+        "folders",
+        multiple=True,
+        type=click.Path(),
+        metavar="DIR",
+        help="Folder with further models; may be repeated.",
     )(command)
 
 
@@ -33,12 +38,22 @@ def list_(folders, as_json):
     found = list_models(folders, broken)
     if as_json:
         rows = [
-            {"id": m.id, "version": m.card.version, "mpp": m.card.mpp, "licence": m.card.licence, "folder": str(m.folder)} for m in found
+            {
+                "id": m.id,
+                "version": m.card.version,
+                "mpp": m.card.mpp,
+                "licence": m.card.licence,
+                "folder": str(m.folder),
+            }
+            for m in found
         ]
         click.echo(json.dumps({"models": rows, "broken": broken}, indent=1, ensure_ascii=False))
         return
     for model in found:
-        click.echo(f"{model.id:20} {model.card.version:8} {model.card.mpp:g} µm/px  {model.card.licence['weights']:16} {model.folder}")
+        click.echo(
+            f"{model.id:20} {model.card.version:8} {model.card.mpp:g} µm/px  {model.card.licence['weights']:16} "
+            f"{model.folder}"
+        )
     if not found:
         click.echo("no models; install one with `hemalum models install DIR`")
     for sentence in broken:
@@ -93,8 +108,15 @@ def check(model_ids, folders, as_json):
                 engine = OnnxEngine(model)
             except HemalumError as error:
                 problems = [str(error)]
-        rows.append({"id": model.id, "folder": str(model.folder), "problems": problems, "device": engine.device if engine else None,
-                     "notices": engine.notices if engine else []})  # fmt: skip
+        rows.append(
+            {
+                "id": model.id,
+                "folder": str(model.folder),
+                "problems": problems,
+                "device": engine.device if engine else None,
+                "notices": engine.notices if engine else [],
+            }
+        )
     if as_json:
         click.echo(json.dumps({"models": rows, "broken": broken}, indent=1, ensure_ascii=False))
     else:
@@ -118,6 +140,8 @@ def install(folder, as_json):
 
     model = install_model(folder)
     if as_json:
-        click.echo(json.dumps({"id": model.id, "version": model.card.version, "folder": str(model.folder)}, ensure_ascii=False))
+        click.echo(
+            json.dumps({"id": model.id, "version": model.card.version, "folder": str(model.folder)}, ensure_ascii=False)
+        )
     else:
         click.echo(f"{model.id} {model.card.version} installed in {model.folder}")

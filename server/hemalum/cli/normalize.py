@@ -11,7 +11,13 @@ MOST_SAID = 20  # sentences of one input on the terminal
 
 @click.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder for the results; made if it is not there.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False),
+    help="Folder for the results; made if it is not there.",
+)
 @click.option(
     "--stain",
     "method",
@@ -20,13 +26,15 @@ MOST_SAID = 20  # sentences of one input on the terminal
     type=click.Choice(METHODS),
     help="How the stain is found and matched; learned was taught by many stains, none copies the pixels.",
 )
-@click.option("--reference", metavar="IMAGE", type=click.Path(), help="Image whose stain is the target; else a built-in one.")
+@click.option(
+    "--reference", metavar="IMAGE", type=click.Path(), help="Image whose stain is the target; else a built-in one."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def normalize(inputs, output, method, reference, as_json):
     """Show slides or images in a reference stain.
 
-    Each INPUT is an image, a slide, or a folder of them.  Writes DIR/<name>.png of the input's own size (above 20,000 px a tiled,
-    pyramidal DIR/<name>.ome.tif) and DIR/<name>.run.json.  No resolution is needed.
+    Each INPUT is an image, a slide, or a folder of them.  Writes DIR/<name>.png of the input's own size (above 20,000
+    px a tiled, pyramidal DIR/<name>.ome.tif) and DIR/<name>.run.json.  No resolution is needed.
     """
     import json
 
@@ -42,7 +50,9 @@ def normalize(inputs, output, method, reference, as_json):
         with open_slide(reference) as slide:
             target = work.stain_of(slide, method)
         if target.note:
-            raise UsageError(f"{reference} cannot be the reference: {target.note.split(';')[0]}; name an H&E image with tissue")
+            raise UsageError(
+                f"{reference} cannot be the reference: {target.note.split(';')[0]}; name an H&E image with tissue"
+            )
     done = []
     with output_folder(output) as folder:
 

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import click
 
-OWN = {"--models": "folders", "--device": "device", "--threads": "threads", "--precision": "precision"}  # of whoever computes
+OWN = {
+    "--models": "folders",
+    "--device": "device",
+    "--threads": "threads",
+    "--precision": "precision",
+}  # of whoever computes
 
 MODEL = click.option(
-    "--model", "model_id", default="nuclei", show_default=True, metavar="ID", help="Which model; see `hemalum models list`."
+    "--model",
+    "model_id",
+    default="nuclei",
+    show_default=True,
+    metavar="ID",
+    help="Which model; see `hemalum models list`.",
 )
 MODELS = click.option(
-    "--models", "folders", multiple=True, type=click.Path(), metavar="DIR", help="Folder with further models; may be repeated."
+    "--models",
+    "folders",
+    multiple=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder with further models; may be repeated.",
 )
 MPP = click.option("--mpp", metavar="F", help="µm per pixel of the inputs, 0.05 to 4; overrides what the files say.")
 FORMATS = click.option(
@@ -52,7 +67,10 @@ PRECISION = click.option(
     type=click.Choice(["auto", "fp32", "int8"]),
     help="Of the arithmetic.",
 )
-BEFORE, BEHIND = (MODEL, MODELS, MPP, FORMATS), (STAIN, FOREGROUND, MARKER, MIN_AREA, ALL_TILES, DEVICE, THREADS, PRECISION)
+BEFORE, BEHIND = (
+    (MODEL, MODELS, MPP, FORMATS),
+    (STAIN, FOREGROUND, MARKER, MIN_AREA, ALL_TILES, DEVICE, THREADS, PRECISION),
+)
 
 WORKERS = click.option(
     "--workers", type=click.IntRange(1, 64), help="Compute in this many processes on this machine (Dask)."
@@ -67,9 +85,7 @@ ANNOTATIONS = click.option(
     metavar="DIR",
     help="Of a project: folder with each image's GeoJSON, from QuPath or its extension.",
 )
-PATIENT_KEY = click.option(
-    "--patient-key", metavar="KEY", help="Of a project: metadata key that holds the patient."
-)
+PATIENT_KEY = click.option("--patient-key", metavar="KEY", help="Of a project: metadata key that holds the patient.")
 PATIENT_PATTERN = click.option(
     "--patient-pattern", metavar="REGEX", help="The first group in the image's name is the patient."
 )

@@ -14,7 +14,9 @@ class ProjectGroup(click.Group):
         return [*super().list_commands(ctx), *(entry.name for entry in self._joined())]
 
     def get_command(self, ctx, name):
-        return super().get_command(ctx, name) or next((entry.load() for entry in self._joined() if entry.name == name), None)
+        return super().get_command(ctx, name) or next(
+            (entry.load() for entry in self._joined() if entry.name == name), None
+        )
 
     def _joined(self):
         from importlib.metadata import entry_points
@@ -33,7 +35,9 @@ def project():
 @project.command()
 @click.argument("path", metavar="PROJECT.qpproj", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-@click.option("--qupath", is_flag=True, help="Count objects and classes in QuPath's own data, by QuPath (extra `projects`).")
+@click.option(
+    "--qupath", is_flag=True, help="Count objects and classes in QuPath's own data, by QuPath (extra `projects`)."
+)
 def info(path, as_json, qupath):
     """List a project's images: found, moved, missing or refused, and why."""
     import json
@@ -49,7 +53,9 @@ def info(path, as_json, qupath):
             entry.objects = counted.get(entry.id, {})
     if as_json:
         content = {"project": str(found.path), "version": found.version, "notices": found.notices}
-        click.echo(json.dumps({**content, "images": [entry.record() for entry in found.entries]}, indent=1, ensure_ascii=False))
+        click.echo(
+            json.dumps({**content, "images": [entry.record() for entry in found.entries]}, indent=1, ensure_ascii=False)
+        )
         return
     click.echo(f"{found.path}: QuPath {found.version}, {len(found.entries)} images")
     for notice in found.notices:
@@ -58,7 +64,9 @@ def info(path, as_json, qupath):
         size = "{}×{}".format(*entry.size) if entry.size else "size unknown"
         mpp = f"{entry.mpp:.4f} µm/px" if entry.mpp else "no resolution"
         data = "".join(f", {count} {kind}" for kind, count in entry.objects.items())
-        click.echo(f"  {entry.name}: {entry.state}, {size}, {mpp}{data}" + (f": {entry.reason}" if entry.reason else ""))
+        click.echo(
+            f"  {entry.name}: {entry.state}, {size}, {mpp}{data}" + (f": {entry.reason}" if entry.reason else "")
+        )
         if entry.state == "moved":
             click.echo(f"    now {entry.path}")
 
@@ -66,14 +74,20 @@ def info(path, as_json, qupath):
 @project.command()
 @click.argument("path", metavar="PROJECT.qpproj", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Folder of the job; `hemalum` beside the project by default.")
-@click.option("--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often an image that fails is tried.")
-@click.option("--insert/--no-insert", default=None, help="Put the nuclei into the project by QuPath; by default where QuPath and paquo are found.")
+@click.option(
+    "--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often an image that fails is tried."
+)
+@click.option(
+    "--insert/--no-insert",
+    default=None,
+    help="Put the nuclei into the project by QuPath; by default where QuPath and paquo are found.",
+)
 @segmenting_whole
 def segment(path, output, tries, insert, **options):
     """Find the nuclei of every image, as a job that goes on where it was stopped, and put them into the project.
 
-    Images that only QuPath reads as the project has them (rotated, cropped, its own formats) are segmented by QuPath with Hemalum's
-    extension.  Without QuPath scripts are written that do so later.
+    Images that only QuPath reads as the project has them (rotated, cropped, its own formats) are segmented by QuPath
+    with Hemalum's extension.  Without QuPath scripts are written that do so later.
     """
     from functools import partial
     from pathlib import Path
@@ -102,16 +116,18 @@ def segment(path, output, tries, insert, **options):
 def export(path, output, annotations, mpp, patient_key, patient_pattern, validation, unlabelled, as_json):
     """Write annotated slides as a training set.
 
-    Draw an annotation of class Complete around tissue in which every nucleus is annotated: only what lies inside is exported.  LIST.csv
-    has the columns image, annotations (GeoJSON) and, where wanted, patient and mpp; or it is the images.csv of QuPath's "Export training
-    regions".
+    Draw an annotation of class Complete around tissue in which every nucleus is annotated: only what lies inside is
+    exported.  LIST.csv has the columns image, annotations (GeoJSON) and, where wanted, patient and mpp; or it is the
+    images.csv of QuPath's "Export training regions".
     """
     import json
 
     from hemalum.projects.export import export as write
     from hemalum.projects.sources import sources_of
 
-    with sources_of(path, annotations, patient_key, patient_pattern, lambda text: click.echo(text, err=True)) as sources:
+    with sources_of(
+        path, annotations, patient_key, patient_pattern, lambda text: click.echo(text, err=True)
+    ) as sources:
         report = write(sources, output, mpp, validation, unlabelled, lambda text: None if as_json else click.echo(text))
     if as_json:
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))

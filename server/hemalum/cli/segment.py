@@ -11,7 +11,9 @@ from hemalum.cli.options import OWN, segmenting
 
 @click.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", required=True, type=click.Path(), help="Folder for the results; made if it is not there.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(), help="Folder for the results; made if it is not there."
+)
 @segmenting
 @click.option("--server", metavar="HOST:PORT", help="Let this server do it; the pixels are read here.")
 @click.option("--token-file", type=click.Path(), help="File with the server's token.")

@@ -18,24 +18,42 @@ FOLDER = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all of this machine's.")
-@click.option("--port", type=click.IntRange(0, 65535), default=50051, show_default=True, help="Port; 0 takes a free one.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all of this machine's."
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=50051, show_default=True, help="Port; 0 takes a free one."
+)
 @click.option("--tls-cert", type=FOLDER, help="Certificate (PEM).")
 @click.option("--tls-key", type=FOLDER, help="Its key (PEM).")
-@click.option("--init-tls", "tls_folder", type=FOLDER, help="Make a CA, a certificate and a token in this folder, and end.")
+@click.option(
+    "--init-tls", "tls_folder", type=FOLDER, help="Make a CA, a certificate and a token in this folder, and end."
+)
 @click.option("--token-file", type=FOLDER, help="File with the token that clients must send.")
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS or token.")
 @click.option("--slides", type=FOLDER, multiple=True, help="Folder with slides that clients may name (repeatable).")
-@click.option("--models", type=FOLDER, multiple=True, help="Folder with models (repeatable); new ones are found while serving.")
+@click.option(
+    "--models", type=FOLDER, multiple=True, help="Folder with models (repeatable); new ones are found while serving."
+)
 @click.option("--max-runs", type=click.IntRange(1, 256), default=8, show_default=True, help="Runs at a time.")
 @click.option(
-    "--drain", type=click.FloatRange(0, 86400), default=60, show_default=True, metavar="SECONDS", help="For runs under way when told to end."
+    "--drain",
+    type=click.FloatRange(0, 86400),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="For runs under way when told to end.",
 )
-@click.option("--local-child", is_flag=True, help="For programs: free port, one line of JSON on stdout, ends when stdin closes.")
-def serve(host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slides, models, max_runs, drain, local_child):
+@click.option(
+    "--local-child", is_flag=True, help="For programs: free port, one line of JSON on stdout, ends when stdin closes."
+)
+def serve(
+    host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slides, models, max_runs, drain, local_child
+):
     """Serve models to QuPath and other clients.
 
-    Listens on this machine only, unless --host says otherwise; then TLS and a token are required (see --init-tls), or --insecure.
+    Listens on this machine only, unless --host says otherwise; then TLS and a token are required (see --init-tls), or
+    --insecure.
     """
     if tls_folder is not None:
         _init_tls(tls_folder, host, port)
@@ -48,7 +66,10 @@ def serve(host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slide
     token = read_token(token_file) if token_file else None
     if local_child:
         if not is_loopback(host) or tls_cert or token_file:
-            raise UsageError("--local-child listens on this machine with a token of its own; leave out --host, --tls-cert and --token-file")
+            raise UsageError(
+                "--local-child listens on this machine with a token of its own; leave out --host, --tls-cert and "
+                "--token-file"
+            )
         context = click.get_current_context()
         token, port = new_token(), port if context.get_parameter_source("port").name != "DEFAULT" else 0
     _give_memory_back()
@@ -70,7 +91,8 @@ def serve(host, port, tls_cert, tls_key, tls_folder, token_file, insecure, slide
 def _give_memory_back() -> None:
     """Have glibc return large freed arrays to the system; elsewhere nothing is done.
 
-    By default it learns to keep blocks of up to 32 MiB, in an area for each thread: a third more memory after a few runs.
+    By default it learns to keep blocks of up to 32 MiB, in an area for each thread: a third more memory after a few
+    runs.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -126,7 +148,10 @@ def _say_where(server, insecure: bool) -> None:
     from hemalum.service.server import is_loopback
 
     if insecure and not is_loopback(settings.host) and not (settings.certificate and settings.token):
-        click.echo("--insecure: whoever reaches this address can use the server, and may read the pixels that are sent to it", err=True)
+        click.echo(
+            "--insecure: whoever reaches this address can use the server, and may read the pixels that are sent to it",
+            err=True,
+        )
 
 
 def _init_tls(folder: Path, host: str, port: int) -> None:
@@ -139,14 +164,14 @@ def _init_tls(folder: Path, host: str, port: int) -> None:
     files = " ".join(f"{option} {made.folder / name}" for option, name in options.items())
     click.echo(
         f"""Made in {made.folder}, good until {made.expires} for
-  {', '.join(made.names)}
+  {", ".join(made.names)}
 
 Start the server (keep server.key and token readable for it alone):
   hemalum serve --host {listen} --port {port} {files}
 
 Give the clients three things:
   address  {made.names[0]}:{port}
-  CA file  {made.folder / 'ca.crt'}
+  CA file  {made.folder / "ca.crt"}
   token    {made.token}
 In QuPath: Extensions > Hemalum > Server.  On the command line:
   HEMALUM_TOKEN={made.token} HEMALUM_CA=ca.crt hemalum segment SLIDE -o DIR --server {made.names[0]}:{port}"""

@@ -1,1 +1,2 @@
-"""The Python client of the service (`client`), why a server cannot be used (`connection`), and one of its own (`child`)."""
+"""The Python client of the service (`client`), why a server cannot be used (`connection`), and one of its own
+(`child`)."""

@@ -33,7 +33,8 @@ __all__ = ["Client", "Normalized", "PixelSource", "RemoteRun"]
 
 
 class Normalized(NamedTuple):
-    """A stain, the table into the reference stain (uint8 S×S×S×3), the picture in it (uint8 h×w×3) or None, sentences."""
+    """A stain, the table into the reference stain (uint8 S×S×S×3), the picture in it (uint8 h×w×3) or None,
+    sentences."""
 
     stain: Stain
     table: np.ndarray
@@ -46,7 +47,8 @@ class Client:
 
     Args:
         address: HOST:PORT, forgivingly read (see `parse_address`).
-        token, token_file: what the server asks for.  ca: its certificate authority (PEM file); makes the connection TLS.
+        token, token_file: what the server asks for.  ca: its certificate authority (PEM file); makes the connection
+            TLS.
         timeout: s for short calls.
 
     Attributes:
@@ -72,7 +74,9 @@ class Client:
             token = _read(token_file, "token file").decode("ascii", "replace").strip()
         token = token or os.environ.get("HEMALUM_TOKEN")
         if token and not (token.isascii() and token.isprintable()):  # gRPC would call it "Invalid metadata"
-            raise Unauthenticated("the token has characters that no token has; copy it again from whoever runs the server")
+            raise Unauthenticated(
+                "the token has characters that no token has; copy it again from whoever runs the server"
+            )
         self.endpoint = parse_address(address, True if ca else None)
         self._ca = _read(ca, "CA file") if ca and self.endpoint.tls else None
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
@@ -127,11 +131,18 @@ class Client:
             explain=self._explain,
         )
 
-    def run_there(self, path: str, model: str = "", parameters: Parameters | None = None, mpp: float | None = None) -> RemoteRun:
+    def run_there(
+        self, path: str, model: str = "", parameters: Parameters | None = None, mpp: float | None = None
+    ) -> RemoteRun:
         """Open a run on a slide that the server reads itself; `path` as the server sees it."""
         parameters = parameters or Parameters()
         request = pb.SegmentSlideRequest(
-            api_version=API_VERSION, client=CLIENT, model=model, path=path, mpp=mpp, parameters=parameters_message(parameters)
+            api_version=API_VERSION,
+            client=CLIENT,
+            model=model,
+            path=path,
+            mpp=mpp,
+            parameters=parameters_message(parameters),
         )
         return RemoteRun(
             call=lambda: self._stub.SegmentSlide(request, metadata=self._metadata),
@@ -157,17 +168,29 @@ class Client:
         from hemalum.runs.writing import write_run
 
         run = self.run(slide, model, parameters)
-        server = {"address": self.endpoint.authority, "version": self.info.server_version, "api_version": self.info.api_version}
+        server = {
+            "address": self.endpoint.authority,
+            "version": self.info.server_version,
+            "api_version": self.info.api_version,
+        }
         return write_run(
             run, run.events(), slide, formats, folder, stem=stem, region=region, progress=progress, server=server
         )
 
-    def normalize(self, overview: np.ndarray, stain: str = "macenko", size: int = 33, thumbnail: bool = True, mpp: float = 0) -> Normalized:
-        """Stain, colour table and normalized picture of an overview (uint8 h×w×3); `mpp` per overview px, 0: unknown."""
+    def normalize(
+        self, overview: np.ndarray, stain: str = "macenko", size: int = 33, thumbnail: bool = True, mpp: float = 0
+    ) -> Normalized:
+        """Stain, colour table and normalized picture of an overview (uint8 h×w×3); `mpp` per overview px, 0:
+        unknown."""
         request = pb.NormalizeRequest(
-            api_version=API_VERSION, client=CLIENT, overview=pb.Overview(pixels=message_of(overview)), stain=stain, table_size=size,
-            thumbnail=thumbnail, overview_mpp=mpp,
-        )  # fmt: skip
+            api_version=API_VERSION,
+            client=CLIENT,
+            overview=pb.Overview(pixels=message_of(overview)),
+            stain=stain,
+            table_size=size,
+            thumbnail=thumbnail,
+            overview_mpp=mpp,
+        )
         reply = self._short(self._stub.Normalize, request, 60)
         picture = array_of(reply.thumbnail, "the normalized overview") if thumbnail else None
         table = table_of(reply.colour_table)
@@ -176,7 +199,8 @@ class Client:
         return Normalized(stain_of(reply.stain), table, picture, list(reply.notices))
 
     def translated(self, tile: np.ndarray, model: str = "") -> np.ndarray:
-        """A tile (uint8 h×w×3 at the model's mpp) as the generator of `model` translates it (`hemalum.engine.generator`)."""
+        """A tile (uint8 h×w×3 at the model's mpp) as the generator of `model` translates it
+        (`hemalum.engine.generator`)."""
         request = pb.NormalizeRequest(api_version=API_VERSION, client=CLIENT, tile=message_of(tile), model=model)
         return array_of(self._short(self._stub.Normalize, request, 60).tile, "the translated tile")
 

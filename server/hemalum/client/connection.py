@@ -1,7 +1,7 @@
 """From what a person typed to an open channel, and from a failed call to a sentence that names the reason.
 
-gRPC says UNAVAILABLE for a wrong name, a closed port, a certificate of another CA and a web server alike.  So when a call fails,
-`diagnose` makes the connection once more by hand, step by step, and says which step failed.
+gRPC says UNAVAILABLE for a wrong name, a closed port, a certificate of another CA and a web server alike.  So when a
+call fails, `diagnose` makes the connection once more by hand, step by step, and says which step failed.
 
 >>> parse_address(" https://gpu.lab.example:50051/ ")
 Endpoint(host='gpu.lab.example', port=50051, tls=True)
@@ -58,9 +58,13 @@ def parse_address(typed: str, tls: bool | None = None) -> Endpoint:
         raise UsageError(f"{text!r} is not a server address; give HOST:PORT, such as gpu.lab.example:{DEFAULT_PORT}")
     scheme, host, port = (parts[1] or "").lower(), parts[2].strip("[]"), int(parts[3] or DEFAULT_PORT)
     if scheme and scheme not in PLAIN | SECURE:
-        raise UsageError(f"{scheme!r} in {text!r} is no way to reach a server; use https:// (encrypted), http:// or nothing")
+        raise UsageError(
+            f"{scheme!r} in {text!r} is no way to reach a server; use https:// (encrypted), http:// or nothing"
+        )
     if not 1 <= port <= 65535:
-        raise UsageError(f"{port} in {text!r} is no port; ports are 1 to 65535, and the server prints its own when it starts")
+        raise UsageError(
+            f"{port} in {text!r} is no port; ports are 1 to 65535, and the server prints its own when it starts"
+        )
     if scheme:
         tls = scheme in SECURE
     elif tls is None:
@@ -95,7 +99,9 @@ def _trusting(ca: bytes | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cadata=ca.decode("ascii") if ca else None)
     except (ssl.SSLError, ValueError):
-        raise UsageError("the CA file is not a certificate in PEM form; use the ca.crt that `hemalum serve --init-tls` made") from None
+        raise UsageError(
+            "the CA file is not a certificate in PEM form; use the ca.crt that `hemalum serve --init-tls` made"
+        ) from None
 
 
 def explain(error: grpc.RpcError, endpoint: Endpoint, ca: bytes | None) -> HemalumError:
@@ -104,14 +110,21 @@ def explain(error: grpc.RpcError, endpoint: Endpoint, ca: bytes | None) -> Hemal
         return named
     code, details = error.code(), error.details() or ""
     if code == grpc.StatusCode.UNAUTHENTICATED:
-        return Unauthenticated(f"{endpoint.authority} refused the token ({details}); ask whoever runs the server for the current one")
+        return Unauthenticated(
+            f"{endpoint.authority} refused the token ({details}); ask whoever runs the server for the current one"
+        )
     if code == grpc.StatusCode.UNIMPLEMENTED and "404" not in details:
         return ServerUnavailable(f"{endpoint.authority} speaks gRPC but is no Hemalum server; check the port")
     if (too_large := message_too_large(error)) is not None:
         return too_large
     if code == grpc.StatusCode.CANCELLED:
-        return ServerUnavailable(f"{endpoint.authority} ended the call before the run was open: it does not wait long for a client; try again")
-    unknown = ServerUnavailable(f"{endpoint.authority} did not answer as a Hemalum server ({code.name}: {details}); try again")
+        return ServerUnavailable(
+            f"{endpoint.authority} ended the call before the run was open: it does not wait long for a client; try "
+            "again"
+        )
+    unknown = ServerUnavailable(
+        f"{endpoint.authority} did not answer as a Hemalum server ({code.name}: {details}); try again"
+    )
     return diagnose(endpoint, ca) or unknown
 
 
@@ -123,7 +136,9 @@ def message_too_large(error: grpc.RpcError) -> TooMuch | None:
     if not found:
         return None
     sent, limit = (int(number) / 2**20 for number in found.groups())
-    return TooMuch(f"a message of {sent:.0f} MiB exceeds the limit of {limit:.0f} MiB; send smaller tiles (another tile core)")
+    return TooMuch(
+        f"a message of {sent:.0f} MiB exceeds the limit of {limit:.0f} MiB; send smaller tiles (another tile core)"
+    )
 
 
 def diagnose(endpoint: Endpoint, ca: bytes | None) -> HemalumError | None:
@@ -139,7 +154,9 @@ def diagnose(endpoint: Endpoint, ca: bytes | None) -> HemalumError | None:
     except ConnectionRefusedError:
         return ServerUnavailable(f"nothing listens on {name}; start the server with `hemalum serve`, or check the port")
     except TimeoutError:
-        return ServerUnavailable(f"{name} does not answer; check the address, and whether a firewall lets this port through")
+        return ServerUnavailable(
+            f"{name} does not answer; check the address, and whether a firewall lets this port through"
+        )
     except OSError as error:
         return ServerUnavailable(f"{name} cannot be reached ({error.strerror}); check the address and the network")
     with connection:
@@ -155,16 +172,21 @@ def _diagnose_tls(connection: socket.socket, endpoint: Endpoint, ca: bytes | Non
                 return None
     except ssl.SSLCertVerificationError as error:
         if error.verify_code in HOST_MISMATCH:
-            why = f"its certificate is not for {endpoint.host}; use a name the certificate was made for, or make a new one with --init-tls"
+            use = "use a name the certificate was made for, or make a new one with --init-tls"
+            why = f"its certificate is not for {endpoint.host}; {use}"
         elif error.verify_code in EXPIRED:
-            why = f"its certificate is not valid now ({error.verify_message}); check this computer's clock, or make a new one"
+            reason = error.verify_message
+            why = f"its certificate is not valid now ({reason}); check this computer's clock, or make a new one"
         elif ca:
             why = "its certificate was not made by the CA given; use the ca.crt that belongs to this server"
         else:
-            why = "its certificate was made by a CA this computer does not know; give the server's ca.crt (--ca, or HEMALUM_CA)"
+            what = "was made by a CA this computer does not know"
+            why = f"its certificate {what}; give the server's ca.crt (--ca, or HEMALUM_CA)"
         return ServerUnavailable(f"{name} is not trusted: {why}")
     except (ssl.SSLError, OSError):
-        return ServerUnavailable(f"{name} does not speak TLS; if its network is trusted, write http://{name}, else check the port")
+        return ServerUnavailable(
+            f"{name} does not speak TLS; if its network is trusted, write http://{name}, else check the port"
+        )
     return ServerUnavailable(f"{name} is not a gRPC server; check the port")
 
 
@@ -178,15 +200,23 @@ def _diagnose_plain(connection: socket.socket, endpoint: Endpoint) -> HemalumErr
     if answer[3:4] == b"\x04" and not answer.startswith(b"HTTP"):  # a SETTINGS frame: HTTP/2
         return None
     if answer.startswith(b"\x15\x03") or (not answer and _speaks_tls(endpoint)):
-        return ServerUnavailable(f"{name} expects TLS; write https://{name}, with the server's ca.crt (--ca, or HEMALUM_CA)")
+        return ServerUnavailable(
+            f"{name} expects TLS; write https://{name}, with the server's ca.crt (--ca, or HEMALUM_CA)"
+        )
     return ServerUnavailable(f"{name} is not a gRPC server; check the port")
 
 
 def _speaks_tls(endpoint: Endpoint) -> bool:
     context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only asks whether TLS is spoken; nothing is sent
+    context.check_hostname, context.verify_mode = (
+        False,
+        ssl.CERT_NONE,
+    )  # only asks whether TLS is spoken; nothing is sent
     try:
-        with socket.create_connection((endpoint.host, endpoint.port), timeout=STEP) as connection, context.wrap_socket(connection):
+        with (
+            socket.create_connection((endpoint.host, endpoint.port), timeout=STEP) as connection,
+            context.wrap_socket(connection),
+        ):
             return True
     except OSError:
         return False

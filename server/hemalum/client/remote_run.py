@@ -1,6 +1,8 @@
-"""`RemoteRun`: a run on a server, with the attributes and events of `hemalum.runs.run.Run`, so that everything behind takes either.
+"""`RemoteRun`: a run on a server, with the attributes and events of `hemalum.runs.run.Run`, so that everything behind
+takes either.
 
-A thread of gRPC asks for the next request; it reads a tile only when a credit is free, so at most `credits` tiles are in memory.
+A thread of gRPC asks for the next request; it reads a tile only when a credit is free, so at most `credits` tiles are
+in memory.
 
 >>> with Client("localhost:50051") as client, open_slide("slide.svs") as slide:  # doctest: +SKIP
 ...     run = client.run(slide, "nuclei", Parameters())
@@ -59,15 +61,16 @@ class RemoteRun:
     """A run on a server; opened when it is made.
 
     Args:
-        call: starts the stream from an iterator of requests (`stub.Segment` with its metadata), or from nothing where the server reads.
+        call: starts the stream from an iterator of requests (`stub.Segment` with its metadata), or from nothing where
+            the server reads.
         source: the pixels, or None where the server reads the slide.
         model, parameters: what to do.
         limit: largest message of the server, bytes.
         explain: turns a failed opening into the error to raise.
 
     Attributes:
-        run_id, image, parameters, plan, stain, table, columns, credits, notices, device, digest: as of `Run`; `precision`: None, the
-            server's choice; `model`: a `ModelInfo` message.
+        run_id, image, parameters, plan, stain, table, columns, credits, notices, device, digest: as of `Run`;
+            `precision`: None, the server's choice; `model`: a `ModelInfo` message.
 
     Raises:
         HemalumError: what the server refused; nothing was computed.
@@ -88,7 +91,9 @@ class RemoteRun:
         self._broken: BaseException | None = None
         self._call: Any = None  # gRPC may ask for requests before it has returned the call
         self._credits = threading.Semaphore(0)
-        self._opening = pb.Open(api_version=API_VERSION, client=CLIENT, model=model, parameters=parameters_message(parameters))
+        self._opening = pb.Open(
+            api_version=API_VERSION, client=CLIENT, model=model, parameters=parameters_message(parameters)
+        )
         if source is not None:
             self._opening.image.CopyFrom(image_message(source.image))
         self._call = call(self._requests(source)) if source is not None else call()
@@ -103,7 +108,11 @@ class RemoteRun:
         self.run_id, self.model, self.device = opened.run_id, opened.model, opened.device
         self.precision: str | None = None
         self.digest = opened.model.sha256
-        self.image, self.parameters, self.plan = image_of(opened.image), parameters_of(opened.parameters), plan_of(opened)
+        self.image, self.parameters, self.plan = (
+            image_of(opened.image),
+            parameters_of(opened.parameters),
+            plan_of(opened),
+        )
         self.stain = stain_of(opened.stain)
         self.table: np.ndarray | None = table_of(opened.colour_table)
         self.columns, self.notices, self.credits = tuple(opened.measurements), list(opened.notices), opened.credits
@@ -167,7 +176,9 @@ class RemoteRun:
             elif kind == "opened":
                 return reply.opened
             else:
-                raise ProtocolError(f"the server sent {kind!r} before the run was open; update server and client to the same version")
+                raise ProtocolError(
+                    f"the server sent {kind!r} before the run was open; update server and client to the same version"
+                )
         raise RunLost("the server ended the run before it was open; run it again")
 
     def _requests(self, source: PixelSource) -> Iterator[pb.SegmentRequest]:
@@ -211,4 +222,6 @@ class RemoteRun:
             return named
         if error.code() == grpc.StatusCode.CANCELLED and self._stop.is_set():
             return Cancelled("the run was cancelled")
-        return RunLost(f"the server was lost in mid-run ({error.code().name}: {error.details()}); start it and run again")
+        return RunLost(
+            f"the server was lost in mid-run ({error.code().name}: {error.details()}); start it and run again"
+        )

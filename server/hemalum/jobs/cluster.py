@@ -1,7 +1,7 @@
 """The tiles of a job computed by Dask workers: one plan, pieces on disk, seams settled here, the same nuclei.
 
-Workers read the slide and write pieces into the job's folder, so both must be reachable under the same paths; the scheduler carries
-only names.  A worker that is killed costs the tiles it had; Dask gives them to another one.
+Workers read the slide and write pieces into the job's folder, so both must be reachable under the same paths; the
+scheduler carries only names.  A worker that is killed costs the tiles it had; Dask gives them to another one.
 """
 
 from __future__ import annotations
@@ -48,17 +48,28 @@ class Cluster:
             import dask
             from distributed import Client, LocalCluster
         except ImportError:
-            raise UsageError("--workers and --scheduler need Dask; install it with `pip install hemalum[batch]`") from None
+            raise UsageError(
+                "--workers and --scheduler need Dask; install it with `pip install hemalum[batch]`"
+            ) from None
         # a worker that is slow to start again is not given up
-        dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1, "distributed.deploy.lost-worker-timeout": f"{PATIENCE} s"})
+        dask.config.set(
+            {
+                "distributed.scheduler.allowed-failures": TRIES - 1,
+                "distributed.deploy.lost-worker-timeout": f"{PATIENCE} s",
+            }
+        )
         self._local, self._stop, self._scheduler, self._say = None, threading.Event(), scheduler, say
         if scheduler is None:
             with _deaf_children():
-                self._local = LocalCluster(n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0)
+                self._local = LocalCluster(
+                    n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+                )
         try:
             self.client = Client(self._local or scheduler, timeout=10)
         except (OSError, ValueError, *TIMEOUT) as error:
-            raise ServerUnavailable(f"the Dask scheduler {scheduler} cannot be reached ({error}); check address and port") from None
+            raise ServerUnavailable(
+                f"the Dask scheduler {scheduler} cannot be reached ({error}); check address and port"
+            ) from None
         self._seen = time.monotonic()
         self._told = False
         self._look()
@@ -102,7 +113,7 @@ class Cluster:
 
         tiles = [run.plan.tiles[index] for index in missing(run, pieces)]
         waiting = deque(tiles[start : start + TILES] for start in range(0, len(tiles), TILES))
-        suspects: deque[list[Tile]] = deque()                   # of tasks that took a worker down: one after the other, nothing beside
+        suspects: deque[list[Tile]] = deque()  # of tasks that took a worker down: one after the other, nothing beside
         plan, folder, key = replace(run.plan, tiles=()), str(pieces.folder.resolve()), key_of(run)
         work: dict = {}
         try:
@@ -121,11 +132,13 @@ class Cluster:
                 if stop.is_set() or self._stop.is_set():
                     return
                 for future in done:
-                    if not future.done():                       # its worker died with the answer; it is computed again
+                    if not future.done():  # its worker died with the answer; it is computed again
                         continue
                     self._take(run, pieces, future, work.pop(future), suspects)
         except (CancelledError, OSError):
-            raise RunLost("the Dask scheduler was lost in mid-run; start it again and go on with `hemalum job resume`") from None
+            raise RunLost(
+                "the Dask scheduler was lost in mid-run; start it again and go on with `hemalum job resume`"
+            ) from None
         finally:
             if work and self.client.status == "running":
                 self.client.cancel(list(work))
@@ -141,7 +154,7 @@ class Cluster:
                 pieces.adopt(Path(path), [tile.index for tile in tiles if tile.index not in failed])
         elif isinstance(error, HemalumError):
             raise error
-        elif len(tiles) > 1:                                    # one of them is poisonous; find out which
+        elif len(tiles) > 1:  # one of them is poisonous; find out which
             suspects.extend([tile] for tile in tiles)
             return
         else:
@@ -159,7 +172,8 @@ class Cluster:
 
 @contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Processes that are started meanwhile take no notice of Ctrl-C: who started them ends them, without their tracebacks."""
+    """Processes that are started meanwhile take no notice of Ctrl-C: who started them ends them, without their
+    tracebacks."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,8 @@
 """A job: every input once, whatever happens in between.
 
-A folder holds `job.json` (what is to do), the results, and `job.work/<stem>/` with `state.json` and the pieces of a slide that is not
-finished.  A process may be killed at any moment: going on costs what was not committed, about a second of work.
+A folder holds `job.json` (what is to do), the results, and `job.work/<stem>/` with `state.json` and the pieces of a
+slide that is not finished.  A process may be killed at any moment: going on costs what was not committed, about a
+second of work.
 """
 
 from __future__ import annotations
@@ -50,10 +51,12 @@ def begin(folder: str | Path, manifest: Manifest) -> None:
     """
     folder = Path(folder)
     if (folder / NAME).exists():
-        raise UsageError(f"{folder} holds a job already; go on with `hemalum job resume {folder}` or choose another folder")
+        raise UsageError(
+            f"{folder} holds a job already; go on with `hemalum job resume {folder}` or choose another folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / WORK).exists():                            # of a job whose manifest was deleted
+        if (folder / WORK).exists():  # of a job whose manifest was deleted
             shutil.rmtree(folder / WORK)
     except OSError as error:
         raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from error
@@ -63,7 +66,7 @@ def begin(folder: str | Path, manifest: Manifest) -> None:
 def forget(folder: str | Path) -> None:
     """Leave only the results of a job."""
     folder = Path(folder)
-    (folder / NAME).unlink(missing_ok=True)                     # first: without it the rest says nothing
+    (folder / NAME).unlink(missing_ok=True)  # first: without it the rest says nothing
     shutil.rmtree(folder / WORK, ignore_errors=True)
     (folder / LOCK).unlink(missing_ok=True)
 
@@ -96,7 +99,7 @@ def work_on(
         todo = deque(entry for entry in manifest.inputs if not _finished(folder, entry["stem"]))
         if todo:
             with Pipeline(options["device"], options["threads"], options["precision"]) as pipeline:
-                work = Work(folder, manifest, model, pipeline, todo, say, warn or say, progress, pause, compute)
+                work = Pass(folder, manifest, model, pipeline, todo, say, warn or say, progress, pause, compute)
                 work.all()
     found = status(folder)
     counts = found["counts"]
@@ -104,7 +107,8 @@ def work_on(
         raise UsageError(f"none of the {len(manifest.inputs)} inputs could be used; the reasons are above")
     if counts["partly"] or counts["set aside"]:
         raise PartlyFailed(
-            f"{counts['set aside']} of {len(manifest.inputs)} slides were set aside, {counts['partly']} done in part, the rest is done; "
+            f"{counts['set aside']} of {len(manifest.inputs)} slides were set aside, {counts['partly']} done in part, "
+            "the rest is done; "
             f"`hemalum job resume {folder}` tries them again"
         )
     return found
@@ -116,10 +120,23 @@ def _finished(folder: Path, name: str) -> bool:
     return known.get("status") == "done" and all((folder / output).is_file() for output in known.get("outputs", ()))
 
 
-class Work:
-    """The slides of a job that are left: one after the other, on a cluster some at once.  Arguments as of `work_on`."""
+class Pass:
+    """One way through the slides of a job that are left: one after the other, on a cluster some at once.  Arguments as
+    of `work_on`."""
 
-    def __init__(self, folder: Path, manifest: Manifest, model: Model, pipeline: Pipeline, todo: deque, say, warn, progress, pause, compute):
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        model: Model,
+        pipeline: Pipeline,
+        todo: deque,
+        say,
+        warn,
+        progress,
+        pause,
+        compute,
+    ):
         self._folder, self._manifest, self._model, self._pipeline, self._todo = folder, manifest, model, pipeline, todo
         self._say, self._warn, self._progress, self._pause, self._compute = say, warn, progress, pause, compute
         self._tries: dict[str, int] = {}
@@ -165,28 +182,41 @@ class Work:
         try:
             with self._progress(name) if self._progress else nullcontext(lambda event: None) as shown:
                 outcome, content = run_slide(
-                    entry, self._manifest, self._model, self._pipeline, self._folder, path / "pieces", shown, opened, self._compute
+                    entry,
+                    self._manifest,
+                    self._model,
+                    self._pipeline,
+                    self._folder,
+                    path / "pieces",
+                    shown,
+                    opened,
+                    self._compute,
                 )
         except (RunLost, VersionMismatch):
             raise
-        except Exception as error:                              # one slide must not end a night
+        except Exception as error:  # one slide must not end a night
             reason = str(error)
             if not isinstance(error, HemalumError):
                 (path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
                 reason = f"{type(error).__name__}: {error}; please report {path / 'error.txt'}"
             last = tried >= tries or isinstance(error, HOPELESS)
-            commit_json(path / "state.json", {"status": "set aside" if last else "failed", "tries": tried, "reason": reason})
+            commit_json(
+                path / "state.json", {"status": "set aside" if last else "failed", "tries": tried, "reason": reason}
+            )
             self._warn(f"{name}: {'set aside' if last else 'will be tried again'} (try {tried} of {tries}): {reason}")
             return last
         partly = bool(outcome.summary.failed)
         now = {"status": "partly" if partly else "done", "tries": tried, "began": began, "ended": time.time()}
         commit_json(path / "state.json", {**now, **content})
-        if not partly:                                          # of a slide done in part, going on computes only what failed
+        if not partly:  # of a slide done in part, going on computes only what failed
             shutil.rmtree(path / "pieces", ignore_errors=True)
         for sentence in outcome.sentences(name):
             self._warn(sentence)
         made = ", ".join(content["outputs"])
-        self._say(f"{name}: {content['nuclei']} nuclei in {content['seconds']['total']:.1f} s → {made}" + (" (in part)" if partly else ""))
+        self._say(
+            f"{name}: {content['nuclei']} nuclei in {content['seconds']['total']:.1f} s → {made}"
+            + (" (in part)" if partly else "")
+        )
         return True
 
     def _wait_for_folder(self, entry: dict) -> None:

@@ -27,11 +27,11 @@ class Manifest:
 
     Attributes:
         hemalum: the version that began it.
-        inputs: one dict each: `path` (absolute), `stem`, `size` (bytes) and `modified` (ns) or None where it was missing, and
-            where a project says so `mpp`, `series`.
+        inputs: one dict each: `path` (absolute), `stem`, `size` (bytes) and `modified` (ns) or None where it was
+            missing, and where a project says so `mpp`, `series`.
         model: `id`, `sha256`, `folder`.
-        options: `formats`, `mpp`, `region`, `device`, `threads`, `precision`, `commit_every` (s between commits, 1 if it is not
-            there), and the parameters of `CHOICES`.
+        options: `formats`, `mpp`, `region`, `device`, `threads`, `precision`, `commit_every` (s between commits, 1 if
+            it is not there), and the parameters of `CHOICES`.
         tries: how often a slide is tried before it is set aside.
     """
 
@@ -78,7 +78,8 @@ class Manifest:
             raise UsageError(f"{folder} holds no job; begin one with `hemalum job run INPUT... -o {folder}`")
         if content.get("format") != FORMAT:
             raise VersionMismatch(
-                f"{folder} was made by Hemalum {content.get('hemalum')} in format {content.get('format')}, this is {__version__} with "
+                f"{folder} was made by Hemalum {content.get('hemalum')} in format {content.get('format')}, this is "
+                f"{__version__} with "
                 f"format {FORMAT}; finish it with that version or begin a new job"
             )
         try:
@@ -102,7 +103,8 @@ class Manifest:
         model = find(self.model["id"], [folder] if folder.is_dir() else [])
         if model.digest != self.model["sha256"]:
             raise VersionMismatch(
-                f"the model {model.id} has sha256 {model.digest[:12]}…, but the job was begun with {self.model['sha256'][:12]}…; "
+                f"the model {model.id} has sha256 {model.digest[:12]}…, but the job was begun with "
+                f"{self.model['sha256'][:12]}…; "
                 "install the former model or begin a new job"
             )
         model.verified("model.onnx")
@@ -115,9 +117,9 @@ def manifest_of(
     """The manifest of a job, all of it checked.
 
     Args:
-        options: `model_id`, `folders` (with further models), `formats`, `mpp`, `region` (x, y, width, height in level-0 px),
-            `foreground`, `marker`, `min_area` (µm²), `all_tiles`, `stain`, `device`, `precision`, `threads` (None: all cores,
-            shared by the workers).
+        options: `model_id`, `folders` (with further models), `formats`, `mpp`, `region` (x, y, width, height in level-0
+            px), `foreground`, `marker`, `min_area` (µm²), `all_tiles`, `stain`, `device`, `precision`, `threads` (None:
+            all cores, shared by the workers).
         workers, scheduler: of the cluster that is to compute it.
 
     Raises:
@@ -134,7 +136,8 @@ def manifest_of(
         "stain": options["stain"],
     }
     Parameters(**parameters).resolved(model.card.thresholds)
-    # threads are written down because sums in another order are other sums: going on elsewhere must give the same nuclei
+    # threads are written down because sums in another order are other sums: going on elsewhere must give the same
+    # nuclei
     threads = options["threads"] or (1 if scheduler else max(1, cores() // (workers or 1)))
     run = {name: options.get(name) for name in ("formats", "mpp", "region")}
     engine = {"device": options["device"], "precision": options["precision"], "threads": threads}

@@ -1,4 +1,5 @@
-"""A job that nobody asked for as one: several inputs of one command.  What is left of it when it has ended are the results.
+"""A job that nobody asked for as one: several inputs of one command.  What is left of it when it has ended are the
+results.
 
 If it is stopped, the same command goes on, and so does `hemalum job resume`.
 """

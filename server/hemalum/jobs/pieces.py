@@ -1,8 +1,8 @@
 """Pieces: the candidates of finished tiles, on disk before the slide is finished.
 
-A piece is a NumPy archive (its members carry checksums) with the candidates of some tiles.  Candidates are what a tile gives
-before seams are settled, so they depend on that tile alone, and a resumed slide is settled from the same candidates as an
-uninterrupted one: the result is the same to the byte.
+A piece is a NumPy archive (its members carry checksums) with the candidates of some tiles.  Candidates are what a tile
+gives before seams are settled, so they depend on that tile alone, and a resumed slide is settled from the same
+candidates as an uninterrupted one: the result is the same to the byte.
 
 >>> import tempfile
 >>> folder = tempfile.TemporaryDirectory()
@@ -36,7 +36,8 @@ UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Pieces:
-    """The pieces of one slide in `folder`; thread-safe; a context manager that commits what is left unless the disk is full.
+    """The pieces of one slide in `folder`; thread-safe; a context manager that commits what is left unless the disk is
+    full.
 
     Args:
         key: names the run (image, model, parameters, plan); pieces of another key are deleted.
@@ -58,7 +59,7 @@ class Pieces:
         for path in sorted(self.folder.iterdir()):
             tiles = _tiles(path, key) if path.suffix == ".npz" else None
             if tiles is None:
-                path.unlink()                                   # else `job status` would count its tiles
+                path.unlink()  # else `job status` would count its tiles
             else:
                 self.tiles.update(dict.fromkeys(tiles, path))
 
@@ -86,7 +87,8 @@ class Pieces:
             self._commit()
 
     def take(self, tile: int) -> Nuclei | None:
-        """The candidates of a committed tile; None where it is not there or its piece turns out to be damaged, which is deleted."""
+        """The candidates of a committed tile; None where it is not there or its piece turns out to be damaged, which is
+        deleted."""
         if (path := self.tiles.get(tile)) is None:
             return None
         try:
@@ -115,7 +117,9 @@ def save(folder: Path, key: str, candidates: dict[int, Nuclei]) -> Path:
     content["measurements"] = np.array(measured, np.float32).reshape(len(names), len(nuclei))
     content["names"] = np.array(names, np.str_)
     content["tiles"], content["key"] = np.array(list(candidates), np.int64), np.array(key)
-    path = Path(folder) / f"{next(iter(candidates)):06d}-{len(candidates)}.npz"  # the count lets `job status` add up without reading
+    path = (
+        Path(folder) / f"{next(iter(candidates)):06d}-{len(candidates)}.npz"
+    )  # the count lets `job status` add up without reading
     # a part of its own: a worker thought dead may still be writing the same piece
     commit(path, lambda file: np.savez(file, **content), part=f".{uuid.uuid4().hex}.part")
     return path

@@ -34,7 +34,7 @@ class PieceRun(Run):
     """A `Run` that keeps every tile's candidates in `pieces` and takes those that are kept already."""
 
     pieces: Pieces | None = None
-    source: dict | None = None                                  # what another process needs to compute tiles of this run
+    source: dict | None = None  # what another process needs to compute tiles of this run
 
     def restore(self, index: int, nuclei: Nuclei) -> None:
         """Give the candidates of a tile instead of its pixels.  Raises as `submit`."""
@@ -52,7 +52,8 @@ class Vanished(Exception):
 
 
 class Reader:
-    """Reads a slide that may vanish for a while (a network folder): what fails is tried again with the file opened anew.
+    """Reads a slide that may vanish for a while (a network folder): what fails is tried again with the file opened
+    anew.
 
     A context manager.  Raises what `open_slide` raises.
     """
@@ -81,7 +82,7 @@ class Reader:
             with self._lock:
                 try:
                     fresh = self._open()
-                except Exception:                               # not back yet
+                except Exception:  # not back yet
                     continue
                 self.slide.close()
                 self.slide = fresh
@@ -109,7 +110,8 @@ def run_slide(
     Args:
         entry: of `Manifest.inputs`.  folder: for results.  work: this slide's pieces.
         opened: called with the number of tiles once the plan is known.
-        compute: gives events where tiles are computed elsewhere: called with (run, reader, pieces); by default they are computed here.
+        compute: gives events where tiles are computed elsewhere: called with (run, reader, pieces); by default they are
+            computed here.
 
     Returns:
         the outcome and its statistics (see `hemalum.jobs.summary`).
@@ -120,7 +122,9 @@ def run_slide(
     path, options = Path(entry["path"]), manifest.options
     size = stamp(path)[0]
     if size is not None and entry["size"] is not None and size != entry["size"]:
-        raise UnreadableImage(f"{path.name} has another size than when the job began; restore the file or begin a new job")
+        raise UnreadableImage(
+            f"{path.name} has another size than when the job began; restore the file or begin a new job"
+        )
     with Reader(path, options.get("mpp") or entry.get("mpp"), entry.get("series")) as reader:
         slide = reader.slide
         if not options.get("mpp") and entry.get("mpp"):
@@ -132,14 +136,26 @@ def run_slide(
         if region is not None:
             region, parameters = within(slide, tuple(region), parameters)
         run = PieceRun(
-            pipeline.queue, lambda: pipeline.engine(model), model, image, overview, parameters, lambda: pipeline.workers, slide.unread
+            pipeline.queue,
+            lambda: pipeline.engine(model),
+            model,
+            image,
+            overview,
+            parameters,
+            lambda: pipeline.workers,
+            slide.unread,
         )
         run.watch.add("overview", watch.seconds["overview"])
         run.source = {
-            "hemalum": manifest.hemalum, "path": str(path), "mpp": slide.mpp, "series": entry.get("series"), "identity": image.identity,
-            "model": manifest.model, "settings": run.settings,
+            "hemalum": manifest.hemalum,
+            "path": str(path),
+            "mpp": slide.mpp,
+            "series": entry.get("series"),
+            "identity": image.identity,
+            "model": manifest.model,
+            "settings": run.settings,
             **{name: options[name] for name in ("device", "threads", "precision")},
-        }  # fmt: skip
+        }
         statistics = Statistics(run, overview, region)
         with Pieces(work, key_of(run), run.watch, options.get("commit_every", EVERY)) as pieces:
             run.pieces = pieces
@@ -147,7 +163,17 @@ def run_slide(
             restored = len(pieces.tiles)
             try:
                 events = statistics.watch((compute or here)(run, reader, pieces))
-                outcome = write_run(run, events, slide, options["formats"], folder, entry["stem"], region, progress, restored_tiles=restored)
+                outcome = write_run(
+                    run,
+                    events,
+                    slide,
+                    options["formats"],
+                    folder,
+                    entry["stem"],
+                    region,
+                    progress,
+                    restored_tiles=restored,
+                )
             except Vanished as error:
                 raise UnreadableImage(str(error)) from error
             finally:
@@ -173,7 +199,17 @@ def key_of(run: Run) -> str:
     """Names everything a tile's candidates depend on."""
     plan = run.plan
     parts = (
-        run.model.digest, run.image.identity, run.image.mpp, run.parameters.record(), run.settings, run.device, run.precision,
-        plan.scale, plan.core, plan.halo, plan.image_size, [(tile.row, tile.col) for tile in plan.tiles],
-    )  # fmt: skip
+        run.model.digest,
+        run.image.identity,
+        run.image.mpp,
+        run.parameters.record(),
+        run.settings,
+        run.device,
+        run.precision,
+        plan.scale,
+        plan.core,
+        plan.halo,
+        plan.image_size,
+        [(tile.row, tile.col) for tile in plan.tiles],
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()

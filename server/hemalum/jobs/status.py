@@ -10,7 +10,7 @@ from hemalum.jobs.manifest import Manifest
 from hemalum.lock import holder
 
 FINAL = ("done", "partly", "set aside")
-WORK = "job.work"   # beside job.json and job.lock; of each slide its state and what is computed of it
+WORK = "job.work"  # beside job.json and job.lock; of each slide its state and what is computed of it
 
 
 def state(folder: Path, stem: str) -> dict:
@@ -22,8 +22,8 @@ def status(folder: str | Path) -> dict:
     """How a job stands; reads only.
 
     Returns:
-        `state` ("running", "done", "partly", "interrupted", "waiting"), `holder`, `counts` by status, `nuclei`, and per slide
-        `stem`, `path`, `status`, `tries`, `tiles`, `tiles_done`, `nuclei`, `reason`, `seconds`.
+        `state` ("running", "done", "partly", "interrupted", "waiting"), `holder`, `counts` by status, `nuclei`, and per
+        slide `stem`, `path`, `status`, `tries`, `tiles`, `tiles_done`, `nuclei`, `reason`, `seconds`.
 
     Raises:
         UsageError, VersionMismatch: see `Manifest.read`.
@@ -38,12 +38,25 @@ def status(folder: str | Path) -> dict:
             now = "interrupted"
         counts[now] += 1
         tiles = known.get("tiles")
-        done = pieces.count(folder / WORK / entry["stem"] / "pieces") if now in ("running", "interrupted", "failed") else tiles
-        slides.append({
-            "stem": entry["stem"], "path": entry["path"], "status": now, "tries": known.get("tries", 0), "tiles": tiles, "tiles_done": done,
-            "nuclei": known.get("nuclei"), "reason": known.get("reason"), "failed_tiles": len(known.get("failed_tiles", {})),
-            "seconds": known.get("seconds", {}).get("total"),
-        })  # fmt: skip
+        done = (
+            pieces.count(folder / WORK / entry["stem"] / "pieces")
+            if now in ("running", "interrupted", "failed")
+            else tiles
+        )
+        slides.append(
+            {
+                "stem": entry["stem"],
+                "path": entry["path"],
+                "status": now,
+                "tries": known.get("tries", 0),
+                "tiles": tiles,
+                "tiles_done": done,
+                "nuclei": known.get("nuclei"),
+                "reason": known.get("reason"),
+                "failed_tiles": len(known.get("failed_tiles", {})),
+                "seconds": known.get("seconds", {}).get("total"),
+            }
+        )
     if who is not None:
         overall = "running"
     elif counts["done"] == len(slides):
@@ -53,6 +66,13 @@ def status(folder: str | Path) -> dict:
     else:
         overall = "waiting" if counts["waiting"] == len(slides) else "interrupted"
     return {
-        "job": str(folder), "state": overall, "holder": who, "hemalum": manifest.hemalum, "created": manifest.created,
-        "model": manifest.model, "counts": counts, "nuclei": sum(slide["nuclei"] or 0 for slide in slides), "slides": slides,
-    }  # fmt: skip
+        "job": str(folder),
+        "state": overall,
+        "holder": who,
+        "hemalum": manifest.hemalum,
+        "created": manifest.created,
+        "model": manifest.model,
+        "counts": counts,
+        "nuclei": sum(slide["nuclei"] or 0 for slide in slides),
+        "slides": slides,
+    }

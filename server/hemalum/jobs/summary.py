@@ -30,11 +30,17 @@ class Statistics:
     def __init__(self, run: Run, overview: np.ndarray, region: tuple[int, int, int, int] | None = None):
         self._size, self._mpp = (run.image.width, run.image.height), run.image.mpp
         shrink = min(1.0, PICTURE / max(overview.shape[:2]))
-        self._picture = cv2.resize(overview, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else overview.copy()
-        self._step = self._size[0] / self._picture.shape[1]     # level-0 px a px of the picture
+        self._picture = (
+            cv2.resize(overview, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+            if shrink < 1
+            else overview.copy()
+        )
+        self._step = self._size[0] / self._picture.shape[1]  # level-0 px a px of the picture
         self._outlined = self._picture.copy() if self._step * self._mpp <= OUTLINES else None
         self._cover = np.zeros(self._picture.shape[:2])
-        self._histograms = {name: np.zeros(len(edges) - 1, np.int64) for name, edges in EDGES.items() if name in run.columns}
+        self._histograms = {
+            name: np.zeros(len(edges) - 1, np.int64) for name, edges in EDGES.items() if name in run.columns
+        }
         self._sums = dict.fromkeys(self._histograms, 0.0)
         self._count = 0
         mask = run.mask.copy()
@@ -96,6 +102,11 @@ class Statistics:
 
 def _jpeg(picture: np.ndarray) -> str:
     """Base64 of a JPEG."""
-    options = cv2.IMWRITE_JPEG_QUALITY, 80, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444  # thin outlines stay green
+    options = (
+        cv2.IMWRITE_JPEG_QUALITY,
+        80,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    )  # thin outlines stay green
     encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), options)[1]
     return base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -18,7 +18,8 @@ _mine = threading.local()  # a worker's thread keeps its engine and its open sli
 
 
 def compute(source: dict, plan: Plan, tiles: list[Tile], folder: str, key: str) -> tuple[str | None, dict[int, str]]:
-    """In a worker: compute tiles and commit them as one piece; returns the piece, and the tiles that failed, with reasons.
+    """In a worker: compute tiles and commit them as one piece; returns the piece, and the tiles that failed, with
+    reasons.
 
     Args:
         source: of `PieceRun`.  plan: without tiles.  folder, key: of the pieces.
@@ -61,7 +62,9 @@ def _engine(source: dict):
     if getattr(_mine, "how", None) != how:
         cv2.setNumThreads(1)
         if source["hemalum"] != __version__:
-            raise VersionMismatch(f"it has Hemalum {__version__}, not {source['hemalum']}; install the same version there")
+            raise VersionMismatch(
+                f"it has Hemalum {__version__}, not {source['hemalum']}; install the same version there"
+            )
         model = find(wanted["id"], [wanted["folder"]] if Path(wanted["folder"]).is_dir() else [])
         if model.digest != wanted["sha256"]:
             has, needs = model.digest[:12], wanted["sha256"][:12]

@@ -3,13 +3,15 @@
 Rules, each counted in the report:
 
 * An annotation of class `Complete` is a region; regions are united, so that no pixel is exported twice.
-* Every other polygon with a class, and every detection or cell, is a nucleus; detections without a class are of class `Nucleus`.
+* Every other polygon with a class, and every detection or cell, is a nucleus; detections without a class are of class
+  `Nucleus`.
 * Classes that end in `*` are ignored, as QuPath does; an annotation without a class is ignored.
 * Holes are filled; outlines that cross themselves are mended; of several pieces the largest is taken.
 * Locked objects are taken like others.
 
 >>> square = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]]}
->>> found = parse([{"geometry": square, "properties": {"objectType": "annotation", "classification": {"name": "Complete"}}}])
+>>> properties = {"objectType": "annotation", "classification": {"name": "Complete"}}
+>>> found = parse([{"geometry": square, "properties": properties}])
 >>> found.region.area, len(found.nuclei), dict(found.counts)
 (81.0, 0, {'complete regions': 1})
 """
@@ -32,7 +34,8 @@ COMPLETE, DEFAULT = "Complete", "Nucleus"
 
 @dataclass
 class Annotations:
-    """Level-0 px.  `region`: union of the Complete annotations; `nuclei`: polygons without holes; `classes`: one name each."""
+    """Level-0 px.  `region`: union of the Complete annotations; `nuclei`: polygons without holes; `classes`: one name
+    each."""
 
     region: shapely.Geometry
     nuclei: list[shapely.Polygon] = field(default_factory=list)
@@ -54,7 +57,9 @@ def read(path: str | Path) -> Annotations:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); export the annotations from QuPath again") from None
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}); export the annotations from QuPath again"
+        ) from None
     except ValueError:
         raise UsageError(f"{path} is not GeoJSON; export the annotations from QuPath again") from None
     if isinstance(content, dict):
@@ -62,7 +67,9 @@ def read(path: str | Path) -> Annotations:
     try:
         return parse(content)
     except (KeyError, TypeError, AttributeError, ValueError, shapely.errors.ShapelyError) as error:
-        raise UsageError(f"{path} is not GeoJSON as QuPath writes it ({error!r}); export the annotations again") from None
+        raise UsageError(
+            f"{path} is not GeoJSON as QuPath writes it ({error!r}); export the annotations again"
+        ) from None
 
 
 def parse(features: list[dict]) -> Annotations:
@@ -100,7 +107,12 @@ def _outline(geometry, counts: Counter) -> shapely.Polygon | None:
         geometry = shapely.make_valid(geometry)
     pieces = [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon" and part.area > 0]
     if not pieces and geometry.geom_type == "GeometryCollection":
-        pieces = [p for part in shapely.get_parts(geometry) for p in shapely.get_parts(part) if p.geom_type == "Polygon" and p.area > 0]
+        pieces = [
+            p
+            for part in shapely.get_parts(geometry)
+            for p in shapely.get_parts(part)
+            if p.geom_type == "Polygon" and p.area > 0
+        ]
     if not pieces:
         counts["points, lines and outlines of zero area, left out"] += 1
         return None

@@ -1,8 +1,8 @@
 """Pixels and labels of annotated regions, and tissue without labels, at the training set's µm/px.
 
-Image and labels are both cut at the border of the Complete region; what lies outside it is painted white, so that no pixel that nobody
-has looked at is ever taken for background.  Where two outlines share a pixel it goes to the smaller nucleus.  Parts of fewer than 8 px
-are dropped.
+Image and labels are both cut at the border of the Complete region; what lies outside it is painted white, so that no
+pixel that nobody has looked at is ever taken for background.  Where two outlines share a pixel it goes to the smaller
+nucleus.  Parts of fewer than 8 px are dropped.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ TILE, TISSUE = 512, 0.5  # side of an unlabelled tile, px; its least share of ti
 
 
 def windows(region, to_px: float) -> list[tuple[int, int, int, int]]:
-    """Rectangles of at most 1024 px in exported px (x, y, width, height) that cover the parts of a region, each pixel once.
+    """Rectangles of at most 1024 px in exported px (x, y, width, height) that cover the parts of a region, each pixel
+    once.
 
     >>> windows(shapely.box(0, 0, 3000, 100), 0.5)
     [(0, 0, 1024, 50), (1024, 0, 476, 50)]
     """
     found = []
-    for x, y in sorted({cell for part in shapely.get_parts(region) if part.area for cell in _cells(part.bounds, to_px)}, key=lambda c: c[::-1]):
+    for x, y in sorted(
+        {cell for part in shapely.get_parts(region) if part.area for cell in _cells(part.bounds, to_px)},
+        key=lambda c: c[::-1],
+    ):
         cell = shapely.box(x * SIDE, y * SIDE, (x + 1) * SIDE, (y + 1) * SIDE)
         inside = shapely.transform(region, lambda points: points * to_px).intersection(cell)
         if inside.area < SMALLEST:
@@ -52,7 +56,10 @@ def read_at(slide: Slide, window: tuple[int, int, int, int], to_px: float, n: in
     """Pixels of a window in exported px, uint8 h×w×3; beyond the image white."""
     x, y, width, height = window
     left, top = math.floor(x / to_px / n) * n, math.floor(y / to_px / n) * n
-    right, bottom = min(slide.size[0], math.ceil((x + width) / to_px / n) * n), min(slide.size[1], math.ceil((y + height) / to_px / n) * n)
+    right, bottom = (
+        min(slide.size[0], math.ceil((x + width) / to_px / n) * n),
+        min(slide.size[1], math.ceil((y + height) / to_px / n) * n),
+    )
     boxed = slide.read(Rect(left, top, right - left, bottom - top), n)
     # exported px centre → boxed px: one affine map, so that image and labels keep one frame whatever the ratio
     step = 1 / to_px / n
@@ -61,7 +68,9 @@ def read_at(slide: Slide, window: tuple[int, int, int, int], to_px: float, n: in
     return cv2.warpAffine(boxed, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
-def draw(found: Annotations, window, to_px: float, pixels: np.ndarray, region, counts: Counter, used: set[int]) -> tuple[np.ndarray, dict[int, str]]:
+def draw(
+    found: Annotations, window, to_px: float, pixels: np.ndarray, region, counts: Counter, used: set[int]
+) -> tuple[np.ndarray, dict[int, str]]:
     """Labels of a window (int32 h×w) and the class of each; paints `pixels` white outside the region."""
     x, y, width, height = window
     columns, rows = (np.arange(width) + x + 0.5) / to_px, (np.arange(height) + y + 0.5) / to_px
@@ -72,7 +81,9 @@ def draw(found: Annotations, window, to_px: float, pixels: np.ndarray, region, c
     near = found.tree.query(shapely.box(x / to_px, y / to_px, (x + width) / to_px, (y + height) / to_px)).tolist()
     for index in sorted(near, key=lambda i: (-found.nuclei[i].area, i)):
         left, top, right, bottom = np.array(found.nuclei[index].bounds) * to_px - [x, y, x, y]
-        part = np.s_[max(0, math.floor(top)) : max(0, math.ceil(bottom)), max(0, math.floor(left)) : max(0, math.ceil(right))]
+        part = np.s_[
+            max(0, math.floor(top)) : max(0, math.ceil(bottom)), max(0, math.floor(left)) : max(0, math.ceil(right))
+        ]
         mask = inside[part] & _covered(found.nuclei[index], columns[part[1]], rows[part[0]])
         if mask.any():
             used.add(index)
@@ -101,7 +112,10 @@ def unlabelled_tiles(slide: Slide, region, to_px: float, n: int, folder: Path, s
     for y in range(0, int(slide.size[1] * to_px) - TILE + 1, TILE):
         for x in range(0, int(slide.size[0] * to_px) - TILE + 1, TILE):
             left, top, right, bottom = (value / to_px for value in (x, y, x + TILE, y + TILE))
-            rows, cols = (slice(int(low / step), max(int(low / step) + 1, int(high / step))) for low, high in ((top, bottom), (left, right)))
+            rows, cols = (
+                slice(int(low / step), max(int(low / step) + 1, int(high / step)))
+                for low, high in ((top, bottom), (left, right))
+            )
             tissue = mask[rows, cols]
             if tissue.size and tissue.mean() >= TISSUE and not shapely.box(left, top, right, bottom).intersects(region):
                 found.append((hashlib.sha256(f"{x},{y}".encode()).hexdigest(), x, y))

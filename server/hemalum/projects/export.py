@@ -1,4 +1,5 @@
-"""Annotated slides → a training set: images, instance labels, classes, a manifest, and tissue without labels for the teacher.
+"""Annotated slides → a training set: images, instance labels, classes, a manifest, and tissue without labels for the
+teacher.
 
     SET/manifest.csv  images/*.png  labels/*.png (16-bit)  classes.json  report.json  unlabelled/*.png
 
@@ -24,12 +25,18 @@ from hemalum.files import lost, move
 from hemalum.grid.tiling import scale_for
 from hemalum.projects.annotations import Annotations, read
 from hemalum.projects.cut import draw, read_at, unlabelled_tiles, windows, write_png
-from hemalum.projects.sources import Source
+from hemalum.projects.sources import AnnotatedSlide
 from hemalum.slides import open_slide
 
 
-def export(sources: list[Source], folder: str | Path, mpp: float = 0.25, validation: float = 0.2, unlabelled: int = 20,
-           say: Callable[[str], Any] = lambda sentence: None) -> dict:  # fmt: skip
+def export(
+    sources: list[AnnotatedSlide],
+    folder: str | Path,
+    mpp: float = 0.25,
+    validation: float = 0.2,
+    unlabelled: int = 20,
+    say: Callable[[str], Any] = lambda sentence: None,
+) -> dict:
     """Write a training set into `folder`, whole or not at all; returns its report.
 
     Args:
@@ -69,7 +76,10 @@ def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, sa
         with open_slide(source.image, source.mpp, source.series) as slide:
             slide.require_size(source.size)
             if slide.mpp is None:
-                raise UnknownResolution(f"{source.image} states no resolution; write it into the list's column mpp, or set the pixel size in QuPath")
+                raise UnknownResolution(
+                    f"{source.image} states no resolution; write it into the list's column mpp, or set the pixel size "
+                    "in QuPath"
+                )
             scale = scale_for(slide.mpp, mpp)
             to_px = slide.mpp / mpp
             before = len(rows)
@@ -86,44 +96,71 @@ def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, sa
                 write_png(folder / "labels" / f"{name}.png", labels.astype(np.uint16))
                 hashes[part].add(hashlib.sha256(pixels.tobytes()).hexdigest())
                 classes.update(names.values())
-                rows.append({"stem": name, "width": labels.shape[1], "height": labels.shape[0], "n_nuclei": len(names), "mpp": mpp,
-                             "slide": source.image.name, "patient": owner[number], "part": part,
-                             "classes": json.dumps(names, ensure_ascii=False)})  # fmt: skip
+                rows.append(
+                    {
+                        "stem": name,
+                        "width": labels.shape[1],
+                        "height": labels.shape[0],
+                        "n_nuclei": len(names),
+                        "mpp": mpp,
+                        "slide": source.image.name,
+                        "patient": owner[number],
+                        "part": part,
+                        "classes": json.dumps(names, ensure_ascii=False),
+                    }
+                )
             counts["nuclei outside Complete regions, left out"] += len(found.nuclei) - len(used)
-            tiles = unlabelled_tiles(slide, found.region, to_px, scale.n, folder / "unlabelled", stem, unlabelled) if part == "train" else 0
+            tiles = (
+                unlabelled_tiles(slide, found.region, to_px, scale.n, folder / "unlabelled", stem, unlabelled)
+                if part == "train"
+                else 0
+            )
             counts["unlabelled tiles"] += tiles
             say(f"{source.image.name}: {len(rows) - before} images, {tiles} unlabelled tiles, {part}")
     if hashes["train"] & hashes["validation"]:
-        raise UsageError("the same pixels lie in training and validation: two slides are copies in part; give them one patient")
+        raise UsageError(
+            "the same pixels lie in training and validation: two slides are copies in part; give them one patient"
+        )
     with open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     held = sorted({row["patient"] for row in rows if row["part"] == "validation"})
-    report = {"mpp": mpp, "images": len(rows), "nuclei": sum(row["n_nuclei"] for row in rows), "patient_column": "patient", "validation": held,
-              "classes": dict(classes.most_common()), "counts": dict(sorted(counts.items()))}  # fmt: skip
+    report = {
+        "mpp": mpp,
+        "images": len(rows),
+        "nuclei": sum(row["n_nuclei"] for row in rows),
+        "patient_column": "patient",
+        "validation": held,
+        "classes": dict(classes.most_common()),
+        "counts": dict(sorted(counts.items())),
+    }
     for name, content in (("classes.json", report["classes"]), ("report.json", report)):
         (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     return report
 
 
-def assign(sources: list[Source], annotations: list[Annotations], share: float) -> tuple[list[str], dict[str, str]]:
+def assign(
+    sources: list[AnnotatedSlide], annotations: list[Annotations], share: float
+) -> tuple[list[str], dict[str, str]]:
     """The patient of each slide, and the part of each patient; of those without a Complete region it is "train".
 
     Raises:
         UsageError: nothing is annotated as Complete; one slide is said to be of two patients.
     """
     if not any(found.region.area for found in annotations):
-        raise UsageError("no annotation of class Complete was found; draw one around tissue in which every nucleus is annotated")
+        raise UsageError(
+            "no annotation of class Complete was found; draw one around tissue in which every nucleus is annotated"
+        )
     owners = _patients(sources)
     annotated = [owner for owner, found in zip(owners, annotations, strict=True) if found.region.area]
-    return owners, dict.fromkeys(owners, "train") | split(annotated, share)
+    return owners, dict.fromkeys(owners, "train") | parts_of(annotated, share)
 
 
-def split(owners: list[str], share: float) -> dict[str, str]:
+def parts_of(owners: list[str], share: float) -> dict[str, str]:
     """Patient → "train" or "validation"; by a hash of the name, so that it does not depend on the order of slides.
 
-    >>> sorted(split(["a", "b", "c", "a"], 0.3).values()), split(["a"], 0.5)
+    >>> sorted(parts_of(["a", "b", "c", "a"], 0.3).values()), parts_of(["a"], 0.5)
     (['train', 'train', 'validation'], {'a': 'train'})
     """
     names = sorted(set(owners), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
@@ -131,7 +168,7 @@ def split(owners: list[str], share: float) -> dict[str, str]:
     return {name: "validation" if position < kept else "train" for position, name in enumerate(names)}
 
 
-def _patients(sources: list[Source]) -> list[str]:
+def _patients(sources: list[AnnotatedSlide]) -> list[str]:
     """The patient of each slide; copies of a slide belong to one."""
     owners, seen = [], {}
     for source in sources:
@@ -139,6 +176,9 @@ def _patients(sources: list[Source]) -> list[str]:
             identity = slide.identity
         name = source.patient or seen.get(identity, ("", ""))[0] or source.name or source.image.stem
         if (other := seen.setdefault(identity, (name, source.image)))[0] != name:
-            raise UsageError(f"{other[1]} and {source.image} hold the same pixels, but are said to be of {other[0]!r} and {name!r}; correct the list")
+            raise UsageError(
+                f"{other[1]} and {source.image} hold the same pixels, but are said to be of {other[0]!r} and "
+                f"{name!r}; correct the list"
+            )
         owners.append(name)
     return owners

@@ -15,16 +15,19 @@ SCRIPT, INSERTED = "import_nuclei.groovy", "inserted.json"
 
 
 def write_script(folder: Path, manifest: Manifest) -> Path:
-    """A Groovy script that imports each image's GeoJSON.  `QuPath script -s -p project.qpproj <script>` runs it for all.
+    """A Groovy script that imports each image's GeoJSON.  `QuPath script -s -p project.qpproj <script>` runs it for
+    all.
 
-    Nuclei go under the annotations that contain them; those of an earlier import (same ids) are replaced, nothing else is touched.
+    Nuclei go under the annotations that contain them; those of an earlier import (same ids) are replaced, nothing else
+    is touched.
 
     Raises:
         DiskFull: it cannot be written.
     """
     files = {known["entry"]: f"{known['stem']}.geojson" for known in manifest.inputs}
     table = ",\n".join(f"    {json.dumps(number)}: {groovy(name)}" for number, name in files.items())
-    text = f"""// Imports the nuclei that Hemalum found.  Run it for all images of the project: Run > Run for project, or
+    text = f"""// Imports the nuclei that Hemalum found.  Run it for all images of the project: \
+Run > Run for project, or
 //     QuPath script -s -p project.qpproj {SCRIPT}
 import qupath.lib.io.PathIO
 
@@ -50,7 +53,8 @@ println getProjectEntry().getImageName() + ": " + nuclei.size() + " nuclei"
 
 
 def insert_new(project: Path, folder: Path, manifest: Manifest, say: Callable[[str], Any] = print) -> list[str]:
-    """Put the nuclei of a job's finished images into the project by QuPath, unless the same were put in before; returns failures, a sentence each.
+    """Put the nuclei of a job's finished images into the project by QuPath, unless the same were put in before; returns
+    failures, a sentence each.
 
     Raises:
         UsageError: paquo or QuPath is not there.

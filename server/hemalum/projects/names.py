@@ -17,7 +17,8 @@ REFUSED = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # by file systems
 
 
 def unique(names: list[str], taken: Iterable[str] = ()) -> list[str]:
-    """File names for images: without an image's suffix and without what file systems refuse, numbered where they meet."""
+    """File names for images: without an image's suffix and without what file systems refuse, numbered where they
+    meet."""
     used = {name.casefold() for name in taken}
     result = []
     for name in names:

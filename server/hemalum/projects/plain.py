@@ -2,10 +2,12 @@
 
 Annotations lie in `data/<id>/data.qpdata`, Java's own serialization, which only QuPath can read.
 
->>> builder = {"builderType": "rotated", "rotation": "ROTATE_90", "builder": {"builderType": "uri", "uri": "file:/a.svs"}}
->>> understood(builder)
+>>> inner = {"builderType": "uri", "uri": "file:/a.svs"}
+>>> builder = {"builderType": "rotated", "rotation": "ROTATE_90", "builder": inner}
+>>> understood(builder)                                                          # doctest: +NORMALIZE_WHITESPACE
 Traceback (most recent call last):
-hemalum.errors.UnsupportedImage: it is rotated (ROTATE_90) in the project; remove the rotation or run it from QuPath with the extension
+hemalum.errors.UnsupportedImage: it is rotated (ROTATE_90) in the project; remove the rotation or run it from QuPath
+with the extension
 """
 
 from __future__ import annotations
@@ -22,12 +24,15 @@ NEWEST, OLDEST = (0, 7), (0, 5)
 BY_QUPATH = "run it from QuPath with the extension"
 # what a builder of QuPath's does to pixels, where we do not do the same
 REFUSED = {
-    "cropped": "it is a crop of an image", "affine": "it is transformed (affine)",
+    "cropped": "it is a crop of an image",
+    "affine": "it is transformed (affine)",
     "channels": "its channels are joined from several images",
-    "color": "its channels are transformed", "sparse": "it is put together from several images",
+    "color": "its channels are transformed",
+    "sparse": "it is put together from several images",
     "swapRedBlue": "its red and blue are swapped",
-    "color_deconvolved": "it is a colour-deconvolved image", "reorderRGB": "its colours are in another order",
-}  # fmt: skip
+    "color_deconvolved": "it is a colour-deconvolved image",
+    "reorderRGB": "its colours are in another order",
+}
 HARMLESS = ("--no-crop", "--series", "--name", "--classname", "--dims", "--order")
 
 
@@ -92,13 +97,19 @@ def read_project(path: str | Path) -> Project:
     except ValueError:
         raise UsageError(f"{path} is not a QuPath project; give a project.qpproj") from None
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise UsageError(f"{path} is not a QuPath project: it lists no images; give a project.qpproj of QuPath 0.5 to 0.7")
+        raise UsageError(
+            f"{path} is not a QuPath project: it lists no images; give a project.qpproj of QuPath 0.5 to 0.7"
+        )
     version, notices = str(content.get("version", "")), []
     number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if len(number) == 2 and number > NEWEST:
-        raise VersionMismatch(f"{path} was made by QuPath {version}; projects of 0.5 to 0.7 can be read: update Hemalum")
+        raise VersionMismatch(
+            f"{path} was made by QuPath {version}; projects of 0.5 to 0.7 can be read: update Hemalum"
+        )
     if len(number) < 2 or number < OLDEST:
-        notices.append(f"the project was made by QuPath {version or 'of unknown version'}; projects of 0.5 to 0.7 are known")
+        notices.append(
+            f"the project was made by QuPath {version or 'of unknown version'}; projects of 0.5 to 0.7 are known"
+        )
     was = _file_of(content.get("uri")) if content.get("uri") else None
     return Project(path, version, [_entry(image, path.parent, was) for image in content["images"]], notices)
 
@@ -112,12 +123,16 @@ def understood(builder: dict) -> tuple[dict, int | None]:
     kind = builder.get("builderType", "uri")
     if kind == "rotated":
         if builder.get("rotation") not in (None, "ROTATE_NONE"):
-            raise UnsupportedImage(f"it is rotated ({builder['rotation']}) in the project; remove the rotation or {BY_QUPATH}")
+            raise UnsupportedImage(
+                f"it is rotated ({builder['rotation']}) in the project; remove the rotation or {BY_QUPATH}"
+            )
         return understood(builder.get("builder") or {})
-    if kind == "pyramidize":                                    # further levels of the same pixels
+    if kind == "pyramidize":  # further levels of the same pixels
         return understood(builder.get("builder") or {})
     if kind != "uri" or "uri" not in builder:
-        raise UnsupportedImage(f"{REFUSED.get(kind, f'it has a server builder {kind!r} that is not known')}; {BY_QUPATH}")
+        raise UnsupportedImage(
+            f"{REFUSED.get(kind, f'it has a server builder {kind!r} that is not known')}; {BY_QUPATH}"
+        )
     arguments = [str(argument) for argument in builder.get("args") or []]
     unknown = [argument for argument in arguments if argument.startswith("--") and argument not in HARMLESS]
     if unknown or ("--order" in arguments and arguments[arguments.index("--order") + 1 :][:1] != ["RGB"]):
@@ -129,7 +144,9 @@ def understood(builder: dict) -> tuple[dict, int | None]:
 def _entry(image: dict, folder: Path, was: Path | None) -> Entry:
     name, number = str(image.get("imageName", "")), str(image.get("entryID", ""))
     data = folder / "data" / number
-    entry = Entry(number, name, None, "refused", metadata=image.get("metadata") or {}, has_data=(data / "data.qpdata").is_file())
+    entry = Entry(
+        number, name, None, "refused", metadata=image.get("metadata") or {}, has_data=(data / "data.qpdata").is_file()
+    )
     counts = (_json(data / "summary.json").get("hierarchy") or {}).get("objectTypeCounts") or {}
     entry.objects = {kind.lower(): int(counts[kind]) for kind in ("Annotations", "Detections") if kind in counts}
     builder = image.get("serverBuilder") or _json(data / "server.json")
@@ -166,7 +183,9 @@ def _json(path: Path) -> dict:
 
 def _mpp(calibration: dict) -> float | None:
     sides = [calibration.get(name) or {} for name in ("pixelWidth", "pixelHeight")]
-    if any(side.get("unit") not in ("µm", "um", "μm") or not isinstance(side.get("value"), (int, float)) for side in sides):
+    if any(
+        side.get("unit") not in ("µm", "um", "μm") or not isinstance(side.get("value"), (int, float)) for side in sides
+    ):
         return None
     width, height = (float(side["value"]) for side in sides)
     if width <= 0 or height <= 0:

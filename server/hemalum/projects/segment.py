@@ -1,4 +1,5 @@
-"""A project's images segmented as a job beside it: which of them, under which names, and how the nuclei get into the project.
+"""A project's images segmented as a job beside it: which of them, under which names, and how the nuclei get into the
+project.
 
 What Python reads is a job; what only QuPath reads is left to QuPath with Hemalum's extension.
 """
@@ -24,7 +25,8 @@ Say = Callable[[str], Any]  # takes a sentence for the user
 
 @dataclass
 class Images:
-    """A project's images: `readable` here, `by_qupath`: by QuPath alone; `failed`: sentences on those that are not done."""
+    """A project's images: `readable` here, `by_qupath`: by QuPath alone; `failed`: sentences on those that are not
+    done."""
 
     readable: list[Entry]
     by_qupath: list[Entry]
@@ -83,7 +85,9 @@ def segment(
         for sentence in streamed.run(streaming, names, [manifest.model["folder"]], say):
             _fail(sentence, failed, warn)
     elif streaming is not None:
-        say(f"for the {len(names)} images that only QuPath reads, with its Hemalum extension: QuPath script {streaming}")
+        say(
+            f"for the {len(names)} images that only QuPath reads, with its Hemalum extension: QuPath script {streaming}"
+        )
     count = len(project.entries)
     if not manifest.inputs and not insert:
         raise UsageError(
@@ -141,7 +145,9 @@ def add(manifest: Manifest, entries: list[Entry]) -> int:
     """Make inputs of those entries that are none yet, with what the project says of each; returns how many."""
     known = {described["entry"] for described in manifest.inputs}
     new = [entry for entry in entries if entry.id not in known]
-    names = unique([entry.name or entry.path.name for entry in new], [described["stem"] for described in manifest.inputs])
+    names = unique(
+        [entry.name or entry.path.name for entry in new], [described["stem"] for described in manifest.inputs]
+    )
     for described, entry, name in zip(inputs_of([entry.path for entry in new]), new, names, strict=True):
         project = {"stem": name, "entry": entry.id, "mpp": entry.mpp, "series": entry.series, "expected": entry.size}
         manifest.inputs.append(described | project)

@@ -18,18 +18,21 @@ from typing import Any
 
 from hemalum.errors import UsageError
 from hemalum.projects import with_qupath
-from hemalum.projects.plain import Entry, Project, read_project
 from hemalum.projects.names import unique
+from hemalum.projects.plain import Entry, Project, read_project
 
 HOW = (
-    f"annotations lie in QuPath's own .qpdata files, which only QuPath reads: {with_qupath.NEEDS}; or in QuPath run for the project "
-    "`exportAllObjectsToGeoJson('DIR/' + getProjectEntry().getImageName() + '.geojson', 'FEATURE_COLLECTION')` and give --annotations DIR"
+    f"annotations lie in QuPath's own .qpdata files, which only QuPath reads: {with_qupath.NEEDS}; or in QuPath run "
+    "for the project "
+    "`exportAllObjectsToGeoJson('DIR/' + getProjectEntry().getImageName() + '.geojson', 'FEATURE_COLLECTION')` and "
+    "give --annotations DIR"
 )
 
 
 @dataclass(frozen=True)
-class Source:
-    """One slide: its image, its GeoJSON, its patient ("" = the slide itself), µm/px or None, series, a name, and its size in QuPath or None."""
+class AnnotatedSlide:
+    """One slide: its image, its GeoJSON, its patient ("" = the slide itself), µm/px or None, series, a name, and its
+    size in QuPath or None."""
 
     image: Path
     annotations: Path
@@ -40,7 +43,7 @@ class Source:
     size: tuple[int, int] | None = None
 
 
-def read_list(path: str | Path, pattern: str | None = None) -> list[Source]:
+def read_list(path: str | Path, pattern: str | None = None) -> list[AnnotatedSlide]:
     """Sources of a CSV with the columns image, annotations and, where wanted, patient, mpp; paths are relative to it.
 
     QuPath's *Export training regions* writes such a list, with name, width and height besides.
@@ -52,22 +55,31 @@ def read_list(path: str | Path, pattern: str | None = None) -> list[Source]:
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); give a CSV with the columns image, annotations, patient, mpp") from None
+        raise UsageError(
+            f"{path} cannot be read ({error}); give a CSV with the columns image, annotations, patient, mpp"
+        ) from None
     if not rows or not {"image", "annotations"} <= set(rows[0]):
-        raise UsageError(f"{path} has no columns image and annotations, or no rows; give a CSV with the columns image, annotations, patient, mpp")
+        raise UsageError(
+            f"{path} has no columns image and annotations, or no rows; give a CSV with the columns image, "
+            "annotations, patient, mpp"
+        )
     return [_of_row(row, path, pattern) for row in rows]
 
 
-def _of_row(row: dict[str, str], path: Path, pattern: str | None) -> Source:
+def _of_row(row: dict[str, str], path: Path, pattern: str | None) -> AnnotatedSlide:
     if "://" in row["image"]:
         raise UsageError(f"{path}: {row['image']} is not a file; only images in files can be exported")
     try:
         mpp = float(row["mpp"]) if row.get("mpp") else None
         size = (int(row["width"]), int(row["height"])) if row.get("width") and row.get("height") else None
     except ValueError as error:
-        raise UsageError(f"{path}: {error}; mpp is a number of µm per pixel, such as 0.25, width and height are pixels") from None
-    patient = (row.get("patient") or "").strip() or patient_of(row.get("name") or Path(row["image"]).name, {}, None, pattern)
-    return Source(path.parent / row["image"], path.parent / row["annotations"], patient, mpp, size=size)
+        raise UsageError(
+            f"{path}: {error}; mpp is a number of µm per pixel, such as 0.25, width and height are pixels"
+        ) from None
+    patient = (row.get("patient") or "").strip() or patient_of(
+        row.get("name") or Path(row["image"]).name, {}, None, pattern
+    )
+    return AnnotatedSlide(path.parent / row["image"], path.parent / row["annotations"], patient, mpp, size=size)
 
 
 def patient_of(name: str, metadata: dict, key: str | None, pattern: str | None) -> str:
@@ -93,10 +105,11 @@ def patient_of(name: str, metadata: dict, key: str | None, pattern: str | None) 
 
 @contextmanager
 def sources_of(path: str | Path, folder: str | None, key: str | None = None, pattern: str | None = None,
-               say: Callable[[str], Any] = lambda text: None) -> Iterator[list[Source]]:  # fmt: skip
+               say: Callable[[str], Any] = lambda text: None) -> Iterator[list[AnnotatedSlide]]:  # fmt: skip
     """Sources of LIST.csv or of a project; see `read_list` and `from_project`.  A context manager.
 
-    Without a folder the annotations are read by QuPath, where there is one, into files that last as long as the context.
+    Without a folder the annotations are read by QuPath, where there is one, into files that last as long as the
+    context.
     """
     if str(path).lower().endswith(".csv"):
         yield read_list(path, pattern)
@@ -111,8 +124,12 @@ def sources_of(path: str | Path, folder: str | None, key: str | None = None, pat
 
 
 def from_project(
-    project: Project, folder: str | None, key: str | None = None, pattern: str | None = None, say: Callable[[str], Any] = lambda text: None
-) -> list[Source]:
+    project: Project,
+    folder: str | None,
+    key: str | None = None,
+    pattern: str | None = None,
+    say: Callable[[str], Any] = lambda text: None,
+) -> list[AnnotatedSlide]:
     """One source for each image that has a GeoJSON in `folder`; says which have none or cannot be used.
 
     Raises:
@@ -121,12 +138,24 @@ def from_project(
     if folder is None:
         raise UsageError(HOW)
     sources = []
-    for entry, clean in zip(project.entries, unique([entry.name or entry.id for entry in project.entries]), strict=True):
+    for entry, clean in zip(
+        project.entries, unique([entry.name or entry.id for entry in project.entries]), strict=True
+    ):
         found = _annotations(Path(folder), entry, clean)
         if entry.state not in ("found", "moved") or found is None:
             say(f"{entry.name}: left out: {entry.reason or 'it has no GeoJSON in ' + str(folder)}")
             continue
-        sources.append(Source(entry.path, found, patient_of(entry.name, entry.metadata, key, pattern), entry.mpp, entry.series, clean, entry.size))
+        sources.append(
+            AnnotatedSlide(
+                entry.path,
+                found,
+                patient_of(entry.name, entry.metadata, key, pattern),
+                entry.mpp,
+                entry.series,
+                clean,
+                entry.size,
+            )
+        )
     if not sources:
         raise UsageError(f"no image of {project.path} has annotations in {folder}; {HOW}")
     return sources

@@ -1,7 +1,8 @@
-"""Images that Python cannot read as a project has them, but QuPath can: QuPath segments them with Hemalum's extension, without a window.
+"""Images that Python cannot read as a project has them, but QuPath can: QuPath segments them with Hemalum's extension,
+without a window.
 
-A script beside the results names the images; QuPath streams their pixels to a server, puts the nuclei into the project and writes the
-GeoJSON.  What is written is not done again, so the script can be stopped and run once more.
+A script beside the results names the images; QuPath streams their pixels to a server, puts the nuclei into the project
+and writes the GeoJSON.  What is written is not done again, so the script can be stopped and run once more.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from typing import Any
 from hemalum.client.child import local_server
 from hemalum.errors import HemalumError, RunLost, ServerUnavailable
 from hemalum.files import commit_text
-from hemalum.projects.plain import Entry
 from hemalum.projects.insertion import groovy
+from hemalum.projects.plain import Entry
 from hemalum.slides import open_slide
 
 SCRIPT = "segment_in_qupath.groovy"
 NO_EXTENSION = "unable to resolve class qupath.ext.hemalum"
 SERVER, TOKEN = "HEMALUM_SERVER", "HEMALUM_TOKEN"
 
-TEXT = """// Written by Hemalum: segments the images of a project that only QuPath can read, with Hemalum's extension.  Run it with
+TEXT = """// Written by Hemalum: segments the images of a project that only QuPath can read, \
+with Hemalum's extension.  Run it with
 //     QuPath script {script}
 // What has its GeoJSON in the folder below is not done again.
 import java.awt.image.BufferedImage
@@ -55,11 +57,13 @@ for (entry in project.imageList.findAll {{ names.containsKey(it.ID) }}) {{
             builder.server(System.getenv('{server}')).token(System.getenv('{token}'))
         def result = builder.build().segmentImage(image)
         // each under the smallest annotation that contains it
-        def nuclei = image.hierarchy.detectionObjects.findAll {{ !Double.isNaN(it.measurementList.get('Hemalum: Probability')) }}
+        def nuclei = image.hierarchy.detectionObjects.findAll {{ \
+!Double.isNaN(it.measurementList.get('Hemalum: Probability')) }}
         image.hierarchy.removeObjects(nuclei, true)
         image.hierarchy.insertPathObjects(nuclei)
         if (stamp(stored) != before)
-            throw new IOException('its data was changed by another program meanwhile, so it was not written over; close it and run this again')
+            throw new IOException('its data was changed by another program meanwhile, \
+so it was not written over; close it and run this again')
         if (before != null) {{
             def copy = stored.resolveSibling('data.qpdata.before-hemalum')
             for (int i = 2; Files.exists(copy); i++)
@@ -69,7 +73,8 @@ for (entry in project.imageList.findAll {{ names.containsKey(it.ID) }}) {{
         entry.saveImageData(image)
         PathIO.exportObjectsAsGeoJSON(part, nuclei, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
         Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING)
-        println 'HEMALUM ' + new com.google.gson.Gson().toJson([id: entry.ID, nuclei: nuclei.size(), failed: result.summary.failed().size()])
+        println 'HEMALUM ' + new com.google.gson.Gson().toJson([id: entry.ID, \
+nuclei: nuclei.size(), failed: result.summary.failed().size()])
     }} catch (Throwable e) {{
         println 'HEMALUM ' + new com.google.gson.Gson().toJson([id: entry.ID, error: e.message ?: e.toString()])
     }} finally {{
@@ -100,15 +105,26 @@ def write_script(folder: Path, project: Path, names: dict[str, str], options: di
         DiskFull: it cannot be written.
     """
     chosen = {
-        "model": model, "stain": options["stain"], "pixelSize": options["mpp"], "probability": options["foreground"],
+        "model": model,
+        "stain": options["stain"],
+        "pixelSize": options["mpp"],
+        "probability": options["foreground"],
         "minArea": options["min_area_um2"],
-    }  # fmt: skip
+    }
     path = folder / SCRIPT
     text = TEXT.format(
-        script=path, folder=groovy(str(folder.resolve())), project=groovy(str(project.resolve())), server=SERVER, token=TOKEN,
+        script=path,
+        folder=groovy(str(folder.resolve())),
+        project=groovy(str(project.resolve())),
+        server=SERVER,
+        token=TOKEN,
         table=",\n".join(f"    {json.dumps(entry)}: {groovy(name)}" for entry, name in names.items()),
-        options="".join(f".{name}({groovy(value) if isinstance(value, str) else value})" for name, value in chosen.items() if value is not None),
-    )  # fmt: skip
+        options="".join(
+            f".{name}({groovy(value) if isinstance(value, str) else value})"
+            for name, value in chosen.items()
+            if value is not None
+        ),
+    )
     commit_text(path, text, waits=())
     return path
 
@@ -137,9 +153,16 @@ def run(script: Path, names: dict[str, str], folders: list[str], say: Callable[[
         return [f"{name}: no program that starts QuPath was found; run {script} in QuPath" for name in names.values()]
     left = {entry: name for entry, name in names.items() if not (script.parent / f"{name}.geojson").exists()}
     failed, said = [], []
-    with _server(folders) as server, subprocess.Popen(
-        [str(program), "script", str(script)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | server
-    ) as process:
+    with (
+        _server(folders) as server,
+        subprocess.Popen(
+            [str(program), "script", str(script)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | server,
+        ) as process,
+    ):
         for line in process.stdout:
             if not line.startswith("HEMALUM "):
                 said.append(line)
@@ -149,11 +172,18 @@ def run(script: Path, names: dict[str, str], folders: list[str], say: Callable[[
             if "error" in told:
                 failed.append(f"{name}: {told['error']}")
             elif told["failed"]:
-                failed.append(f"{name}: {told['nuclei']} nuclei, but {told['failed']} tiles failed; delete {name}.geojson to run it again")
+                failed.append(
+                    f"{name}: {told['nuclei']} nuclei, but {told['failed']} tiles failed; delete {name}.geojson to "
+                    "run it again"
+                )
             else:
                 say(f"{name}: {told['nuclei']} nuclei in the project, by QuPath")
     log.write_text("".join(said), encoding="utf-8")
-    why = "QuPath has no Hemalum extension; drag its jar onto QuPath's window" if NO_EXTENSION in "".join(said) else "QuPath ended too early"
+    why = (
+        "QuPath has no Hemalum extension; drag its jar onto QuPath's window"
+        if NO_EXTENSION in "".join(said)
+        else "QuPath ended too early"
+    )
     return failed + [f"{name}: {why}; more in {log}" for name in left.values()]
 
 

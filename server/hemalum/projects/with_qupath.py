@@ -1,7 +1,9 @@
-"""What only QuPath can do with a project, through paquo and a real QuPath: read what lies in `.qpdata`, and put nuclei into it.
+"""What only QuPath can do with a project, through paquo and a real QuPath: read what lies in `.qpdata`, and put nuclei
+into it.
 
-QuPath takes no lock.  So before an image's data is written it is copied beside itself, and it is not written if the file changed after
-it was read.  Objects cross between Python and Java as GeoJSON files, one call an image: object by object 100,000 would take an hour.
+QuPath takes no lock.  So before an image's data is written it is copied beside itself, and it is not written if the
+file changed after it was read.  Objects cross between Python and Java as GeoJSON files, one call an image: object by
+object 100,000 would take an hour.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from typing import Any
 
 from hemalum.errors import HemalumError, NotWritable, RunLost, UsageError
 
-NEEDS = "install paquo with `pip install hemalum[projects]` and QuPath 0.6 or 0.7, and set PAQUO_QUPATH_DIR to QuPath's folder if it is not found"
+NEEDS = (
+    "install paquo with `pip install hemalum[projects]` and QuPath 0.6 or 0.7, and set PAQUO_QUPATH_DIR to QuPath's "
+    "folder if it is not found"
+)
 COPY = ".before-hemalum"
 
 
@@ -37,7 +42,8 @@ def found() -> bool:
 
 
 def opened(path: Path, write: bool = False) -> Any:
-    """The project as paquo has it, never to be used in a `with`: paquo would save every image on leaving, whoever changed it meanwhile.
+    """The project as paquo has it, never to be used in a `with`: paquo would save every image on leaving, whoever
+    changed it meanwhile.
 
     The first call starts Java, once a process.
 
@@ -53,7 +59,7 @@ def opened(path: Path, write: bool = False) -> Any:
         # QuPath's log goes to standard output, which may be somebody's JSON; what matters arrives as an exception
         JClass("org.slf4j.LoggerFactory").getLogger("ROOT").setLevel(JClass("ch.qos.logback.classic.Level").OFF)
         project = QuPathProject(path, mode="r+" if write else "r")
-    except Exception as error:                                  # Java's exceptions are of many kinds
+    except Exception as error:  # Java's exceptions are of many kinds
         raise UsageError(f"QuPath cannot open {path} ({_first_line(error)}); open it in QuPath itself") from error
     return project
 
@@ -66,8 +72,15 @@ def counts(path: Path) -> dict[str, dict[str, int]]:
         if not image.java_object.hasImageData():
             continue
         hierarchy = image.java_object.readHierarchy()
-        names = Counter(str(a.getPathClass()) if a.getPathClass() is not None else "no class" for a in hierarchy.getAnnotationObjects())
-        result[image.entry_id] = {"annotations": sum(names.values()), "detections": int(hierarchy.getDetectionObjects().size()), **names}
+        names = Counter(
+            str(a.getPathClass()) if a.getPathClass() is not None else "no class"
+            for a in hierarchy.getAnnotationObjects()
+        )
+        result[image.entry_id] = {
+            "annotations": sum(names.values()),
+            "detections": int(hierarchy.getDetectionObjects().size()),
+            **names,
+        }
     return result
 
 
@@ -90,7 +103,9 @@ def write_annotations(path: Path, folder: Path) -> dict[str, Path]:
         if objects.isEmpty():
             continue
         file = folder / f"{image.entry_id}.geojson"
-        PathIO.exportObjectsAsGeoJSON(File(str(file)), objects, options.EXCLUDE_MEASUREMENTS, options.FEATURE_COLLECTION)
+        PathIO.exportObjectsAsGeoJSON(
+            File(str(file)), objects, options.EXCLUDE_MEASUREMENTS, options.FEATURE_COLLECTION
+        )
         content = json.loads(file.read_text(encoding="utf-8"))
         content["features"].sort(key=lambda feature: feature["id"])
         file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
@@ -98,9 +113,14 @@ def write_annotations(path: Path, folder: Path) -> dict[str, Path]:
     return written
 
 
-def insert(path: Path, files: dict[str, Path], say: Callable[[str], Any] = print,
-           before_save: Callable[[Path], Any] = lambda data: None) -> dict[str, str]:  # fmt: skip
-    """Put the nuclei of GeoJSON files, by entry id, into a project's images, each under the smallest annotation that contains it.
+def insert(
+    path: Path,
+    files: dict[str, Path],
+    say: Callable[[str], Any] = print,
+    before_save: Callable[[Path], Any] = lambda data: None,
+) -> dict[str, str]:
+    """Put the nuclei of GeoJSON files, by entry id, into a project's images, each under the smallest annotation that
+    contains it.
 
     Detections of the same ids are replaced; nothing else is touched.  One update and one save an image.
 
@@ -117,8 +137,11 @@ def insert(path: Path, files: dict[str, Path], say: Callable[[str], Any] = print
             say(f"{image.image_name}: {count} nuclei in the project")
         except HemalumError as error:
             failed[image.entry_id] = f"{image.image_name}: {error}"
-        except Exception as error:                          # Java's
-            failed[image.entry_id] = f"{image.image_name}: QuPath could not take the nuclei in ({_first_line(error)}); use the script instead"
+        except Exception as error:  # Java's
+            failed[image.entry_id] = (
+                f"{image.image_name}: QuPath could not take the nuclei in ({_first_line(error)}); use the script "
+                "instead"
+            )
     return failed
 
 
@@ -140,7 +163,10 @@ def _insert(image, file: Path, before_save) -> int:
         _copy(data)
     before_save(data)
     if _stamp(data) != read:
-        raise RunLost("its data was changed by another program meanwhile, so it was not written over; close it in QuPath and run this again")
+        raise RunLost(
+            "its data was changed by another program meanwhile, so it was not written over; close it in QuPath and "
+            "run this again"
+        )
     image.save()
     if _stamp(data) == read:
         raise NotWritable(f"{data} was not written; check its permissions")
@@ -164,7 +190,9 @@ def _copy(data: Path) -> Path:
     try:
         shutil.copy2(data, target)
     except OSError as error:
-        raise NotWritable(f"{data} cannot be copied before it is changed ({error.strerror}); check permissions and free space") from error
+        raise NotWritable(
+            f"{data} cannot be copied before it is changed ({error.strerror}); check permissions and free space"
+        ) from error
     return target
 
 

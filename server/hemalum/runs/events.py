@@ -54,7 +54,8 @@ class Parameters:
 
     Attributes:
         foreground, marker: probabilities 0–1; sigma: map pixels; min_area_um2: µm².
-        part_um2: from which size on parts of a marker are nuclei of their own, µm²; 0: never (`hemalum.nuclei.markers`).
+        part_um2: from which size on parts of a marker are nuclei of their own, µm²; 0: never
+            (`hemalum.nuclei.markers`).
         regions: polygons (shapely, level-0 px); empty = the whole image.  They are united and segmented once.
         skip_glass: leave out tiles that show glass only; never applied inside `regions`.
         stain: how the stain matrix is estimated for the H&E measurements; it changes no nucleus.
@@ -95,7 +96,9 @@ class Parameters:
         """For `run.json`: plain numbers and strings, regions as WKT."""
         plain = asdict(replace(self, regions=()))
         plain["regions"] = [region.wkt for region in self.regions]
-        plain["stain_matrix"] = [list(map(float, row)) for row in self.stain_matrix] if self.stain_matrix is not None else None
+        plain["stain_matrix"] = (
+            [list(map(float, row)) for row in self.stain_matrix] if self.stain_matrix is not None else None
+        )
         return plain
 
 
@@ -150,7 +153,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of a run.  `failed` maps tile index → reason; `seconds` has one entry per stage (worker time) and "total"."""
+    """Counts of a run.  `failed` maps tile index → reason; `seconds` has one entry per stage (worker time) and
+    "total"."""
 
     nuclei: int
     tiles: int

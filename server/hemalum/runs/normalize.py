@@ -32,7 +32,8 @@ TYPICAL_MPP = 0.25  # assumed where unknown, and only to judge how coarse an ove
 
 @dataclass(frozen=True)
 class NormalizedFile:
-    """`output`: the file written; `failed`: sentences, one for each area that could not be decoded (left in background colour)."""
+    """`output`: the file written; `failed`: sentences, one for each area that could not be decoded (left in background
+    colour)."""
 
     output: Path
     failed: list[str]
@@ -53,7 +54,11 @@ def output_of(slide: Slide, folder: str | Path) -> Path:
 
 
 def normalize(
-    slide: Slide, folder: str | Path, method: str, reference: Stain, progress: Callable[[int, int], None] = lambda done, total: None
+    slide: Slide,
+    folder: str | Path,
+    method: str,
+    reference: Stain,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> NormalizedFile:
     """Write a slide in the reference's stain, and `<stem>.run.json` beside it.
 

@@ -58,7 +58,8 @@ class Pipeline:
         self.queue = TileQueue()
 
     def load(self, model: Model) -> None:
-        """Open the engine for a model beside what comes before a run's first tile.  What goes wrong is said by `run`."""
+        """Open the engine for a model beside what comes before a run's first tile.  What goes wrong is said by
+        `run`."""
 
         def work() -> None:
             with suppress(Exception):
@@ -70,7 +71,9 @@ class Pipeline:
     def engine(self, model: Model) -> Engine:
         """The engine for a model; opened once, and again when the model's file has changed."""
         with self._lock:
-            engine = self._engines.pop(model.digest, None) or open_engine(model, self.device, self.threads, self.precision)
+            engine = self._engines.pop(model.digest, None) or open_engine(
+                model, self.device, self.threads, self.precision
+            )
             self._engines[model.digest] = engine
             for unused in list(self._engines)[:-KEPT_ENGINES]:  # a run that still uses one keeps it alive itself
                 del self._engines[unused]
@@ -227,7 +230,8 @@ def segment_slide(
     """Segment an open slide and write `<stem>.geojson` … and `<stem>.run.json` into `folder`.
 
     Args:
-        formats: of `hemalum.sinks.FORMATS`.  region: what label images cover.  order: for tests; nuclei do not depend on it.
+        formats: of `hemalum.sinks.FORMATS`.  region: what label images cover.  order: for tests; nuclei do not depend
+            on it.
 
     Raises:
         HemalumError: nothing is left behind but what earlier inputs wrote.

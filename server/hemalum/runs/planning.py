@@ -1,4 +1,5 @@
-"""What a run does with the image, the model and the user's regions before and after the tiles: its plan, and whose a nucleus is."""
+"""What a run does with the image, the model and the user's regions before and after the tiles: its plan, and whose a
+nucleus is."""
 
 from __future__ import annotations
 
@@ -30,19 +31,31 @@ def plan_run(model: Model, image: ImageInfo, parameters: Parameters, mask: np.nd
     regions = None
     if parameters.regions:
         whole = shapely.box(0, 0, image.width, image.height)
-        regions = [part for part in (shapely.make_valid(region).intersection(whole) for region in parameters.regions) if part.area > 0]
+        regions = [
+            part
+            for part in (shapely.make_valid(region).intersection(whole) for region in parameters.regions)
+            if part.area > 0
+        ]
         if not any(region.area for region in parameters.regions):
             raise RegionOutside("the region has no area; give one with width and height")
         if not regions:
-            raise RegionOutside(f"the region lies outside the image of {image.width}×{image.height} px; give one inside it")
+            raise RegionOutside(
+                f"the region lies outside the image of {image.width}×{image.height} px; give one inside it"
+            )
     tissue = None
     if mask is not None and parameters.skip_glass and regions is None:
         tissue = mask, max(image.width / mask.shape[1], image.height / mask.shape[0])
     size = image.width, image.height
     return plan_tiles(
-        size, image.mpp, card.mpp, core=parameters.core or card.core, halo=card.halo, multiple=card.input["multiple_of"],
-        regions=regions, tissue=tissue,
-    )  # fmt: skip
+        size,
+        image.mpp,
+        card.mpp,
+        core=parameters.core or card.core,
+        halo=card.halo,
+        multiple=card.input["multiple_of"],
+        regions=regions,
+        tissue=tissue,
+    )
 
 
 class Membership:

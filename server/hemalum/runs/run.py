@@ -1,8 +1,8 @@
 """A run: one image, one model, tiles in any order in, final nuclei out.
 
-The command line, the service and the batch runner all drive this one class: they read pixels and `submit` them, while `events()`
-gives what has been found.  Three places work at once: the caller (resampling), the queue's engine, and the workers
-(post-processing); what a slow reader of `events()` has not taken yet holds back only its own run.
+The command line, the service and the batch runner all drive this one class: they read pixels and `submit` them, while
+`events()` gives what has been found.  Three places work at once: the caller (resampling), the queue's engine, and the
+workers (post-processing); what a slow reader of `events()` has not taken yet holds back only its own run.
 
 See `hemalum.runs.pipeline.segment_slide` for the loop that drives a run from a file.
 """
@@ -130,7 +130,8 @@ class Run:
         }
 
     def submit(self, index: int, boxed: np.ndarray) -> None:
-        """Give the pixels of `plan.tiles[index].read`, box-meaned by `plan.scale.n` (uint8 ⌈h/n⌉×⌈w/n⌉×3).  Thread-safe.
+        """Give the pixels of `plan.tiles[index].read`, box-meaned by `plan.scale.n` (uint8 ⌈h/n⌉×⌈w/n⌉×3).
+        Thread-safe.
 
         Raises:
             ProtocolError: beyond the plan, given twice, or of another size.
@@ -213,7 +214,9 @@ class Run:
     def _computed(self, index: int, pixels: np.ndarray, maps: np.ndarray | None, error: BaseException | None) -> None:
         try:
             self._post(index, pixels, maps, error)
-        except Exception as problem:  # the engine's thread serves other runs too, and this run's reader would wait for ever
+        except (
+            Exception
+        ) as problem:  # the engine's thread serves other runs too, and this run's reader would wait for ever
             self._break(problem)
 
     def _post(self, index: int, pixels: np.ndarray, maps: np.ndarray | None, error: BaseException | None) -> None:

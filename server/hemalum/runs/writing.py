@@ -45,8 +45,8 @@ class Outcome:
 class PlanOrder:
     """Turns events into writes in plan order: tile by tile, within a tile by y, then x.
 
-    So files are the same whatever order tiles were computed in.  What waits is bounded by the tiles between the first unsettled
-    one and the last settled one: about one row when tiles come in plan order.
+    So files are the same whatever order tiles were computed in.  What waits is bounded by the tiles between the first
+    unsettled one and the last settled one: about one row when tiles come in plan order.
 
     >>> from hemalum.nuclei.nuclei import Nuclei
     >>> square = np.array([[0, 0], [8, 0], [8, 8]])

@@ -35,7 +35,9 @@ def read_token(path: str | Path) -> str:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"the token file {path} cannot be read ({reason}); {MAKE}") from error
     if len(token) < SHORTEST or not token.isascii() or any(c.isspace() for c in token):
-        raise UsageError(f"{path} holds no usable token (at least {SHORTEST} letters and digits without spaces); {MAKE}")
+        raise UsageError(
+            f"{path} holds no usable token (at least {SHORTEST} letters and digits without spaces); {MAKE}"
+        )
     return token
 
 
@@ -49,7 +51,12 @@ class BearerToken(grpc.ServerInterceptor):
         """Whether call metadata carry the token."""
         given = [value for key, value in metadata or () if key == "authorization"]
         # all of them are compared, so that the time taken tells nothing
-        return any([hmac.compare_digest(value.encode() if isinstance(value, str) else value, self._expected) for value in given])
+        return any(
+            [
+                hmac.compare_digest(value.encode() if isinstance(value, str) else value, self._expected)
+                for value in given
+            ]
+        )
 
     def intercept_service(self, continuation, details):
         if details.method.startswith(OPEN) or self.allows(details.invocation_metadata):

@@ -39,12 +39,14 @@ def resolve_inside(folders: Sequence[Path], text: str) -> Path:
         text: absolute, or relative to one of them.
 
     Raises:
-        NotAllowed: no folder is allowed, `..` in the path, or a file outside (also by a symlink).  The sentence is the same whether
-            or not such a file exists, so that nobody can explore the disk.
+        NotAllowed: no folder is allowed, `..` in the path, or a file outside (also by a symlink).  The sentence is the
+            same whether or not such a file exists, so that nobody can explore the disk.
     """
     if not folders:
         raise NotAllowed("this server opens no files; its operator can allow a folder with --slides DIR")
-    outside = NotAllowed(f"{text!r} is not inside a folder this server may open; they are {', '.join(map(str, folders))}")
+    outside = NotAllowed(
+        f"{text!r} is not inside a folder this server may open; they are {', '.join(map(str, folders))}"
+    )
     parts = {*PurePosixPath(text).parts, *PureWindowsPath(text).parts}
     if not text or "\0" in text or ".." in parts:
         raise outside

@@ -46,7 +46,8 @@ class Limits:
         """Raises `TooMuch`."""
         if width * height > self.image_pixels:
             raise TooMuch(
-                f"an image of {width}×{height} px is too large for this server (at most {self.image_pixels:,} px); segment a smaller export"
+                f"an image of {width}×{height} px is too large for this server (at most {self.image_pixels:,} px); "
+                "segment a smaller export"
             )
 
     def check_tiles(self, width: int, height: int, image_mpp: float, model_mpp: float, core: int) -> None:
@@ -55,14 +56,18 @@ class Limits:
         tiles = max(1, width / step) * max(1, height / step)
         if tiles > self.tiles:
             raise TooMuch(
-                f"{width}×{height} px at {image_mpp:g} µm/px make {tiles:,.0f} tiles, more than this server takes ({self.tiles:,}); "
+                f"{width}×{height} px at {image_mpp:g} µm/px make {tiles:,.0f} tiles, more than this server takes "
+                f"({self.tiles:,}); "
                 "check the resolution or choose a larger tile core"
             )
 
     def check_picture(self, width: int, height: int, what: str = "overview") -> None:
         """Raises `TooMuch`."""
         if max(width, height) > self.overview_side:
-            raise TooMuch(f"the {what} of {width}×{height} px is too large; send at most {self.overview_side} px on the longer side")
+            raise TooMuch(
+                f"the {what} of {width}×{height} px is too large; send at most {self.overview_side} px on the longer "
+                "side"
+            )
 
     def check_overview(self, width: int, height: int, image: tuple[int, int]) -> None:
         """Raises `TooMuch`, or `ProtocolError` for an overview that cannot be of this image."""
@@ -71,9 +76,14 @@ class Limits:
             raise ProtocolError("the overview has no pixels; send the whole image in one small picture")
         factor = max(image) / max(width, height)
         # stored levels are rounded up or down, so a pixel or two more or less are the same picture
-        if any(abs(side * factor - full) > 2 * factor + 0.01 * full for side, full in zip((width, height), image, strict=True)):
+        if any(
+            abs(side * factor - full) > 2 * factor + 0.01 * full
+            for side, full in zip((width, height), image, strict=True)
+        ):
             shown = f"{image[0]}×{image[1]} px"
-            raise ProtocolError(f"an overview of {width}×{height} px cannot show an image of {shown}; send the whole image")
+            raise ProtocolError(
+                f"an overview of {width}×{height} px cannot show an image of {shown}; send the whole image"
+            )
 
     def __post_init__(self):
         if self.runs < 1 or self.message_bytes < 1 << 20 or self.idle_seconds <= 0:

@@ -64,7 +64,8 @@ class Settings:
         missing = [what for what, there in (("TLS", self.certificate), ("token", self.token)) if not there]
         if missing and not is_loopback(self.host) and not self.insecure:
             raise NotAllowed(
-                f"{self.host} can be reached from other machines, but there is no {' and no '.join(missing)}; make both with "
+                f"{self.host} can be reached from other machines, but there is no {' and no '.join(missing)}; make "
+                "both with "
                 "`hemalum serve --init-tls DIR`, or add --insecure if the network itself is trusted"
             )
 
@@ -101,9 +102,13 @@ class Server:
         self._credentials = self._read_credentials()
         self._pool = ThreadPoolExecutor(settings.limits.runs + SPARE_THREADS, thread_name_prefix="hemalum-call")
         self._server = grpc.server(
-            self._pool, interceptors=[BearerToken(settings.token)] if settings.token else [], options=_options(settings.limits)
+            self._pool,
+            interceptors=[BearerToken(settings.token)] if settings.token else [],
+            options=_options(settings.limits),
         )
-        self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(2))
+        self._health = health.HealthServicer(
+            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(2)
+        )
         self._health.set("", SERVING)
         self._health.set(NAME, NOT_SERVING)
         add_NucleiServicer_to_server(NucleiServicer(self.work, slides), self._server)
@@ -148,7 +153,9 @@ class Server:
             try:
                 pair.append(Path(path).read_bytes())
             except OSError as error:
-                raise UsageError(f"{path} cannot be read ({error.strerror}); make it with `hemalum serve --init-tls DIR`") from error
+                raise UsageError(
+                    f"{path} cannot be read ({error.strerror}); make it with `hemalum serve --init-tls DIR`"
+                ) from error
         check_pair(pair[1], pair[0])
         return grpc.ssl_server_credentials([tuple(pair)])
 
@@ -171,19 +178,27 @@ class Server:
 def _check_free(host: str, port: int) -> None:
     """Raises `UsageError` that says why a port cannot be had; gRPC itself gives no reason."""
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except OSError as error:
-        raise UsageError(f"{host} is no address of this machine ({error.strerror}); leave --host out, or give 0.0.0.0 for all") from error
+        raise UsageError(
+            f"{host} is no address of this machine ({error.strerror}); leave --host out, or give 0.0.0.0 for all"
+        ) from error
     with socket.socket(family, kind, proto) as probe:
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or a port that was just given back would look taken
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # or a port that was just given back would look taken
         try:
             probe.bind(address)
         except OSError as error:
             reasons = {
-                errno.EADDRINUSE: f"port {port} is in use, perhaps by another hemalum serve; stop that or choose another with --port",
+                errno.EADDRINUSE: (
+                    f"port {port} is in use, perhaps by another hemalum serve; stop that or choose another with --port"
+                ),
                 errno.EACCES: f"port {port} may only be used by the administrator; choose one above 1023 with --port",
                 errno.EADDRNOTAVAIL: f"{host} is no address of this machine; leave --host out, or give 0.0.0.0 for all",
             }
@@ -196,7 +211,10 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),  # else a second server would share the port and take half of the calls
         ("grpc.max_receive_message_length", limits.message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # else a client that pings every 10 s is thrown out after 41
+        (
+            "grpc.http2.min_ping_interval_without_data_ms",
+            5_000,
+        ),  # else a client that pings every 10 s is thrown out after 41
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", 20_000),  # notices a client whose network has gone
         ("grpc.keepalive_timeout_ms", 10_000),

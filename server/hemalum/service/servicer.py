@@ -88,11 +88,22 @@ class NucleiServicer(Base):
         work, broken = self._work, []
         models = list_models(work.folders, broken)
         return pb.ServerInfo(
-            api_version=API_VERSION, oldest_api_version=OLDEST_API_VERSION, server_version=__version__, ready=work.ready,
-            state=work.state, device=work.device, execution_provider=work.provider, models=map(model_message, models),
-            broken_models=broken, default_model=DEFAULT, stains=METHODS, limits=work.limits.message(),
-            slide_folders=map(str, self._slides), pid=os.getpid(), runs=work.runs,
-        )  # fmt: skip
+            api_version=API_VERSION,
+            oldest_api_version=OLDEST_API_VERSION,
+            server_version=__version__,
+            ready=work.ready,
+            state=work.state,
+            device=work.device,
+            execution_provider=work.provider,
+            models=map(model_message, models),
+            broken_models=broken,
+            default_model=DEFAULT,
+            stains=METHODS,
+            limits=work.limits.message(),
+            slide_folders=map(str, self._slides),
+            pid=os.getpid(),
+            runs=work.runs,
+        )
 
     @_streams
     def Segment(self, request_iterator, context):
@@ -132,10 +143,18 @@ class NucleiServicer(Base):
     def Normalize(self, request, context):
         check_client_version(request.api_version)
         if request.table_size and not 2 <= request.table_size <= 129:
-            raise UsageError(f"a colour table of {request.table_size} points is not possible; ask for 2 to 129, or 0 for 33")
+            raise UsageError(
+                f"a colour table of {request.table_size} points is not possible; ask for 2 to 129, or 0 for 33"
+            )
         if not 0 <= request.overview_mpp < float("inf"):
-            raise UsageError(f"{request.overview_mpp:g} µm per px of the overview are not possible; send 0 where it is not known")
-        reply = pb.NormalizeReply(tile=self._translated(request, context)) if request.HasField("tile") else pb.NormalizeReply()
+            raise UsageError(
+                f"{request.overview_mpp:g} µm per px of the overview are not possible; send 0 where it is not known"
+            )
+        reply = (
+            pb.NormalizeReply(tile=self._translated(request, context))
+            if request.HasField("tile")
+            else pb.NormalizeReply()
+        )
         if request.HasField("overview") or not request.HasField("tile"):
             reply.MergeFrom(self._normalized(request, context))
         return reply
@@ -170,12 +189,18 @@ class NucleiServicer(Base):
             tissue = tissue_mask(shown)
             reference = estimate(shown, tissue if unread is None else tissue & ~unread, method)
             if reference.note:
-                raise UsageError(f"the reference image cannot be used: {reference.note.split(';')[0]}; choose an H&E image with tissue")
+                raise UsageError(
+                    f"the reference image cannot be used: {reference.note.split(';')[0]}; choose an H&E image with "
+                    "tissue"
+                )
         table = colour_table(stain, reference, request.table_size or 33)
         return pb.NormalizeReply(
-            stain_matrix=matrix_message(stain.matrix), stain=stain_message(stain), colour_table=table_message(table, method),
-            thumbnail=message_of(apply_table(overview, table)) if request.thumbnail else None, notices=[stain.note] if stain.note else [],
-        )  # fmt: skip
+            stain_matrix=matrix_message(stain.matrix),
+            stain=stain_message(stain),
+            colour_table=table_message(table, method),
+            thumbnail=message_of(apply_table(overview, table)) if request.thumbnail else None,
+            notices=[stain.note] if stain.note else [],
+        )
 
     def _picture(self, message: pb.Overview, what: str):
         size = message.pixels.width, message.pixels.height
@@ -192,5 +217,8 @@ class NucleiServicer(Base):
         given = request.width or slide.size[0], request.height or slide.size[1]
         if given != tuple(slide.size) or request.identity not in ("", image.identity):
             size = f"{slide.size[0]}×{slide.size[1]} px"
-            raise VersionMismatch(f"the server's file of this path is another image ({size}); send the pixels instead, or correct the path")
+            raise VersionMismatch(
+                f"the server's file of this path is another image ({size}); send the pixels instead, or correct the "
+                "path"
+            )
         return image

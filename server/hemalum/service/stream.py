@@ -1,8 +1,8 @@
 """One run over one stream: a thread takes the client's tiles, the call's own thread sends what is found.
 
-Neither side buffers a slide.  The next message is read from the wire only when a credit is free, and a credit is free only when the
-reply that returned it has been *sent*: a client that ignores its credits is slowed down by the transport, and one that stops
-reading gets no further.  `Watchdog` ends a run whose client does neither.
+Neither side buffers a slide.  The next message is read from the wire only when a credit is free, and a credit is free
+only when the reply that returned it has been *sent*: a client that ignores its credits is slowed down by the transport,
+and one that stops reading gets no further.  `Watchdog` ends a run whose client does neither.
 
 >>> replies = Stream(work, requests, context).replies()                          # doctest: +SKIP
 """
@@ -65,7 +65,9 @@ class Watchdog:
             if time.monotonic() - self._moved < self._seconds or not (self.sending or self.due):
                 continue
             what = "read what was sent" if self.sending else "sent what was due"
-            self.error = RunLost(f"the run was ended because the client has not {what} for {self._seconds:g} s; start it again")
+            self.error = RunLost(
+                f"the run was ended because the client has not {what} for {self._seconds:g} s; start it again"
+            )
             log.warning("%s", self.error)
             if self.run is not None:
                 self.run.cancel()
@@ -106,7 +108,13 @@ class Stream:
                         self._credits.release()
                     elif isinstance(event, Finished):
                         summary = event.summary
-                        log.info("run %s: %d nuclei, %d tiles, %d failed", run.run_id, summary.nuclei, summary.tiles, len(summary.failed))
+                        log.info(
+                            "run %s: %d nuclei, %d tiles, %d failed",
+                            run.run_id,
+                            summary.nuclei,
+                            summary.tiles,
+                            len(summary.failed),
+                        )
                         self._work.finished(run, summary.seconds.get("engine", 0.0), summary.tiles)
             except Cancelled:
                 if cause := self._broken or watchdog.error:
@@ -145,7 +153,9 @@ class Stream:
         self._parameters = parameters_of(opening.parameters).resolved(self._model.card.thresholds)
         limits = self._work.limits
         limits.check_image(image.width, image.height)
-        limits.check_tiles(image.width, image.height, image.mpp, self._model.card.mpp, self._parameters.core or self._model.card.core)
+        limits.check_tiles(
+            image.width, image.height, image.mpp, self._model.card.mpp, self._parameters.core or self._model.card.core
+        )
         return pb.SegmentReply(overview_request=pb.OverviewRequest(max_side=limits.overview_side))
 
     def _open(self):
@@ -155,7 +165,11 @@ class Stream:
         size = self._opening.image.width, self._opening.image.height
         self._work.limits.check_overview(message.pixels.width, message.pixels.height, size)
         overview = array_of(message.pixels, "the overview")
-        unread = mask_of(message.unread, overview.shape[:2], "the overview's mask of unread areas") if message.unread else None
+        unread = (
+            mask_of(message.unread, overview.shape[:2], "the overview's mask of unread areas")
+            if message.unread
+            else None
+        )
         image = image_of(self._opening.image, identity_of(size, overview))
         self._watchdog.due = False  # loading may take a while, and that is not the client's doing
         self._work.pipeline(self._context.is_active)
@@ -164,7 +178,14 @@ class Stream:
         self._granted = min(run.credits, self._work.limits.tiles_in_flight)
         self._credits = threading.Semaphore(self._granted)
         # no name of the image: it may be a patient's
-        log.info("run %s: %s, %d×%d px, %d tiles, model %s", run.run_id, self._opening.client, *size, len(run.plan.tiles), run.model.id)
+        log.info(
+            "run %s: %s, %d×%d px, %d tiles, model %s",
+            run.run_id,
+            self._opening.client,
+            *size,
+            len(run.plan.tiles),
+            run.model.id,
+        )
         return run
 
     def _take(self, run) -> None:
@@ -220,13 +241,25 @@ def opened_message(run, estimate: float, credits: int) -> pb.SegmentReply:
     plan = run.plan
     return pb.SegmentReply(
         opened=pb.Opened(
-            run_id=run.run_id, model=model_message(run.model), image=image_message(run.image),
-            parameters=parameters_message(run.parameters), colour_table=table_message(run.table, run.stain.method),
-            box=plan.scale.n, model_scale=plan.to_level0, tile_shape=plan.tile_shape, tiles=plan_messages(plan), credits=credits,
-            estimate_seconds=estimate, measurements=run.columns, device=run.engine.device, notices=run.notices,
-            tissue=mask_message(run.mask), stain=stain_message(run.stain), grid_tiles=run.grid_tiles,
+            run_id=run.run_id,
+            model=model_message(run.model),
+            image=image_message(run.image),
+            parameters=parameters_message(run.parameters),
+            colour_table=table_message(run.table, run.stain.method),
+            box=plan.scale.n,
+            model_scale=plan.to_level0,
+            tile_shape=plan.tile_shape,
+            tiles=plan_messages(plan),
+            credits=credits,
+            estimate_seconds=estimate,
+            measurements=run.columns,
+            device=run.engine.device,
+            notices=run.notices,
+            tissue=mask_message(run.mask),
+            stain=stain_message(run.stain),
+            grid_tiles=run.grid_tiles,
         )
-    )  # fmt: skip
+    )
 
 
 def slide_replies(run, read, work: Work) -> Iterator[pb.SegmentReply]:

@@ -1,7 +1,8 @@
 """Certificates and a token for a server that other machines use: `hemalum serve --init-tls DIR`.
 
-A certificate authority is made, signs one certificate and is forgotten: its key is never written, so that nobody can make another
-certificate clients would trust.  To renew, run it again in a new folder and give the clients the new `ca.crt`.
+A certificate authority is made, signs one certificate and is forgotten: its key is never written, so that nobody can
+make another certificate clients would trust.  To renew, run it again in a new folder and give the clients the new
+`ca.crt`.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as folder:
@@ -65,17 +66,23 @@ def init_tls(folder: str | Path, names: Iterable[str] | None = None) -> Made:
 
     folder = Path(folder)
     if there := [name for name in FILES if (folder / name).exists()]:
-        raise UsageError(f"{folder / there[0]} exists already; name an empty folder, or remove it to make new certificates")
+        raise UsageError(
+            f"{folder / there[0]} exists already; name an empty folder, or remove it to make new certificates"
+        )
     names = own_names() if names is None else list(names)
     now = datetime.datetime.now(datetime.timezone.utc)
     start, end = now - datetime.timedelta(hours=1), now + datetime.timedelta(days=DAYS)  # clocks differ a little
 
     def certificate(subject: str, issuer: str, key, signer, *extensions):
         builder = x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
-        builder = builder.issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)])).public_key(key.public_key())
+        builder = builder.issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)])).public_key(
+            key.public_key()
+        )
         builder = builder.serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(signer, hashes.SHA256())
@@ -85,7 +92,14 @@ def init_tls(folder: str | Path, names: Iterable[str] | None = None) -> Made:
 
     authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = f"Hemalum CA of {socket.gethostname()}"[:64]
-    ca = certificate(ca_name, ca_name, authority, authority, (x509.BasicConstraints(ca=True, path_length=0), True), (usage(True), True))
+    ca = certificate(
+        ca_name,
+        ca_name,
+        authority,
+        authority,
+        (x509.BasicConstraints(ca=True, path_length=0), True),
+        (usage(True), True),
+    )
     server = certificate(
         names[0][:64], ca_name, key, authority,
         (x509.BasicConstraints(ca=False, path_length=None), True), (usage(False), True),
@@ -129,8 +143,12 @@ def check_pair(certificate: bytes, key: bytes) -> None:
         leaf = x509.load_pem_x509_certificates(certificate)[0]
         private = serialization.load_pem_private_key(key, None)
     except (ValueError, TypeError, IndexError) as error:
-        raise UsageError(f"certificate or key cannot be read ({error}); both must be PEM, the key without a password") from error
+        raise UsageError(
+            f"certificate or key cannot be read ({error}); both must be PEM, the key without a password"
+        ) from error
     if private.public_key() != leaf.public_key():
         raise UsageError("the key does not belong to the certificate; give the pair that was made together")
     if leaf.not_valid_after_utc < datetime.datetime.now(datetime.timezone.utc):
-        raise UsageError(f"the certificate expired on {leaf.not_valid_after_utc.date()}; make a new one with --init-tls")
+        raise UsageError(
+            f"the certificate expired on {leaf.not_valid_after_utc.date()}; make a new one with --init-tls"
+        )

@@ -1,7 +1,8 @@
-"""`Work`: what all calls share — the pipeline, which loads behind an open port; the models; the number of runs; draining.
+"""`Work`: what all calls share — the pipeline, which loads behind an open port; the models; the number of runs;
+draining.
 
-numba and ONNX Runtime take seconds to load, and a client waits less than two for a first answer.  So the port opens first, a
-thread loads, and only a run waits for it.
+numba and ONNX Runtime take seconds to load, and a client waits less than two for a first answer.  So the port opens
+first, a thread loads, and only a run waits for it.
 
 >>> work = Work([], Limits(runs=1, slot_seconds=0))
 >>> with work.slot():
@@ -105,7 +106,9 @@ class Work:
             while not self._draining and self._runs >= self.limits.runs:
                 if time.monotonic() > patience:
                     many = f"{self._runs} run{'s' * (self._runs > 1)}"
-                    raise TooMuch(f"this server is busy with {many} and takes no more at a time; try again when one has finished")
+                    raise TooMuch(
+                        f"this server is busy with {many} and takes no more at a time; try again when one has finished"
+                    )
                 self._freed.wait(HEARTBEAT)
                 if not wanted():
                     raise Cancelled("the client has gone")
@@ -119,7 +122,9 @@ class Work:
                 self._runs -= 1
                 self._freed.notify_all()
 
-    def open_run(self, model: Model, image: ImageInfo, overview: np.ndarray, parameters: Parameters, unread: np.ndarray | None) -> Run:
+    def open_run(
+        self, model: Model, image: ImageInfo, overview: np.ndarray, parameters: Parameters, unread: np.ndarray | None
+    ) -> Run:
         """Open a run in the pipeline, once that is loaded; raises what `Pipeline.run` raises."""
         run = self.pipeline().run(model, image, overview, parameters, unread)
         self._note(run)
@@ -181,7 +186,8 @@ class Work:
         self._on_ready()
 
     def _rehearse(self, pipeline: Pipeline) -> None:
-        """One tile through the whole way, so that the first click of a person does not pay for loading the model and machine code."""
+        """One tile through the whole way, so that the first click of a person does not pay for loading the model and
+        machine code."""
         from hemalum.engine.base import stored_tile
 
         models = {model.id: model for model in list_models(self.folders)}

@@ -25,7 +25,18 @@ FORMATS = {
     "parquet": lambda folder, stem, target: ParquetSink(folder / f"{stem}.parquet", target),
 }
 
-__all__ = ["FORMATS", "CsvSink", "GeoJsonSink", "LabelSink", "OverlaySink", "ParquetSink", "Sink", "Target", "open_sinks", "parse_formats"]
+__all__ = [
+    "FORMATS",
+    "CsvSink",
+    "GeoJsonSink",
+    "LabelSink",
+    "OverlaySink",
+    "ParquetSink",
+    "Sink",
+    "Target",
+    "open_sinks",
+    "parse_formats",
+]
 
 
 def parse_formats(text: str) -> list[str]:
@@ -37,7 +48,9 @@ def parse_formats(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
-        raise UsageError(f"format {', '.join(map(repr, unknown)) or repr(text)} is not known; choose from {', '.join(FORMATS)}")
+        raise UsageError(
+            f"format {', '.join(map(repr, unknown)) or repr(text)} is not known; choose from {', '.join(FORMATS)}"
+        )
     return names
 
 

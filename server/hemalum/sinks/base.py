@@ -35,7 +35,8 @@ class Target:
 class Sink(Protocol):
     """An output that is written as nuclei become final.
 
-    `write` in plan order, then `close`; or `abort`, which leaves nothing behind.  `paths` names the files that `close` made.
+    `write` in plan order, then `close`; or `abort`, which leaves nothing behind.  `paths` names the files that `close`
+    made.
     """
 
     paths: list[Path]

@@ -4,7 +4,8 @@
 >>> import numpy as np
 >>> folder = tempfile.TemporaryDirectory()
 >>> sink = CsvSink(Path(folder.name) / "a.csv", Target(10, 10, 0.5, "m", "i"))
->>> sink.write(Nuclei.of(np.array([[0, 0], [8, 0], [8, 8], [0, 8]]), np.array([0, 4])), ["6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed"])
+>>> nuclei = Nuclei.of(np.array([[0, 0], [8, 0], [8, 8], [0, 8]]), np.array([0, 4]))
+>>> sink.write(nuclei, ["6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed"])
 >>> sink.close()
 >>> sink.paths[0].read_text(encoding="utf-8").splitlines()[1]
 '6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed,0.500,0.500,0.250,0.250,1.0000'
@@ -38,8 +39,12 @@ class CsvSink:
         if not len(nuclei):
             return
         columns = [nuclei.columns[name] for name in self._target.columns]
-        table = np.column_stack([nuclei.centroids, nuclei.centroids * self._target.mpp, nuclei.probability, *columns]).tolist()
-        self._file.write("".join([self._line % (name, *row) for name, row in zip(ids, table, strict=True)]).encode("ascii"))
+        table = np.column_stack(
+            [nuclei.centroids, nuclei.centroids * self._target.mpp, nuclei.probability, *columns]
+        ).tolist()
+        self._file.write(
+            "".join([self._line % (name, *row) for name, row in zip(ids, table, strict=True)]).encode("ascii")
+        )
 
     def close(self) -> None:
         self._file.commit()

@@ -1,13 +1,15 @@
 """GeoJSON as QuPath imports it: a FeatureCollection of detections with stable ids and measurements.
 
-Written as it goes, one feature a line, in bounded memory: coordinates are integers of 1/8 px until a compiled loop prints them
-(about a million nuclei in half a minute).  Coordinates are level-0 px, pixel-corner convention, rings closed.
+Written as it goes, one feature a line, in bounded memory: coordinates are integers of 1/8 px until a compiled loop
+prints them (about a million nuclei in half a minute).  Coordinates are level-0 px, pixel-corner convention, rings
+closed.
 
 >>> import json, tempfile
 >>> import numpy as np
 >>> folder = tempfile.TemporaryDirectory()
 >>> sink = GeoJsonSink(Path(folder.name) / "a.geojson", Target(10, 10, 0.5, "m", "i"))
->>> sink.write(Nuclei.of(np.array([[0, 0], [8, 0], [9, 8]]), np.array([0, 3])), ["6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed"])
+>>> nuclei = Nuclei.of(np.array([[0, 0], [8, 0], [9, 8]]), np.array([0, 3]))
+>>> sink.write(nuclei, ["6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed"])
 >>> sink.close()
 >>> feature = json.loads(sink.paths[0].read_text())["features"][0]
 >>> feature["geometry"]["coordinates"], feature["properties"]["measurements"]
@@ -61,7 +63,9 @@ class GeoJsonSink:
 
     def _write(self, nuclei: Nuclei, ids: list[str]) -> None:
         names = [PROBABILITY, *self._columns]
-        values = np.column_stack([nuclei.probability, *(nuclei.columns[name] for name in self._columns)]).astype(np.float64)
+        values = np.column_stack([nuclei.probability, *(nuclei.columns[name] for name in self._columns)]).astype(
+            np.float64
+        )
         keys = [_bytes(("," if i else "") + json.dumps(name, ensure_ascii=False) + ":") for i, name in enumerate(names)]
         key_ends = np.cumsum([len(key) for key in keys])
         middle = _bytes(

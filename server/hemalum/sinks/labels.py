@@ -1,8 +1,9 @@
 """Label images: 0 = background, i = the i-th nucleus of the GeoJSON, drawn from the reported outlines.
 
-Level-0 pixels by the pixel-centre rule; where two outlines share a pixel it goes to the higher rank at seams (farther from its own
-tile's edge, then tile, y, x).  16-bit PNG of the image's own size; beyond 65,535 nuclei or 20,000 px a tiled 32-bit TIFF.  Outlines wait
-in a file beside the target and are drawn strip by strip, so memory does not grow with the slide's area.
+Level-0 pixels by the pixel-centre rule; where two outlines share a pixel it goes to the higher rank at seams (farther
+from its own tile's edge, then tile, y, x).  16-bit PNG of the image's own size; beyond 65,535 nuclei or 20,000 px a
+tiled 32-bit TIFF.  Outlines wait in a file beside the target and are drawn strip by strip, so memory does not grow with
+the slide's area.
 
 >>> import tempfile
 >>> from PIL import Image
@@ -47,7 +48,9 @@ class LabelSink:
         if not len(nuclei):
             return
         boxes = nuclei.boxes()
-        self._columns.append((np.diff(nuclei.offsets), nuclei.edge, nuclei.tile, nuclei.centroids, boxes[:, 1], boxes[:, 3]))
+        self._columns.append(
+            (np.diff(nuclei.offsets), nuclei.edge, nuclei.tile, nuclei.centroids, boxes[:, 1], boxes[:, 3])
+        )
         self._spool.write(memoryview(nuclei.vertices).cast("B"))
         self._count += len(nuclei)
 
@@ -75,7 +78,9 @@ class LabelSink:
     def _strips(self, x: int, y: int, width: int, height: int, dtype) -> Iterator[np.ndarray]:
         """Strips of up to 512 rows, top to bottom."""
         if self._count:
-            counts, edge, tile, centroids, top, bottom = (np.concatenate(column) for column in zip(*self._columns, strict=True))
+            counts, edge, tile, centroids, top, bottom = (
+                np.concatenate(column) for column in zip(*self._columns, strict=True)
+            )
             vertices = np.memmap(self._vertices, np.int32, "r").reshape(-1, 2)
             offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
             rank = np.empty(self._count, np.int64)
@@ -140,7 +145,8 @@ def _write_tiff(path: Path, width: int, height: int, mpp: float, strips: Iterato
 
 @compiled
 def _draw(vertices, offsets, which, x0, y0, out):
-    """Fill outlines (1/8 px) into `out`, whose pixel (0, 0) is level-0 px (x0, y0): a pixel is inside if its centre is."""
+    """Fill outlines (1/8 px) into `out`, whose pixel (0, 0) is level-0 px (x0, y0): a pixel is inside if its centre
+    is."""
     height, width = out.shape
     crossings = np.empty(64, np.float64)
     for i in which:
@@ -157,7 +163,9 @@ def _draw(vertices, offsets, which, x0, y0, out):
                 if (ay <= centre) != (by <= centre):
                     if count == len(crossings):
                         crossings = np.append(crossings, np.empty(64, np.float64))
-                    crossings[count] = vertices[k, 0] + (centre - ay) * (vertices[after, 0] - vertices[k, 0]) / (by - ay)
+                    crossings[count] = vertices[k, 0] + (centre - ay) * (vertices[after, 0] - vertices[k, 0]) / (
+                        by - ay
+                    )
                     count += 1
             ordered = np.sort(crossings[:count])
             for c in range(0, count - 1, 2):

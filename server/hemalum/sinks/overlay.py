@@ -24,7 +24,8 @@ STRIP = 512  # rows of the picture read at once
 
 
 def picture_of(slide) -> tuple[np.ndarray, float]:
-    """The picture to draw on (uint8 h×w×3) and its downsample: the whole image in at most 4096 px, of a large slide the overview."""
+    """The picture to draw on (uint8 h×w×3) and its downsample: the whole image in at most 4096 px, of a large slide the
+    overview."""
     from hemalum.errors import UnreadableImage
     from hemalum.grid.tiling import Rect
 
@@ -33,7 +34,9 @@ def picture_of(slide) -> tuple[np.ndarray, float]:
         width, height = slide.size
         tops = range(0, height, n * STRIP)
         try:
-            return np.concatenate([slide.read(Rect(0, top, width, min(n * STRIP, height - top)), n) for top in tops]), float(n)
+            return np.concatenate(
+                [slide.read(Rect(0, top, width, min(n * STRIP, height - top)), n) for top in tops]
+            ), float(n)
         except UnreadableImage:
             pass  # the overview shows what can be decoded
     overview = slide.overview()
@@ -41,7 +44,8 @@ def picture_of(slide) -> tuple[np.ndarray, float]:
 
 
 def draw_outlines(picture: np.ndarray, vertices: np.ndarray, offsets: np.ndarray, downsample: float) -> None:
-    """Draw outlines (1/8 level-0 px) into `picture` (uint8 h×w×3, contiguous); `downsample`: level-0 px per picture px."""
+    """Draw outlines (1/8 level-0 px) into `picture` (uint8 h×w×3, contiguous); `downsample`: level-0 px per picture
+    px."""
     # OpenCV puts pixel centres at whole numbers, we put pixel corners there
     points = np.rint(vertices / downsample - UNIT / 2).astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(picture, np.split(points, offsets[1:-1]), True, COLOUR, 1, cv2.LINE_AA, shift=3)

@@ -1,13 +1,14 @@
 """A Parquet table with one nucleus a row: id, centroid, probability, every measurement, and the outline as WKB.
 
-Written in row groups as nuclei become final, so memory stays bounded.  Needs pyarrow (`pip install hemalum[batch]`).  The file's
-metadata holds `hemalum.mpp`, `hemalum.model` and `hemalum.image`.
+Written in row groups as nuclei become final, so memory stays bounded.  Needs pyarrow (`pip install hemalum[batch]`).
+The file's metadata holds `hemalum.mpp`, `hemalum.model` and `hemalum.image`.
 
 >>> import tempfile
 >>> import numpy as np
 >>> folder = tempfile.TemporaryDirectory()
 >>> sink = ParquetSink(Path(folder.name) / "a.parquet", Target(10, 10, 0.5, "m", "i"))
->>> sink.write(Nuclei.of(np.array([[0, 0], [8, 0], [8, 8], [0, 8]]), np.array([0, 4])), ["6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed"])
+>>> nuclei = Nuclei.of(np.array([[0, 0], [8, 0], [8, 8], [0, 8]]), np.array([0, 4]))
+>>> sink.write(nuclei, ["6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed"])
 >>> sink.close()
 >>> import pyarrow.parquet
 >>> table = pyarrow.parquet.read_table(sink.paths[0])
@@ -50,7 +51,10 @@ class ParquetSink:
         self._count = 0
         measured = [pyarrow.float32()] * (1 + len(target.columns))
         types = [pyarrow.string(), *[pyarrow.float64()] * 4, *measured, pyarrow.binary()]
-        fields = [pyarrow.field(name, kind, False) for name, kind in zip((*HEAD, *target.columns, "Outline WKB px"), types, strict=True)]
+        fields = [
+            pyarrow.field(name, kind, False)
+            for name, kind in zip((*HEAD, *target.columns, "Outline WKB px"), types, strict=True)
+        ]
         said = {"hemalum.mpp": repr(target.mpp), "hemalum.model": target.model, "hemalum.image": target.identity}
         self._schema = pyarrow.schema(fields, said)
         self._file = PartFile(path)
@@ -74,7 +78,7 @@ class ParquetSink:
         try:
             self._writer.close()
         except (OSError, ValueError):
-            pass                                                # what could not be written is not wanted any more
+            pass  # what could not be written is not wanted any more
         self._file.abort()
 
     def _flush(self) -> None:
@@ -84,10 +88,18 @@ class ParquetSink:
         nuclei = Nuclei.concat([part for part, _ in waiting])
         x, y = nuclei.centroids.T
         columns = [
-            [name for _, names in waiting for name in names], x, y, x * self._target.mpp, y * self._target.mpp, nuclei.probability,
-            *(nuclei.columns[name] for name in self._target.columns), shapely.to_wkb(nuclei.polygons()).tolist(),
-        ]  # fmt: skip
-        arrays = [self._arrow.array(np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c, field.type)
-                  for c, field in zip(columns, self._schema, strict=True)]  # fmt: skip
+            [name for _, names in waiting for name in names],
+            x,
+            y,
+            x * self._target.mpp,
+            y * self._target.mpp,
+            nuclei.probability,
+            *(nuclei.columns[name] for name in self._target.columns),
+            shapely.to_wkb(nuclei.polygons()).tolist(),
+        ]
+        arrays = [
+            self._arrow.array(np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c, field.type)
+            for c, field in zip(columns, self._schema, strict=True)
+        ]
         with self._file.guarded():
             self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))

@@ -1,11 +1,12 @@
 """One way to open any image: `open_slide`.
 
-Frame: level-0 px as QuPath shows them (x right, y down, pixel-corner convention): cropped to `openslide.bounds-*`, alpha
-composited over the slide's background colour.  Pixels are uint8 h×w×3 RGB.
+Frame: level-0 px as QuPath shows them (x right, y down, pixel-corner convention): cropped to `openslide.bounds-*`,
+alpha composited over the slide's background colour.  Pixels are uint8 h×w×3 RGB.
 
-OpenSlide reads the scanners' formats; tifffile with zarr reads OME-TIFF, big TIFF and other tiled TIFF; Pillow reads PNG, JPEG,
-BMP and other plain images.  Seen with real files: Aperio SVS (JPEG and JPEG 2000), plain images, pyramidal OME-TIFF of our own
-making.  Untested for want of a file: Hamamatsu NDPI, MIRAX MRXS, Leica SCN, Ventana BIF, Philips TIFF, Zeiss CZI, DICOM.
+OpenSlide reads the scanners' formats; tifffile with zarr reads OME-TIFF, big TIFF and other tiled TIFF; Pillow reads
+PNG, JPEG, BMP and other plain images.  Seen with real files: Aperio SVS (JPEG and JPEG 2000), plain images, pyramidal
+OME-TIFF of our own making.  Untested for want of a file: Hamamatsu NDPI, MIRAX MRXS, Leica SCN, Ventana BIF, Philips
+TIFF, Zeiss CZI, DICOM.
 
 >>> import hemalum, pathlib
 >>> from hemalum.grid.tiling import Rect

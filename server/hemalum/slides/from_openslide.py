@@ -1,7 +1,7 @@
 """Slides that OpenSlide knows: Aperio, Hamamatsu, MIRAX, Leica, Ventana, Philips, DICOM, …
 
-OpenSlide latches an error: after one failure a handle answers nothing more.  So a failing rectangle is tried once again on a
-fresh handle, which also replaces the spoilt one for everyone else.
+OpenSlide latches an error: after one failure a handle answers nothing more.  So a failing rectangle is tried once again
+on a fresh handle, which also replaces the spoilt one for everyone else.
 
 >>> OpenSlideSource(Path("slide.svs")).fetch(0, 0, 0, 256, 256).shape            # doctest: +SKIP
 (256, 256, 3)
@@ -22,15 +22,16 @@ from hemalum.slides.slide import Level
 
 
 def detects(path: Path) -> bool:
-    """Whether OpenSlide reads this file, other than as a generic TIFF (where tifffile knows more: OME, channels, bit depth)."""
+    """Whether OpenSlide reads this file, other than as a generic TIFF (where tifffile knows more: OME, channels, bit
+    depth)."""
     return openslide.OpenSlide.detect_format(path) not in (None, "generic-tiff")
 
 
 class OpenSlideSource:
     """See `hemalum.slides.slide.Source`.
 
-    Level sizes are cropped to `openslide.bounds-*`.  A level counts as a whole downsample d where its uncropped size is level 0's
-    divided by d, rounded down or up, and the crop begins at a multiple of d.
+    Level sizes are cropped to `openslide.bounds-*`.  A level counts as a whole downsample d where its uncropped size is
+    level 0's divided by d, rounded down or up, and the crop begins at a multiple of d.
     """
 
     def __init__(self, path: Path):
@@ -97,7 +98,9 @@ class OpenSlideSource:
             return self._rgb(fresh, place, level, (width, height))
         except openslide.OpenSlideError as error:
             where = f"{width} × {height} px at ({x}, {y})" + (f" of level {level}" if level else "")
-            raise UnreadableImage(f"{self._path.name}: {where} cannot be decoded ({error}); copy or export the slide again") from None
+            raise UnreadableImage(
+                f"{self._path.name}: {where} cannot be decoded ({error}); copy or export the slide again"
+            ) from None
         finally:
             fresh.close()
 

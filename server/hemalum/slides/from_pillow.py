@@ -62,7 +62,8 @@ class PillowSource:
                 return Image.open(self._path, formats=FORMATS)
             except Image.UnidentifiedImageError:
                 raise UnreadableImage(
-                    f"{self._path.name} is not an image Hemalum can read, or it is damaged; use a slide, TIFF, PNG or JPEG"
+                    f"{self._path.name} is not an image Hemalum can read, or it is damaged; use a slide, TIFF, PNG or "
+                    "JPEG"
                 ) from None
             except (OSError, SyntaxError, ValueError) as error:
                 raise UnreadableImage(f"{self._path.name} is damaged ({error}); copy or export it again") from None
@@ -81,7 +82,9 @@ class PillowSource:
                 wanted = "RGBA" if self._alpha else "RGB"
                 pixels = np.array(image if image.mode == wanted else image.convert(wanted))
             except (OSError, SyntaxError, ValueError, EOFError) as error:
-                raise UnreadableImage(f"{self._path.name} is truncated or damaged ({error}); copy or export it again") from None
+                raise UnreadableImage(
+                    f"{self._path.name} is truncated or damaged ({error}); copy or export it again"
+                ) from None
         return composite(pixels, self.background) if self._alpha else pixels
 
     def close(self) -> None:

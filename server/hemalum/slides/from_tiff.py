@@ -22,7 +22,9 @@ from hemalum.slides.slide import Level
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds damaged is said in a sentence of ours
 
-WHOLE = 4_000_000  # px: a strip larger than this is decoded once and its level kept, since every tile would need all of it
+WHOLE = (
+    4_000_000  # px: a strip larger than this is decoded once and its level kept, since every tile would need all of it
+)
 KNOWN = {PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR}
 
 
@@ -61,13 +63,17 @@ class TiffSource:
         if page.photometric == PHOTOMETRIC.SEPARATED:
             raise UnsupportedImage(f"{name} has printing colours (CMYK); save it as RGB")
         if page.photometric not in KNOWN:
-            raise UnsupportedImage(f"{name} has {getattr(page.photometric, 'name', page.photometric)} pixels; save it as RGB")
+            raise UnsupportedImage(
+                f"{name} has {getattr(page.photometric, 'name', page.photometric)} pixels; save it as RGB"
+            )
         pixels = self._ome_pixels(index)
         sizes = dict(zip(axes, series.shape, strict=True))
         channels, samples = sizes.get("C", 1), sizes.get("S", 1)
         names = [str(c.get("Name", "")).lower()[:3] for c in _listed(pixels.get("Channel"))]
         if (channels > 1 and not (channels == 3 and names == ["red", "gre", "blu"])) or samples > 4:
-            raise UnsupportedImage(f"{name} has {max(channels, samples)} channels (fluorescence?); export it as brightfield RGB")
+            raise UnsupportedImage(
+                f"{name} has {max(channels, samples)} channels (fluorescence?); export it as brightfield RGB"
+            )
         self._colour_axis = "S" if samples > 1 else "C" if channels > 1 else None
         extra = {axis: size for axis, size in sizes.items() if axis not in "YXSC" and size > 1}
         if extra:
@@ -97,7 +103,8 @@ class TiffSource:
         if "PhysicalSizeX" in pixels:
             unit = pixels.get("PhysicalSizeXUnit", "µm")
             sizes = [
-                UNITS.get(pixels.get(f"PhysicalSize{axis}Unit", unit), np.nan) * pixels.get(f"PhysicalSize{axis}", pixels["PhysicalSizeX"])
+                UNITS.get(pixels.get(f"PhysicalSize{axis}Unit", unit), np.nan)
+                * pixels.get(f"PhysicalSize{axis}", pixels["PhysicalSizeX"])
                 for axis in "XY"
             ]
             mpp = plausible(*sizes)
@@ -123,7 +130,11 @@ class TiffSource:
                 array = zarr.open(self._series.aszarr(level=level), mode="r")
                 page = stored.keyframe
                 if not page.is_tiled and page.rowsperstrip * page.imagewidth > WHOLE:
-                    array = tifffile.memmap(self._path, page=page.index) if page.is_memmappable and len(stored) == 1 else array[:]
+                    array = (
+                        tifffile.memmap(self._path, page=page.index)
+                        if page.is_memmappable and len(stored) == 1
+                        else array[:]
+                    )
                 self._arrays[level] = array, stored.axes
             return self._arrays[level]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from hemalum.errors import UsageError
 
 SUFFIXES = frozenset(
-    ".svs .tif .tiff .btf .ndpi .vms .vmu .scn .mrxs .svslide .bif .czi .dcm .png .jpg .jpeg .bmp .webp .jp2 .ppm .gif".split()
+    ".svs .tif .tiff .btf .ndpi .vms .vmu .scn .mrxs .svslide .bif .czi .dcm "
+    ".png .jpg .jpeg .bmp .webp .jp2 .ppm .gif".split()
 )
 
 
@@ -16,8 +17,8 @@ def images_in(inputs) -> list[Path]:
     """The files that a list of INPUT arguments means: a folder stands for the images directly in it, sorted by name.
 
     Raises:
-        UsageError: a folder that cannot be looked into or holds no images, or two inputs of one stem, whose results would overwrite each
-            other.
+        UsageError: a folder that cannot be looked into or holds no images, or two inputs of one stem, whose results
+            would overwrite each other.
     """
     paths: list[Path] = []
     for given in map(Path, inputs):
@@ -25,7 +26,11 @@ def images_in(inputs) -> list[Path]:
             paths.append(given)
             continue
         try:
-            found = sorted(p for p in given.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith("."))
+            found = sorted(
+                p
+                for p in given.iterdir()
+                if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")
+            )
         except OSError as error:
             raise UsageError(f"{given} cannot be looked into ({error.strerror}); check that you may read it") from None
         if not found:

@@ -1,7 +1,7 @@
 """`write_pyramid`: a tiled, pyramidal OME-TIFF of any size, written row of tiles by row of tiles.
 
-Level k + 1 is the 2 × 2 box mean of level k.  It is collected in a temporary file beside the output while level k is written,
-so that memory holds a few rows of tiles and each pixel is asked for once.
+Level k + 1 is the 2 × 2 box mean of level k.  It is collected in a temporary file beside the output while level k is
+written, so that memory holds a few rows of tiles and each pixel is asked for once.
 
 >>> import numpy as np, tempfile, pathlib
 >>> from hemalum.slides import open_slide
@@ -47,7 +47,8 @@ def write_pyramid(
         smallest: levels are added until both sides are at most this.
 
     Raises:
-        NotWritable: the file cannot be made.  DiskFull: the disk is full or cannot be written any more; nothing is left behind.
+        NotWritable: the file cannot be made.  DiskFull: the disk is full or cannot be written any more; nothing is left
+            behind.
         Whatever `strip` raises.
     """
     import tifffile  # here, so that reading other formats does not wait for it
@@ -63,7 +64,12 @@ def write_pyramid(
         options |= {"compression": "jpeg", "compressionargs": {"level": quality}, "subsampling": (1, 1)}
     header = {"subifds": len(sizes) - 1, "metadata": {"axes": "YXS"}}
     if mpp is not None:
-        header["metadata"] |= {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
+        header["metadata"] |= {
+            "PhysicalSizeX": mpp,
+            "PhysicalSizeY": mpp,
+            "PhysicalSizeXUnit": "µm",
+            "PhysicalSizeYUnit": "µm",
+        }
         header |= {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
     with whole_file(path) as file, ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".hemalum-", dir=path.parent)))
@@ -77,7 +83,8 @@ def write_pyramid(
 
 
 def _tiles(strip, width: int, height: int, halved):
-    """Tiles of a level from left to right and top to bottom, padded to full size; the next level goes to `halved` on the way."""
+    """Tiles of a level from left to right and top to bottom, padded to full size; the next level goes to `halved` on
+    the way."""
     for y in range(0, height, TILE):
         rows = strip(y, min(TILE, height - y))
         if rows.shape != (min(TILE, height - y), width, 3) or rows.dtype != np.uint8:
@@ -87,7 +94,11 @@ def _tiles(strip, width: int, height: int, halved):
         for x in range(0, width, TILE):
             tile = rows[:, x : x + TILE]
             missing = TILE - tile.shape[0], TILE - tile.shape[1]
-            yield np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else np.ascontiguousarray(tile)
+            yield (
+                np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+                if any(missing)
+                else np.ascontiguousarray(tile)
+            )
 
 
 def _rows_of(file, width: int):

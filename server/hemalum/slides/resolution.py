@@ -13,11 +13,23 @@ import math
 
 from hemalum.grid.tiling import LARGEST_MPP, SMALLEST_MPP
 
-UNITS = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "inch": 25400.0}
+UNITS = {
+    "m": 1e6,
+    "cm": 1e4,
+    "mm": 1e3,
+    "µm": 1.0,
+    "μm": 1.0,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "nm": 1e-3,
+    "inch": 25400.0,
+}
 
 
 def plausible(x, y=None) -> float | None:
-    """The mean of two µm/px values (numbers or their text) where both are plausible and differ by at most 10 %, else None."""
+    """The mean of two µm/px values (numbers or their text) where both are plausible and differ by at most 10 %, else
+    None."""
     try:
         x = float(x)
         y = x if y is None else float(y)
@@ -29,7 +41,8 @@ def plausible(x, y=None) -> float | None:
 
 
 def from_dpi(x, y=None) -> float | None:
-    """µm/px from pixels per inch, or None where that is no microscope's; rounded to 6 digits, since files hold whole px per metre."""
+    """µm/px from pixels per inch, or None where that is no microscope's; rounded to 6 digits, since files hold whole px
+    per metre."""
     return from_density(x, y, 25400.0)
 
 

@@ -28,7 +28,8 @@ PATIENCE = 64  # areas that cannot be decoded, with none that can, before the wh
 
 
 class Level(NamedTuple):
-    """A stored level: its size in its own px, and its downsample where that is exactly whole and aligned with level 0, else 0."""
+    """A stored level: its size in its own px, and its downsample where that is exactly whole and aligned with level 0,
+    else 0."""
 
     width: int
     height: int
@@ -61,7 +62,8 @@ class Slide:
             "TIFF resolution", "ImageJ", "PNG pHYs", "--mpp", … or "".  stated_mpp: what the file says, if plausible.
         levels: stored levels, level 0 first.  vendor: the format's name.  background: RGB behind transparent pixels.
         notices: sentences for the user: converted, first plane taken, resolution ignored.
-        unread: after `overview()`: bool array of its shape, True where stored pixels could not be decoded; None if all could.
+        unread: after `overview()`: bool array of its shape, True where stored pixels could not be decoded; None if all
+            could.
     """
 
     def __init__(self, path: Path, source: Source, mpp: float | None = None):
@@ -91,15 +93,19 @@ class Slide:
     def require_mpp(self) -> float:
         """`mpp`; raises `UnknownResolution` where it is not known."""
         if self.mpp is None:
-            raise UnknownResolution(f"{self.path.name} states no resolution; give it with --mpp (0.25 for a 40× scan, 0.5 for 20×)")
+            raise UnknownResolution(
+                f"{self.path.name} states no resolution; give it with --mpp (0.25 for a 40× scan, 0.5 for 20×)"
+            )
         return self.mpp
 
     def require_size(self, size: tuple[int, int] | None) -> None:
-        """Raises `UnsupportedImage` where QuPath says another size: it reads the file another way, or it is another file."""
+        """Raises `UnsupportedImage` where QuPath says another size: it reads the file another way, or it is another
+        file."""
         if size and tuple(size) != self.size:
             here, there = ("×".join(map(str, pair)) for pair in (self.size, size))
             raise UnsupportedImage(
-                f"{self.path.name} has {here} px, but {there} px in QuPath, so nothing would lie in its place; run it from QuPath with the extension"
+                f"{self.path.name} has {here} px, but {there} px in QuPath, so nothing would lie in its place; run it "
+                "from QuPath with the extension"
             )
 
     def clip(self, region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -113,7 +119,9 @@ class Slide:
         right, bottom = min(self.size[0], x + width), min(self.size[1], y + height)
         if right <= left or bottom <= top:
             size = "×".join(map(str, self.size))
-            raise RegionOutside(f"the region {x},{y},{width},{height} lies outside the image of {size} px; give one inside it")
+            raise RegionOutside(
+                f"the region {x},{y},{width},{height} lies outside the image of {size} px; give one inside it"
+            )
         inside = left, top, right - left, bottom - top
         if inside != tuple(region):
             self.notices.append("the region reaches beyond the image; it is clipped to {},{},{},{}".format(*inside))
@@ -122,12 +130,12 @@ class Slide:
     def read(self, rect: Rect, n: int = 1) -> np.ndarray:
         """The box means over n × n level-0 px of a rectangle.
 
-        A stored level is used instead of level 0 only where its downsample is a whole number that divides n, its grid is
-        aligned with level 0 and it covers the rectangle; its px are then box-meaned by the rest.
+        A stored level is used instead of level 0 only where its downsample is a whole number that divides n, its grid
+        is aligned with level 0 and it covers the rectangle; its px are then box-meaned by the rest.
 
         Args:
-            rect: inside the image; x and y multiples of n, width and height too except at the image's right and lower edge
-                (else the blocks are not those of the plan).
+            rect: inside the image; x and y multiples of n, width and height too except at the image's right and lower
+                edge (else the blocks are not those of the plan).
             n: ≥ 1.
 
         Returns:
@@ -151,7 +159,8 @@ class Slide:
         return np.ascontiguousarray(box_mean(pixels, n // d))
 
     def overview(self) -> np.ndarray:
-        """The whole image in at most 2048 px: the smallest stored level that is larger, box-meaned by the least whole factor.
+        """The whole image in at most 2048 px: the smallest stored level that is larger, box-meaned by the least whole
+        factor.
 
         An image of at most 2048 px is its own overview.  Areas that cannot be decoded get the background colour and are
         marked in `unread`.  Computed once.
@@ -213,10 +222,17 @@ class Slide:
     def record(self) -> dict:
         """What `run.json` says of the image."""
         return {
-            "file": self.path.name, "name": self.name, "identity": self.identity, "size": list(self.size), "reader": self.vendor,
-            "levels": [list(level) for level in self.levels], "mpp": self.mpp, "mpp_source": self.mpp_source,
-            "stated_mpp": self.stated_mpp, "notices": list(self.notices),
-        }  # fmt: skip
+            "file": self.path.name,
+            "name": self.name,
+            "identity": self.identity,
+            "size": list(self.size),
+            "reader": self.vendor,
+            "levels": [list(level) for level in self.levels],
+            "mpp": self.mpp,
+            "mpp_source": self.mpp_source,
+            "stated_mpp": self.stated_mpp,
+            "notices": list(self.notices),
+        }
 
 
 def identity_of(size: tuple[int, int], overview: np.ndarray) -> str:

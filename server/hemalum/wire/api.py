@@ -1,10 +1,11 @@
 """The version of the wire contract, and how errors travel: a gRPC status, one sentence, and the class's name beside it.
 
 >>> check_client_version(API_VERSION)
->>> check_client_version(2)
+>>> check_client_version(2)                                                      # doctest: +NORMALIZE_WHITESPACE
 Traceback (most recent call last):
     ...
-hemalum.errors.VersionMismatch: this client speaks API version 2 and is too new for the server, which speaks 1; update the server
+hemalum.errors.VersionMismatch: this client speaks API version 2 and is too new for the server, which speaks 1;
+update the server
 """
 
 from __future__ import annotations
@@ -28,17 +29,23 @@ def check_client_version(version: int) -> None:
         )
     if version > API_VERSION:
         raise VersionMismatch(
-            f"this client speaks API version {version} and is too new for the server, which speaks {API_VERSION}; update the server"
+            f"this client speaks API version {version} and is too new for the server, which speaks {API_VERSION}; "
+            "update the server"
         )
 
 
 def check_server_version(newest: int, oldest: int, server: str) -> None:
-    """Raises `VersionMismatch` unless a server that speaks `newest` and understands `oldest` understands this client."""
+    """Raises `VersionMismatch` unless a server that speaks `newest` and understands `oldest` understands this
+    client."""
     this = f"this client, which speaks {API_VERSION}"
     if newest < API_VERSION:
-        raise VersionMismatch(f"the server ({server}) speaks API version {newest} and is too old for {this}; update the server")
+        raise VersionMismatch(
+            f"the server ({server}) speaks API version {newest} and is too old for {this}; update the server"
+        )
     if oldest > API_VERSION:
-        raise VersionMismatch(f"the server ({server}) needs API version {oldest} and is too new for {this}; update this client")
+        raise VersionMismatch(
+            f"the server ({server}) needs API version {oldest} and is too new for {this}; update this client"
+        )
 
 
 def status_of(error: HemalumError) -> grpc.StatusCode:

@@ -24,11 +24,15 @@ def nuclei_message(nuclei: Nuclei, model: str, image: str) -> pb.FoundNuclei:
     """Nuclei with their ids, which derive from the model, the image's identity and the centroids."""
     counts, deltas = pack(nuclei.vertices, nuclei.offsets)
     return pb.FoundNuclei(
-        vertex_counts=counts.tolist(), deltas=deltas.tolist(), probability=nuclei.probability.tolist(),
-        ids=bytes.fromhex("".join(nuclei.ids(model, image)).replace("-", "")), centroids=nuclei.centroids.ravel().tolist(),
-        tiles=nuclei.tile.tolist(), edge=nuclei.edge.tolist(),
+        vertex_counts=counts.tolist(),
+        deltas=deltas.tolist(),
+        probability=nuclei.probability.tolist(),
+        ids=bytes.fromhex("".join(nuclei.ids(model, image)).replace("-", "")),
+        centroids=nuclei.centroids.ravel().tolist(),
+        tiles=nuclei.tile.tolist(),
+        edge=nuclei.edge.tolist(),
         measurements=[pb.Column(name=name, values=values.tolist()) for name, values in nuclei.columns.items()],
-    )  # fmt: skip
+    )
 
 
 def nuclei_of(message: pb.FoundNuclei) -> Nuclei:
@@ -37,9 +41,19 @@ def nuclei_of(message: pb.FoundNuclei) -> Nuclei:
         vertices, offsets = unpack(message.vertex_counts, message.deltas)
         columns = {column.name: np.array(column.values, np.float32) for column in message.measurements}
         centroids = np.array(message.centroids, np.float64).reshape(-1, 2)
-        return Nuclei(vertices, offsets, centroids, np.array(message.probability), np.array(message.tiles), np.array(message.edge), columns)
+        return Nuclei(
+            vertices,
+            offsets,
+            centroids,
+            np.array(message.probability),
+            np.array(message.tiles),
+            np.array(message.edge),
+            columns,
+        )
     except ValueError as error:
-        raise ProtocolError(f"nuclei arrived damaged ({error}); update server and client to the same version") from error
+        raise ProtocolError(
+            f"nuclei arrived damaged ({error}); update server and client to the same version"
+        ) from error
 
 
 def ids_of(message: pb.FoundNuclei) -> list[str]:
@@ -65,14 +79,20 @@ def reply_of(event: Event, model: str, image: str) -> pb.SegmentReply:
         case e.Finished(s):
             failed = [pb.TileFailed(index=index, reason=reason) for index, reason in sorted(s.failed.items())]
             summary = pb.Summary(
-                nuclei=s.nuclei, tiles=s.tiles, skipped=s.skipped, failed=failed, seconds=s.seconds, duplicates_removed=s.duplicates_removed
+                nuclei=s.nuclei,
+                tiles=s.tiles,
+                skipped=s.skipped,
+                failed=failed,
+                seconds=s.seconds,
+                duplicates_removed=s.duplicates_removed,
             )
             return pb.SegmentReply(summary=summary)
     raise TypeError(f"{event!r} is not an event of a run")
 
 
 def event_of(reply: pb.SegmentReply) -> Event | None:
-    """The event in a reply; None for replies that are none of a run's (overview request, opened) or come from a newer server."""
+    """The event in a reply; None for replies that are none of a run's (overview request, opened) or come from a newer
+    server."""
     match reply.WhichOneof("message"):
         case "credit":
             return e.TileConsumed(reply.credit.index)

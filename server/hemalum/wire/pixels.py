@@ -47,7 +47,9 @@ def array_of(message: pb.Pixels, what: str) -> np.ndarray:
         raise ProtocolError(f"{what} has {width}×{height} px; send at least one pixel")
     if message.encoding == pb.Pixels.RGB:
         if len(message.data) != 3 * width * height:
-            raise ProtocolError(f"{what} has {len(message.data)} bytes, but {width}×{height} px RGB are {3 * width * height}")
+            raise ProtocolError(
+                f"{what} has {len(message.data)} bytes, but {width}×{height} px RGB are {3 * width * height}"
+            )
         return np.frombuffer(message.data, np.uint8).reshape(height, width, 3)
     if message.encoding not in (pb.Pixels.PNG, pb.Pixels.JPEG):
         raise ProtocolError(f"{what} has encoding {message.encoding}, which is not known; send RGB, PNG or JPEG")
@@ -57,7 +59,9 @@ def array_of(message: pb.Pixels, what: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(message.data), formats=(name,)) as image:
             if image.size != (width, height):  # before anything is decoded: a small file may claim to be huge
-                raise ProtocolError(f"{what} is a {name} of {image.size[0]}×{image.size[1]} px, not {width}×{height} as announced")
+                raise ProtocolError(
+                    f"{what} is a {name} of {image.size[0]}×{image.size[1]} px, not {width}×{height} as announced"
+                )
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError:  # its own words name an object in memory
         raise ProtocolError(f"{what} is no {name}; send it in the encoding it is announced with") from None

@@ -30,14 +30,22 @@ LARGEST_CORE = 4096  # model px
 def parameters_message(parameters: Parameters) -> pb.Parameters:
     """What `parameters_of` reads back."""
     message = pb.Parameters(
-        thresholds=pb.Thresholds(**{name: getattr(parameters, name) for name in SETTABLE if getattr(parameters, name) is not None}),
-        skip_glass=parameters.skip_glass, stain=parameters.stain, measure=parameters.measure,
-        normalized_tiles=parameters.normalized_tiles, interactive=parameters.interactive, core=parameters.core or 0,
-    )  # fmt: skip
+        thresholds=pb.Thresholds(
+            **{name: getattr(parameters, name) for name in SETTABLE if getattr(parameters, name) is not None}
+        ),
+        skip_glass=parameters.skip_glass,
+        stain=parameters.stain,
+        measure=parameters.measure,
+        normalized_tiles=parameters.normalized_tiles,
+        interactive=parameters.interactive,
+        core=parameters.core or 0,
+    )
     for region in parameters.regions:
         for polygon in getattr(region, "geoms", [region]):
             rings = [polygon.exterior, *polygon.interiors]
-            message.regions.add(rings=[pb.Ring(xy=shapely.get_coordinates(ring)[:-1].ravel().tolist()) for ring in rings])
+            message.regions.add(
+                rings=[pb.Ring(xy=shapely.get_coordinates(ring)[:-1].ravel().tolist()) for ring in rings]
+            )
     if parameters.stain_matrix is not None:
         message.stain_matrix.CopyFrom(matrix_message(parameters.stain_matrix))
     return message
@@ -56,8 +64,10 @@ def parameters_of(message: pb.Parameters) -> Parameters:
         stain=message.stain or "macenko",
         stain_matrix=matrix_of(message.stain_matrix) if message.HasField("stain_matrix") else None,
         measure=message.measure if message.HasField("measure") else True,
-        normalized_tiles=message.normalized_tiles, interactive=message.interactive, core=core,
-    )  # fmt: skip
+        normalized_tiles=message.normalized_tiles,
+        interactive=message.interactive,
+        core=core,
+    )
 
 
 def _polygon(number: int, message: pb.Polygon) -> shapely.Polygon:
@@ -81,7 +91,9 @@ def matrix_of(message: pb.StainMatrix) -> tuple[tuple[float, ...], tuple[float, 
     """Raises `UsageError` unless both rows have three finite numbers that differ in direction."""
     rows = tuple(message.haematoxylin), tuple(message.eosin)
     if [len(row) for row in rows] != [3, 3] or not all(math.isfinite(v) for row in rows for v in row):
-        raise UsageError("a stain matrix has two rows of three numbers; give optical densities of haematoxylin and eosin for R, G, B")
+        raise UsageError(
+            "a stain matrix has two rows of three numbers; give optical densities of haematoxylin and eosin for R, G, B"
+        )
     if np.linalg.norm(np.cross(*rows)) < 1e-3:
         raise UsageError("the two rows of the stain matrix are the same stain; give haematoxylin and eosin")
     return rows
@@ -104,7 +116,11 @@ def stain_of(message: pb.Stain) -> Stain:
 
 def table_message(table: np.ndarray | None, method: str) -> pb.ColourTable | None:
     """A colour table, uint8 S×S×S×3."""
-    return None if table is None else pb.ColourTable(size=len(table), rgb=np.ascontiguousarray(table).tobytes(), stain=method)
+    return (
+        None
+        if table is None
+        else pb.ColourTable(size=len(table), rgb=np.ascontiguousarray(table).tobytes(), stain=method)
+    )
 
 
 def table_of(message: pb.ColourTable) -> np.ndarray | None:
@@ -115,7 +131,12 @@ def table_of(message: pb.ColourTable) -> np.ndarray | None:
 def image_message(image: ImageInfo) -> pb.Image:
     """What `image_of` reads back."""
     return pb.Image(
-        width=image.width, height=image.height, mpp=image.mpp, mpp_source=image.mpp_source, name=image.name, identity=image.identity
+        width=image.width,
+        height=image.height,
+        mpp=image.mpp,
+        mpp_source=image.mpp_source,
+        name=image.name,
+        identity=image.identity,
     )
 
 
@@ -124,7 +145,12 @@ def image_of(message: pb.Image, identity: str = "") -> ImageInfo:
     if message.mpp == 0:
         raise UnknownResolution("the image has no resolution; set its µm per pixel (0.25 for a 40× scan, 0.5 for 20×)")
     return ImageInfo(
-        message.width, message.height, message.mpp, message.mpp_source or "client", message.identity or identity, message.name
+        message.width,
+        message.height,
+        message.mpp,
+        message.mpp_source or "client",
+        message.identity or identity,
+        message.name,
     )
 
 
@@ -132,11 +158,20 @@ def model_message(model: Model) -> pb.ModelInfo:
     """What a client must know of a model."""
     card = model.card
     return pb.ModelInfo(
-        id=card.id, version=card.version, sha256=model.digest, mpp=card.mpp, largest_nucleus_um=card.largest_nucleus_um, halo=card.halo,
-        licence=card.licence["weights"], licence_why=card.licence["why"], commercial=bool(card.licence.get("commercial", False)),
-        description=card.description, thresholds=pb.Thresholds(**card.thresholds), card_json=json.dumps(card.to_dict(), ensure_ascii=False),
+        id=card.id,
+        version=card.version,
+        sha256=model.digest,
+        mpp=card.mpp,
+        largest_nucleus_um=card.largest_nucleus_um,
+        halo=card.halo,
+        licence=card.licence["weights"],
+        licence_why=card.licence["why"],
+        commercial=bool(card.licence.get("commercial", False)),
+        description=card.description,
+        thresholds=pb.Thresholds(**card.thresholds),
+        card_json=json.dumps(card.to_dict(), ensure_ascii=False),
         generator=model.translates,
-    )  # fmt: skip
+    )
 
 
 def plan_messages(plan: Plan) -> list[pb.TilePlan]:
@@ -144,11 +179,14 @@ def plan_messages(plan: Plan) -> list[pb.TilePlan]:
     factor = plan.to_level0
     return [
         pb.TilePlan(
-            index=tile.index, row=tile.row, col=tile.col, read=pb.Rect(**tile.read._asdict()),
+            index=tile.index,
+            row=tile.row,
+            col=tile.col,
+            read=pb.Rect(**tile.read._asdict()),
             core=pb.RectF(**{name: value * factor for name, value in tile.core._asdict().items()}),
         )
         for tile in plan.tiles
-    ]  # fmt: skip
+    ]
 
 
 def plan_of(opened: pb.Opened) -> Plan:
@@ -158,6 +196,17 @@ def plan_of(opened: pb.Opened) -> Plan:
     tiles = []
     for tile in opened.tiles:
         core = Rect(*(round(getattr(tile.core, side) / opened.model_scale) for side in Rect._fields))
-        tiles.append(Tile(tile.index, tile.row, tile.col, core, Rect(*(getattr(tile.read, side) for side in Rect._fields))))
+        tiles.append(
+            Tile(tile.index, tile.row, tile.col, core, Rect(*(getattr(tile.read, side) for side in Rect._fields)))
+        )
     image = opened.image
-    return Plan((image.width, image.height), image.mpp, opened.model.mpp, scale, opened.tile_shape - 2 * halo, halo, (0, 0), tuple(tiles))
+    return Plan(
+        (image.width, image.height),
+        image.mpp,
+        opened.model.mpp,
+        scale,
+        opened.tile_shape - 2 * halo,
+        halo,
+        (0, 0),
+        tuple(tiles),
+    )
