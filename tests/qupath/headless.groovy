@@ -41,7 +41,10 @@ resetSelection()
 selectAnnotations()
 builder().build().segmentSelected(imageData)
 builder().build().segmentRegion(imageData, 0, 0, imageData.server.width, imageData.server.height)
+// a token belongs to the server that it was entered for
+Preferences.serverAddress.set(System.getenv('HEMALUM_TEST_SERVER'))
 Preferences.setToken(System.getenv('HEMALUM_TEST_TOKEN'), false)
+Preferences.serverAddress.set('')
 def steps = imageData.historyWorkflow.steps.findAll { it.name.startsWith('Segment nuclei') }
 out.recorded = steps.size() == 5 && steps*.script.toSet().collect { script ->
     resetSelection()

@@ -57,11 +57,11 @@ public record FoundNuclei(int[] vertices, int[] offsets, float[] probability, UU
         long total = 0;
         for (int count : counts) {
             if (count < 3)
-                throw new ServiceException(Kind.SERVER_FAULT, "The server sent an outline of fewer than three points.", null);
+                throw new ServiceException(Kind.SERVER_FAULT, Texts.get("sent.short.outline"), null);
             total += count;
         }
         if (2 * total != deltas.size())
-            throw new ServiceException(Kind.SERVER_FAULT, "The server sent outlines that do not match their number of points.", null);
+            throw new ServiceException(Kind.SERVER_FAULT, Texts.get("sent.outlines"), null);
         int[] vertices = new int[deltas.size()];
         int x = 0, y = 0;
         for (int i = 0; i < vertices.length; i += 2) {
@@ -80,7 +80,7 @@ public record FoundNuclei(int[] vertices, int[] offsets, float[] probability, UU
         boolean complete = bytes.remaining() == 16 * n && wire.getProbabilityCount() == n && wire.getCentroidsCount() == 2 * n
                 && wire.getTilesCount() == n && wire.getMeasurementsList().stream().allMatch(column -> column.getValuesCount() == n);
         if (!complete)
-            throw new ServiceException(Kind.SERVER_FAULT, "The server sent nuclei whose columns differ in length.", null);
+            throw new ServiceException(Kind.SERVER_FAULT, Texts.get("sent.columns"), null);
         UUID[] ids = new UUID[n];
         float[] probability = new float[n];
         double[] centroids = new double[2 * n];

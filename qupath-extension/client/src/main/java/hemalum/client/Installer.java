@@ -11,7 +11,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -44,18 +43,19 @@ public final class Installer {
     }
 
     static Path findPython(List<Path> folders) {
-        for (Path candidate : candidates(folders)) {
-            if (Files.isExecutable(candidate) && !Files.isDirectory(candidate) && suits(candidate))
-                return candidate;
+        try {
+            for (Path candidate : candidates(folders, MAC)) {
+                if (Files.isExecutable(candidate) && !Files.isDirectory(candidate) && suits(candidate))
+                    return candidate;
+            }
+        } catch (InterruptedException e) {
+            throw cancelled(e);
         }
-        String where = WINDOWS ? "Install Python 3.12 from the Microsoft Store or python.org"
-                : MAC ? "Install Python 3.12 from python.org, or with 'brew install python@3.12'"
-                : "Install it with your system's package manager, for example 'sudo apt install python3 python3-venv'";
-        throw new ServiceException(Kind.NO_LOCAL_SERVER,
-                "No Python 3.10 to 3.13 was found on this computer. " + where + ", then choose Install server again.", null);
+        String how = WINDOWS ? "install.python.windows" : MAC ? "install.python.mac" : "install.python.linux";
+        throw new ServiceException(Kind.NO_LOCAL_SERVER, Texts.get("install.no.python", Texts.get(how)), null);
     }
 
-    private static Set<Path> candidates(List<Path> folders) {
+    static Set<Path> candidates(List<Path> folders, boolean mac) {
         List<String> names = new ArrayList<>();
         for (int minor : new int[] {12, 13, 11, 10})
             names.add("python3." + minor);
@@ -63,8 +63,11 @@ public final class Installer {
         names.add("python");
         Set<Path> found = new LinkedHashSet<>();
         for (String name : names) {
-            for (Path folder : folders)
-                found.add(folder.resolve(WINDOWS ? name + ".exe" : name));
+            for (Path folder : folders) {
+                // Apple's is no Python there, but asks in a window whether to install developer tools
+                if (!mac || !folder.equals(Path.of("/usr/bin")))
+                    found.add(folder.resolve(WINDOWS ? name + ".exe" : name));
+            }
         }
         return found;
     }
@@ -87,79 +90,90 @@ public final class Installer {
         return folders;
     }
 
-    private static boolean suits(Path python) {
+    private static boolean suits(Path python) throws InterruptedException {
         List<String> lines = new ArrayList<>();
         try {
-            if (run(List.of(python.toString(), "--version"), null, 10, lines::add) != 0)
+            if (run(List.of(python.toString(), "--version"), 10, lines::add) != 0)
                 return false;
-        } catch (IOException | InterruptedException e) {
+        } catch (IOException e) {
             return false;
         }
         Matcher version = VERSION.matcher(String.join(" ", lines));
         return version.find() && Integer.parseInt(version.group(1)) >= OLDEST_MINOR && Integer.parseInt(version.group(1)) <= NEWEST_MINOR;
     }
 
+    /** As below, of the server that this client was built with; without a source it is refused. */
+    public static Path install(Path base, Path folder, Path source, Consumer<String> log) {
+        if (source == null)
+            throw new ServiceException(Kind.NO_LOCAL_SERVER, Texts.get("install.no.source", WheelSource.BUILT), null);
+        return install(base, folder, WheelSource.of(source), log);
+    }
+
     /**
-     * Makes the environment, or takes the one that is there, and installs or updates the server in it.
+     * Makes the environment, or takes or mends the one that is there, and installs or updates the server in it. Nothing comes from a
+     * network. What was interrupted can be repeated.
      *
      * @param base   a Python from {@link #findPython}, used only to make the environment
      * @param folder of the environment
-     * @param source a wheel file, a folder of wheels (then nothing is taken from a network), or null for the package index
+     * @param source of the wheels
      * @param log    gets every line of the tools' output
      * @return the environment's interpreter, in which {@code hemalum} can be imported
      * @throws ServiceException of kind {@code NO_LOCAL_SERVER} or {@code CANCELLED} (thread interrupted)
      */
-    public static Path install(Path base, Path folder, Path source, Consumer<String> log) {
+    public static Path install(Path base, Path folder, WheelSource source, Consumer<String> log) {
         Path python = python(folder);
         try {
-            if (!Files.isExecutable(python)) {
+            source.wheel();
+            if (!works(python)) {
                 Files.createDirectories(folder.toAbsolutePath().getParent());
-                log.accept("Making an environment in " + folder + " …");
-                step(List.of(base.toString(), "-m", "venv", folder.toString()), folder, log,
-                        WINDOWS || MAC ? "The environment could not be made in " + folder + "."
-                                : "The environment could not be made in " + folder + ". On Debian and Ubuntu, 'sudo apt install python3-venv' may be missing.");
+                log.accept(Texts.get("install.venv", folder));
+                // of a Python that has gone: venv would take such a link for a file that is there
+                removeBrokenLinks(python.getParent());
+                step(List.of(base.toString(), "-I", "-m", "venv", folder.toString()), log,
+                        Texts.get(WINDOWS || MAC ? "install.venv.failed" : "install.venv.failed.linux", folder));
             }
-            log.accept("Installing the server …");
-            step(pip(python, source), folder, log, source == null
-                    ? "The server could not be installed from the package index. Without a network, choose a folder of wheels instead."
-                    : "The server could not be installed from " + source + ". The folder must hold the wheels of hemalum and of all it needs, for this system and this Python.");
-            step(List.of(python.toString(), "-c", "import hemalum; print('hemalum', hemalum.__version__)"), folder, log,
-                    "The server was installed, but cannot be started.");
+            log.accept(Texts.get("install.server", source.version(), source.path()));
+            step(pip(python, source), log, Texts.get("install.failed", source.path()));
+            step(List.of(python.toString(), "-I", "-c", "import hemalum; print('hemalum', hemalum.__version__)"), log,
+                    Texts.get("install.broken"));
             return python;
         } catch (IOException e) {
-            throw new ServiceException(Kind.NO_LOCAL_SERVER, "The server could not be installed: " + e.getMessage() + ".", e);
+            throw new ServiceException(Kind.NO_LOCAL_SERVER, Texts.get("install.error", e.getMessage()), e);
         } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new ServiceException(Kind.CANCELLED, "Cancelled.", e);
+            throw cancelled(e);
         }
     }
 
-    private static List<String> pip(Path python, Path source) throws IOException {
-        List<String> command = new ArrayList<>(List.of(python.toString(), "-m", "pip", "install", "--upgrade", "--disable-pip-version-check",
-                "--no-input", "--progress-bar", "off"));
-        if (source == null) {
-            command.add("hemalum");
-        } else if (Files.isDirectory(source)) {
-            if (wheels(source).isEmpty())
-                throw new IOException("the folder " + source + " holds no wheel of hemalum (hemalum-….whl)");
-            command.addAll(List.of("--no-index", "--find-links", source.toString(), "hemalum"));
-        } else {
-            if (!source.getFileName().toString().toLowerCase(Locale.ROOT).endsWith(".whl"))
-                throw new IOException(source + " is not a wheel (.whl)");
-            command.add(source.toString());
-        }
-        return command;
+    private static ServiceException cancelled(InterruptedException e) {
+        Thread.currentThread().interrupt();
+        return new ServiceException(Kind.CANCELLED, Texts.get("cancelled"), e);
     }
 
-    private static List<Path> wheels(Path folder) throws IOException {
+    /** Whether an environment was made to its end: pip comes last. */
+    private static boolean works(Path python) throws IOException, InterruptedException {
+        return Files.isExecutable(python) && run(List.of(python.toString(), "-I", "-m", "pip", "--version"), 60, line -> { }) == 0;
+    }
+
+    private static void removeBrokenLinks(Path folder) throws IOException {
+        if (!Files.isDirectory(folder))
+            return;
         try (Stream<Path> files = Files.list(folder)) {
-            return files.filter(file -> file.getFileName().toString().matches("(?i)hemalum-.*\\.whl")).toList();
+            for (Path file : files.toList()) {
+                if (Files.isSymbolicLink(file) && !Files.exists(file))
+                    Files.delete(file);
+            }
         }
     }
 
-    private static void step(List<String> command, Path folder, Consumer<String> log, String otherwise) throws IOException, InterruptedException {
+    private static List<String> pip(Path python, WheelSource source) throws IOException {
+        // --isolated: neither a variable nor a file of settings may add an index
+        return List.of(python.toString(), "-I", "-X", "utf8", "-m", "pip", "--isolated", "install", "--upgrade", "--disable-pip-version-check",
+                "--no-input", "--progress-bar", "off", "--no-index", "--find-links", source.folder().toString(), source.wheel().toString());
+    }
+
+    private static void step(List<String> command, Consumer<String> log, String otherwise) throws IOException, InterruptedException {
         List<String> lines = new ArrayList<>();
-        int code = run(command, folder, 3600, line -> {
+        int code = run(command, 3600, line -> {
             lines.add(line);
             log.accept(line);
         });
@@ -169,7 +183,7 @@ public final class Installer {
         }
     }
 
-    private static int run(List<String> command, Path folder, int seconds, Consumer<String> line) throws IOException, InterruptedException {
+    private static int run(List<String> command, int seconds, Consumer<String> line) throws IOException, InterruptedException {
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().keySet().removeIf(name -> name.equals("PYTHONHOME") || name.equals("PYTHONPATH"));
         builder.environment().put("PYTHONIOENCODING", "utf-8");
@@ -187,7 +201,7 @@ public final class Installer {
         reader.start();
         try {
             if (!process.waitFor(seconds, TimeUnit.SECONDS))
-                throw new IOException(command.get(0) + " did not end within " + seconds + " seconds");
+                throw new IOException(Texts.get("install.slow", command.get(0), seconds));
             reader.join(2000);
             return process.exitValue();
         } finally {

@@ -5,7 +5,6 @@ import com.google.gson.JsonParser;
 import com.google.gson.JsonSyntaxException;
 import hemalum.client.ServiceException.Kind;
 import java.io.BufferedReader;
-import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -53,20 +52,25 @@ public final class LocalServer implements AutoCloseable {
      */
     public static LocalServer start(Path python, List<String> more, int seconds, Consumer<String> log) {
         if (!Files.isExecutable(python))
-            throw failed("There is no Python at " + python + ". Choose Install server, or another environment in the preferences.", null);
-        List<String> command = new ArrayList<>(List.of(python.toString(), "-m", "hemalum", "serve", "--local-child"));
+            throw failed(Texts.get("local.no.python", python), null);
+        List<String> command = new ArrayList<>(List.of(python.toAbsolutePath().toString(), "-m", "hemalum", "serve", "--local-child"));
         command.addAll(more);
         ProcessBuilder builder = new ProcessBuilder(command);
         // of the program that we are part of: it must not leak into another Python
         builder.environment().keySet().removeIf(name -> name.equals("PYTHONHOME") || name.equals("PYTHONPATH"));
         builder.environment().put("PYTHONUNBUFFERED", "1");
         builder.environment().put("PYTHONIOENCODING", "utf-8");
-        builder.directory(new File(System.getProperty("user.home")).isDirectory() ? new File(System.getProperty("user.home")) : null);
+        // files of a person (queue.py, token.py …) must not stand for modules of the same name
+        builder.environment().put("PYTHONSAFEPATH", "1");
+        builder.directory(environment(python).toFile());
+        // nothing leaves the machine but what the user asked for
+        builder.environment().put("ORT_DISABLE_TELEMETRY", "1");
+        builder.environment().put("DO_NOT_TRACK", "1");
         Process process;
         try {
             process = builder.start();
         } catch (IOException e) {
-            throw failed("Python at " + python + " could not be started: " + e.getMessage() + ".", e);
+            throw failed(Texts.get("local.python.failed", python, e.getMessage()), e);
         }
         Deque<String> last = new ArrayDeque<>();
         CompletableFuture<JsonObject> hello = new CompletableFuture<>();
@@ -93,12 +97,12 @@ public final class LocalServer implements AutoCloseable {
             return new LocalServer(process, new Endpoint("127.0.0.1", json.get("port").getAsInt(), false), json.get("token").getAsString());
         } catch (ExecutionException e) {
             join(errors);
-            throw failed("The local server did not start. " + tail(last), e.getCause());
+            throw failed(Texts.get("local.failed", tail(last)), e.getCause());
         } catch (TimeoutException e) {
-            throw failed("The local server did not start within " + seconds + " seconds. " + tail(last), e);
+            throw failed(Texts.get("local.late", seconds, tail(last)), e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new ServiceException(Kind.CANCELLED, "Cancelled.", e);
+            throw new ServiceException(Kind.CANCELLED, Texts.get("cancelled"), e);
         } finally {
             if (!started)
                 process.destroyForcibly();
@@ -140,6 +144,13 @@ public final class LocalServer implements AutoCloseable {
             process.destroyForcibly();
             Thread.currentThread().interrupt();
         }
+    }
+
+    /** The folder that an interpreter's packages lie in. */
+    private static Path environment(Path python) {
+        Path folder = python.toAbsolutePath().getParent();
+        Path above = folder.getParent();
+        return above != null && Files.exists(above.resolve("pyvenv.cfg")) ? above : folder;
     }
 
     private static Thread drain(String name, InputStream stream, Consumer<String> line, Runnable end) {
@@ -184,8 +195,8 @@ public final class LocalServer implements AutoCloseable {
         }
         lines.removeIf(String::isBlank);
         if (lines.stream().anyMatch(line -> line.contains("No module named") && line.contains("hemalum")))
-            return "Hemalum is not installed in this Python. Choose Install server.";
-        return lines.isEmpty() ? "It said nothing." : "It said: " + lines.get(lines.size() - 1);
+            return Texts.get("local.not.installed");
+        return lines.isEmpty() ? Texts.get("local.silent") : Texts.get("local.said", lines.get(lines.size() - 1));
     }
 
     private static ServiceException failed(String sentence, Throwable cause) {

@@ -1,7 +1,6 @@
 package hemalum.client;
 
 import hemalum.client.ServiceException.Kind;
-import hemalum.v1.GetServerInfoRequest;
 import hemalum.v1.NormalizeRequest;
 import hemalum.v1.NucleiGrpc;
 import hemalum.v1.Overview;
@@ -17,6 +16,7 @@ import io.grpc.okhttp.OkHttpChannelBuilder;
 import io.grpc.stub.MetadataUtils;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -35,22 +35,16 @@ public final class NucleiClient implements AutoCloseable {
     public static final int API_VERSION = 1;
 
     private static final int MAX_MESSAGE = 64 << 20;
-    // a test on a machine with far too much to do may ask for more patience than a person has
-    private static final int SHORT_SECONDS = Integer.getInteger("hemalum.patience.seconds", 30), NORMALIZE_SECONDS = 4 * SHORT_SECONDS;
     private static final int STARVED_TRIES = 10;
     private static final Metadata.Key<String> AUTHORIZATION = Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
-    private final Endpoint endpoint;
-    private final String name;
+    private final Line line;
     private final ManagedChannel channel;
-    private final NucleiGrpc.NucleiStub stub;
     private final ExecutorService callbacks;
 
-    private NucleiClient(Endpoint endpoint, String name, ManagedChannel channel, NucleiGrpc.NucleiStub stub, ExecutorService callbacks) {
-        this.endpoint = endpoint;
-        this.name = name;
+    private NucleiClient(Line line, ManagedChannel channel, ExecutorService callbacks) {
+        this.line = line;
         this.channel = channel;
-        this.stub = stub;
         this.callbacks = callbacks;
     }
 
@@ -58,11 +52,20 @@ public final class NucleiClient implements AutoCloseable {
      * Prepares a connection; nothing is sent yet.
      *
      * @param endpoint  the server
-     * @param token     what it asks for, or null
+     * @param token     what it asks for, or null; {@link SavedToken#to} where it was saved
      * @param authority PEM file of the authority that signed its certificate, or null for those that Java trusts
      * @param name      of this program and its version, for the server's log
+     * @throws ServiceException of kind {@code UNSAFE} where the token would be readable on the network, unless the address says
+     *                          {@code insecure://}
      */
     public static NucleiClient connect(Endpoint endpoint, String token, Path authority, String name) {
+        return connect(endpoint, token, authority, name, Patience.usual());
+    }
+
+    static NucleiClient connect(Endpoint endpoint, String token, Path authority, String name, Patience patience) {
+        boolean secret = token != null && !token.isBlank();
+        if (secret && !endpoint.tls() && !endpoint.loopback() && !endpoint.insecure())
+            throw new ServiceException(Kind.UNSAFE, Texts.get("token.unsafe", endpoint.authority()), null);
         ChannelCredentials credentials = InsecureChannelCredentials.create();
         if (endpoint.tls()) {
             TlsChannelCredentials.Builder tls = TlsChannelCredentials.newBuilder();
@@ -70,7 +73,7 @@ public final class NucleiClient implements AutoCloseable {
                 if (authority != null)
                     tls.trustManager(authority.toFile());
             } catch (IOException e) {
-                throw new ServiceException(Kind.TLS, "The authority file " + authority + " cannot be read. Choose the server's ca.crt.", e);
+                throw new ServiceException(Kind.TLS, Texts.get("authority.unread", authority), e);
             }
             credentials = tls.build();
         }
@@ -83,23 +86,28 @@ public final class NucleiClient implements AutoCloseable {
         ManagedChannel channel;
         try {
             channel = OkHttpChannelBuilder.forAddress(endpoint.host(), endpoint.port(), credentials).executor(callbacks)
-                    .maxInboundMessageSize(MAX_MESSAGE).userAgent(name.replace(' ', '-')).build();
+                    .maxInboundMessageSize(MAX_MESSAGE).userAgent(name.replace(' ', '-'))
+                    .keepAliveTime(patience.keepAlive().toMillis(), TimeUnit.MILLISECONDS)
+                    .keepAliveTimeout(patience.keepAliveTimeout().toMillis(), TimeUnit.MILLISECONDS)
+                    // a proxy for the web does not know the computers of a laboratory
+                    .proxyDetector(address -> null).build();
         } catch (IllegalArgumentException e) {
             callbacks.shutdown();
-            throw new ServiceException(Kind.TLS, "The authority file " + authority + " is not a certificate. Choose the server's ca.crt.", e);
+            throw new ServiceException(Kind.TLS, Texts.get("authority.wrong", authority), e);
         }
         Channel named = channel;
-        if (token != null && !token.isBlank()) {
+        if (secret) {
             Metadata headers = new Metadata();
             headers.put(AUTHORIZATION, "Bearer " + token.strip());
             named = ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(headers));
         }
-        return new NucleiClient(endpoint, name, channel, NucleiGrpc.newStub(named), callbacks);
+        NucleiGrpc.NucleiStub stub = NucleiGrpc.newStub(named).withMaxInboundMessageSize(MAX_MESSAGE);
+        return new NucleiClient(new Line(stub, endpoint, name, patience), channel, callbacks);
     }
 
     /** The server. */
     public Endpoint endpoint() {
-        return endpoint;
+        return line.endpoint();
     }
 
     /**
@@ -108,14 +116,12 @@ public final class NucleiClient implements AutoCloseable {
      * @throws ServiceException of any kind that a wrong address, a wrong token or a wrong version has
      */
     public ServerInfo info() {
-        hemalum.v1.ServerInfo wire = call(() -> blocking(SHORT_SECONDS).getServerInfo(
-                GetServerInfoRequest.newBuilder().setApiVersion(API_VERSION).setClient(name).build()));
+        hemalum.v1.ServerInfo wire = ask(() -> blocking(line.patience().call()).getServerInfo(line.question()));
+        String at = endpoint().authority();
         if (wire.getApiVersion() < API_VERSION)
-            throw new ServiceException(Kind.SERVER_TOO_OLD, "The server at " + endpoint.authority() + " (version " + wire.getServerVersion()
-                    + ") is too old for this extension. Have it updated there with 'pip install --upgrade hemalum'.", null);
+            throw new ServiceException(Kind.SERVER_TOO_OLD, Texts.get("server.old", at, wire.getServerVersion()), null);
         if (wire.getOldestApiVersion() > API_VERSION)
-            throw new ServiceException(Kind.SERVER_TOO_NEW, "The server at " + endpoint.authority() + " (version " + wire.getServerVersion()
-                    + ") is too new for this extension. Update the extension.", null);
+            throw new ServiceException(Kind.SERVER_TOO_NEW, Texts.get("server.new", at, wire.getServerVersion()), null);
         return Wire.info(wire);
     }
 
@@ -129,13 +135,13 @@ public final class NucleiClient implements AutoCloseable {
      * @param reference   an image whose stain to take on, or null for the built-in reference
      */
     public Normalized normalize(TileSource.Pixels overview, double mpp, String stain, double[] stainMatrix, TileSource.Pixels reference) {
-        NormalizeRequest.Builder request = NormalizeRequest.newBuilder().setApiVersion(API_VERSION).setClient(name)
+        NormalizeRequest.Builder request = NormalizeRequest.newBuilder().setApiVersion(API_VERSION).setClient(line.client())
                 .setStain(stain == null ? "" : stain).setThumbnail(true).setOverview(overview(overview)).setOverviewMpp(mpp);
         if (stainMatrix != null)
             request.setStainMatrix(Wire.matrix(stainMatrix));
         if (reference != null)
             request.setReference(overview(reference));
-        return Wire.normalized(call(() -> blocking(NORMALIZE_SECONDS).normalize(request.build())));
+        return Wire.normalized(ask(() -> blocking(line.patience().normalize()).normalize(request.build())));
     }
 
     /**
@@ -146,9 +152,9 @@ public final class NucleiClient implements AutoCloseable {
      * @throws ServiceException of kind {@code REFUSED} where the model has no generator
      */
     public TileSource.Pixels translate(TileSource.Pixels tile, String model) {
-        NormalizeRequest request = NormalizeRequest.newBuilder().setApiVersion(API_VERSION).setClient(name).setModel(model == null ? "" : model)
-                .setTile(Wire.pixels(tile, SegmentSpec.Encoding.RAW)).build();
-        return Wire.pixels(call(() -> blocking(NORMALIZE_SECONDS).normalize(request)).getTile());
+        NormalizeRequest request = NormalizeRequest.newBuilder().setApiVersion(API_VERSION).setClient(line.client())
+                .setModel(model == null ? "" : model).setTile(Wire.pixels(tile, SegmentSpec.Encoding.RAW)).build();
+        return Wire.pixels(ask(() -> blocking(line.patience().normalize()).normalize(request)).getTile());
     }
 
     private static Overview overview(TileSource.Pixels pixels) {
@@ -165,7 +171,7 @@ public final class NucleiClient implements AutoCloseable {
      * @throws ServiceException of kind {@code CANCELLED} after a cancel or an interrupt (whose flag is then set again)
      */
     public RunSummary segment(SegmentSpec spec, TileSource tiles, RunListener listener, RunControl control) {
-        return call(() -> new SegmentCall(stub.withMaxInboundMessageSize(MAX_MESSAGE), endpoint, name, spec, tiles, listener, control).run());
+        return run(() -> new SegmentCall(line, spec, tiles, listener, control), listener, control);
     }
 
     /**
@@ -177,14 +183,48 @@ public final class NucleiClient implements AutoCloseable {
      */
     public RunSummary segmentSlide(SegmentSpec spec, String path, String identity, RunListener listener, RunControl control) {
         SegmentSpec.Image image = spec.image();
-        SegmentSlideRequest request = SegmentSlideRequest.newBuilder().setApiVersion(API_VERSION).setClient(name).setModel(spec.model())
+        SegmentSlideRequest request = SegmentSlideRequest.newBuilder().setApiVersion(API_VERSION).setClient(line.client()).setModel(spec.model())
                 .setPath(path).setMpp(image.mpp()).setParameters(Wire.parameters(spec)).setWidth(image.width()).setHeight(image.height())
                 .setIdentity(identity).build();
-        return call(() -> new SlideCall(stub.withMaxInboundMessageSize(MAX_MESSAGE), endpoint, request, listener, control).run());
+        return run(() -> new SlideCall(line, request, listener, control), listener, control);
     }
 
-    private NucleiGrpc.NucleiBlockingStub blocking(int seconds) {
-        return NucleiGrpc.newBlockingStub(stub.getChannel()).withDeadlineAfter(seconds, TimeUnit.SECONDS);
+    private NucleiGrpc.NucleiBlockingStub blocking(Duration patience) {
+        return NucleiGrpc.newBlockingStub(line.stub().getChannel()).withMaxInboundMessageSize(MAX_MESSAGE)
+                .withDeadlineAfter(patience.toMillis(), TimeUnit.MILLISECONDS);
+    }
+
+    /** A run, as soon as the server has a place for it. */
+    private RunSummary run(Supplier<RunCall<?>> runs, RunListener listener, RunControl control) {
+        Turn turn = new Turn(listener, control, line.patience().busy());
+        while (true) {
+            RunCall<?>[] last = new RunCall<?>[1];
+            try {
+                return call(() -> (last[0] = runs.get()).run());
+            } catch (ServiceException e) {
+                if (!last[0].untold())
+                    throw e;
+                turn.await(e);
+            }
+        }
+    }
+
+    /** A short call that changes nothing, so that it can be repeated: once where something broke, and while the server is busy. */
+    private <T> T ask(Supplier<T> call) {
+        Turn turn = new Turn(new RunListener() { }, new RunControl(), line.patience().call());
+        boolean again = false;
+        while (true) {
+            try {
+                return call(call);
+            } catch (ServiceException e) {
+                if (!again && Sentences.mayPass(e)) {
+                    again = true;
+                    channel.resetConnectBackoff();
+                } else {
+                    turn.await(e);
+                }
+            }
+        }
     }
 
     private <T> T call(Supplier<T> call) {
@@ -194,7 +234,7 @@ public final class NucleiClient implements AutoCloseable {
             } catch (RuntimeException e) {
                 // this computer was too busy to make the connection; nothing was sent yet
                 if (attempt == STARVED_TRIES || !Sentences.starved(e))
-                    throw Sentences.of(e, endpoint, false);
+                    throw Sentences.of(e, endpoint(), false);
                 channel.resetConnectBackoff();
             }
         }

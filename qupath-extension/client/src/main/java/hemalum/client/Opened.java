@@ -18,11 +18,10 @@ import java.util.List;
  * @param device       what it is computed on
  * @param notices      sentences for the user
  * @param identity     of the image, from which names of nuclei derive
- * @param estimate     rough seconds, 0 if not known
  */
 public record Opened(String runId, ServerInfo.ModelInfo model, double foreground, String stain, double[] stainMatrix, ColourTable table,
                      int box, List<Tile> tiles, int credits, List<String> measurements, String device, List<String> notices,
-                     String identity, double estimate) {
+                     String identity) {
 
     /**
      * One tile of the plan.

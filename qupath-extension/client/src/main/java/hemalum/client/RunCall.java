@@ -1,9 +1,17 @@
 package hemalum.client;
 
 import hemalum.client.ServiceException.Kind;
+import hemalum.v1.NucleiGrpc;
 import hemalum.v1.SegmentReply;
+import hemalum.v1.ServerInfo;
+import io.grpc.Metadata;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
+import io.grpc.stub.MetadataUtils;
+import io.grpc.stub.StreamObserver;
+import java.time.Duration;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 
 /**
  * What both ways of a run share: its replies and its end.
@@ -15,24 +23,32 @@ import io.grpc.stub.ClientResponseObserver;
  */
 abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
 
-    /** A server that says nothing for so long while tiles are under way is taken for lost. */
-    private static final long SILENCE_MS = 300_000;
+    /** A server that answers with this says something at least so often, in seconds, as long as the run goes on. */
+    private static final Metadata.Key<String> HEARTBEAT = Metadata.Key.of("hemalum-heartbeat", Metadata.ASCII_STRING_MARSHALLER);
+    /** An opening that takes longer is explained, if the server can. */
+    private static final long WHY_AFTER_MS = 2000, WHY_AGAIN_MS = 5000;
 
-    final Endpoint endpoint;
+    final Line line;
     final RunListener listener;
     final RunControl control;
+    final NucleiGrpc.NucleiStub stub;
     ClientCallStreamObserver<Q> out;
     Opened plan;
-    private boolean answered, ended;
-    private long heard = System.nanoTime();
+    private final AtomicReference<Metadata> headers = new AtomicReference<>();
+    private boolean answered, ended, taking;
+    private long heard = System.nanoTime(), why = heard + TimeUnit.MILLISECONDS.toNanos(WHY_AFTER_MS);
     private RunSummary summary;
     private Throwable failure;
 
-    RunCall(Endpoint endpoint, RunListener listener, RunControl control) {
-        this.endpoint = endpoint;
+    RunCall(Line line, RunListener listener, RunControl control) {
+        this.line = line;
         this.listener = listener;
         this.control = control;
+        stub = line.stub().withInterceptors(MetadataUtils.newCaptureMetadataInterceptor(headers, new AtomicReference<>()));
     }
+
+    /** Does the whole of it; returns when it is over. */
+    abstract RunSummary run();
 
     /** What is done with the server's request for an overview; called guarded. */
     void overviewWanted(int maxSide) {}
@@ -43,13 +59,20 @@ abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
     /** What is done with a credit; called guarded. */
     void credited() {}
 
+    /** Whether nothing of this run has been told to the listener that another try would tell again. */
+    final synchronized boolean untold() {
+        return plan == null;
+    }
+
     /** The summary of a run that is over. */
     final RunSummary result() {
         if (control.isCancelled())
-            throw new ServiceException(Kind.CANCELLED, "Cancelled.", failure);
+            throw new ServiceException(Kind.CANCELLED, Texts.get("cancelled"), failure);
         if (summary != null)
             return summary;
-        throw Sentences.of(failure != null ? failure : new java.io.EOFException("end of stream"), endpoint, answered);
+        if (failure == null)
+            throw new ServiceException(Kind.LOST, Texts.get("ended", line.endpoint().authority()), null);
+        throw Sentences.of(failure, line.endpoint(), answered);
     }
 
     final boolean over() {
@@ -61,11 +84,46 @@ abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
         wait(1000);
     }
 
+    /** An answer is due from now on; to be called guarded. */
+    final void listen() {
+        heard = System.nanoTime();
+    }
+
+    /** Whether the server has announced that it always says something. */
+    final boolean heartbeats() {
+        Metadata first = headers.get();
+        return first != null && first.containsKey(HEARTBEAT);
+    }
+
     /** Gives up a server that has said nothing for too long; to be called guarded, while an answer is due. */
     final void expectAnswer() {
-        if (System.nanoTime() - heard > SILENCE_MS * 1_000_000)
-            failure = new ServiceException(Kind.TIMED_OUT, "The server at " + endpoint.authority() + " has said nothing for "
-                    + SILENCE_MS / 60_000 + " minutes. Look whether it is still running.", null);
+        Duration limit = heartbeats() ? line.patience().silenceWithHeartbeats() : line.patience().silence();
+        if (!taking && System.nanoTime() - heard > limit.toNanos())
+            failure = new ServiceException(Kind.TIMED_OUT, Texts.get("silent", line.endpoint().authority(), limit.toMinutes()), null);
+    }
+
+    /** Lets the listener know why the run is not open yet, where the server is still loading. */
+    final void explain() {
+        synchronized (this) {
+            if (plan != null || System.nanoTime() < why)
+                return;
+            why = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(WHY_AGAIN_MS);
+        }
+        line.stub().withDeadlineAfter(WHY_AGAIN_MS, TimeUnit.MILLISECONDS).getServerInfo(line.question(), new StreamObserver<>() {
+            @Override
+            public void onNext(ServerInfo info) {
+                if (!info.getReady() && untold())
+                    tell(() -> listener.waiting(Texts.get("loading", info.getState())));
+            }
+
+            @Override
+            public void onError(Throwable t) {
+                // the run itself finds out what is wrong
+            }
+
+            @Override
+            public void onCompleted() {}
+        });
     }
 
     final synchronized void wake() {
@@ -103,20 +161,26 @@ abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
 
     @Override
     public final void onNext(SegmentReply reply) {
+        hear(true);
         try {
             take(reply);
         } catch (RuntimeException | Error e) {
             fail(e);
             throw e;
+        } finally {
+            hear(false);
         }
         out.request(1);
     }
 
+    /** A slow listener must not make the server look silent. */
+    private synchronized void hear(boolean begins) {
+        answered = true;
+        taking = begins;
+        listen();
+    }
+
     private void take(SegmentReply reply) {
-        synchronized (this) {
-            answered = true;
-            heard = System.nanoTime();
-        }
         switch (reply.getMessageCase()) {
             case OVERVIEW_REQUEST -> {
                 synchronized (this) {
@@ -140,11 +204,6 @@ abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
                 FoundNuclei nuclei = FoundNuclei.of(reply.getNuclei());
                 tell(() -> listener.nuclei(nuclei));
             }
-            case NORMALIZED_TILE -> {
-                var tile = reply.getNormalizedTile();
-                TileSource.Pixels pixels = Wire.pixels(tile.getPixels());
-                tell(() -> listener.normalized(tile.getIndex(), tile.getX(), tile.getY(), pixels));
-            }
             case SETTLED -> tell(() -> listener.settled(reply.getSettled().getIndex()));
             case FAILED -> tell(() -> listener.failed(reply.getFailed().getIndex(), reply.getFailed().getReason()));
             case PROGRESS -> {
@@ -156,7 +215,7 @@ abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
                     summary = Wire.summary(reply.getSummary(), control.isStopped());
                 }
             }
-            default -> { } // added to the contract after this client was made
+            default -> { } // not asked for, or added to the contract after this client was made
         }
         wake();
     }

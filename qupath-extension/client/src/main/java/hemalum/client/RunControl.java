@@ -22,6 +22,7 @@ public final class RunControl {
             stopped = true;
             cancelled |= all;
             tell = onChange;
+            notifyAll();
         }
         tell.run();
     }
@@ -34,6 +35,14 @@ public final class RunControl {
     /** Whether nothing of the run is wanted any more. */
     public synchronized boolean isCancelled() {
         return cancelled;
+    }
+
+    /** Waits until the run is stopped or cancelled, at most so long; whether it was. */
+    synchronized boolean await(long millis) throws InterruptedException {
+        long end = System.nanoTime() + millis * 1_000_000;
+        for (long left; !stopped && (left = (end - System.nanoTime()) / 1_000_000) > 0; )
+            wait(left);
+        return stopped;
     }
 
     synchronized void onChange(Runnable action) {

@@ -3,14 +3,14 @@ package hemalum.client;
 /** Told of what happens in a run; one call at a time, from threads of the connection. */
 public interface RunListener {
 
+    /** Nothing can be done yet: a sentence that says what is waited for, for example a server that is busy or still loading. */
+    default void waiting(String why) {}
+
     /** The plan is made. */
     default void opened(Opened plan) {}
 
     /** Nuclei that are final. */
     default void nuclei(FoundNuclei nuclei) {}
-
-    /** A tile's core in the reference stain, from level-0 (x, y), {@code box} level-0 px a pixel. */
-    default void normalized(int index, int x, int y, TileSource.Pixels pixels) {}
 
     /** A tile's pixels are read. */
     default void read(int index) {}

@@ -1,7 +1,6 @@
 package hemalum.client;
 
 import hemalum.client.ServiceException.Kind;
-import hemalum.v1.NucleiGrpc;
 import hemalum.v1.Overview;
 import hemalum.v1.SegmentRequest;
 import hemalum.v1.Tile;
@@ -11,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 
 /**
  * One run over one stream, on pixels that this side reads.
@@ -22,8 +22,6 @@ final class SegmentCall extends RunCall<SegmentRequest> {
 
     private static final int READERS = 3;
 
-    private final NucleiGrpc.NucleiStub stub;
-    private final String client;
     private final SegmentSpec spec;
     private final TileSource source;
 
@@ -32,21 +30,19 @@ final class SegmentCall extends RunCall<SegmentRequest> {
     private int credits, reading, given, returned;
     private boolean halfClosed;
 
-    SegmentCall(NucleiGrpc.NucleiStub stub, Endpoint endpoint, String client, SegmentSpec spec, TileSource source, RunListener listener,
-                RunControl control) {
-        super(endpoint, listener, control);
-        this.stub = stub;
-        this.client = client;
+    SegmentCall(Line line, SegmentSpec spec, TileSource source, RunListener listener, RunControl control) {
+        super(line, listener, control);
         this.spec = spec;
         this.source = source;
     }
 
+    @Override
     RunSummary run() {
         control.onChange(this::wake);
         List<Thread> readers = new ArrayList<>();
         try {
             stub.segment(this);
-            send(SegmentRequest.newBuilder().setOpen(Wire.open(spec, client)).build());
+            send(SegmentRequest.newBuilder().setOpen(Wire.open(spec, line.client())).build());
             openUp();
             for (int i = 0; i < READERS; i++) {
                 Thread reader = new Thread(this::readTiles, "hemalum-reader-" + (i + 1));
@@ -57,7 +53,7 @@ final class SegmentCall extends RunCall<SegmentRequest> {
             return await();
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new ServiceException(Kind.CANCELLED, "Cancelled.", e);
+            throw new ServiceException(Kind.CANCELLED, Texts.get("cancelled"), e);
         } finally {
             control.onChange(() -> {});
             abandon();
@@ -68,10 +64,7 @@ final class SegmentCall extends RunCall<SegmentRequest> {
 
     /** Waits for the request for an overview, reads and sends it, and waits for the plan. */
     private void openUp() throws InterruptedException {
-        synchronized (this) {
-            while (overviewSide < 0 && plan == null && !over())
-                pause();
-        }
+        until(() -> overviewSide >= 0 || plan != null);
         if (overviewSide > 0 && !over()) {
             try {
                 send(SegmentRequest.newBuilder().setOverview(Overview.newBuilder()
@@ -81,12 +74,25 @@ final class SegmentCall extends RunCall<SegmentRequest> {
                     throw known;
                 if (Thread.interrupted())
                     throw new InterruptedException();
-                throw new ServiceException(Kind.REFUSED, "The overview of the image could not be read: " + reason(e), e);
+                throw new ServiceException(Kind.REFUSED, Texts.get("overview.unread", reason(e)), e);
             }
         }
+        until(() -> plan != null);
+    }
+
+    /** Waits for an answer to what was just sent. */
+    private void until(BooleanSupplier answered) throws InterruptedException {
         synchronized (this) {
-            while (plan == null && !over())
+            listen();
+        }
+        while (true) {
+            synchronized (this) {
+                if (answered.getAsBoolean() || over())
+                    return;
                 pause();
+                expectAnswer();
+            }
+            explain();
         }
     }
 
@@ -100,7 +106,7 @@ final class SegmentCall extends RunCall<SegmentRequest> {
                     out.onCompleted();
                 }
                 pause();
-                if (plan != null && (credits < plan.credits() || halfClosed))
+                if (heartbeats() || plan != null && (credits < plan.credits() || halfClosed))
                     expectAnswer();
             }
             return result();

@@ -15,12 +15,11 @@ import java.util.List;
  * @param stainMatrix  six optical densities (haematoxylin R, G, B, eosin R, G, B) to use instead, or null
  * @param measure      whether measurements are wanted
  * @param interactive  whether a person waits
- * @param normalized   whether the generator's normalized tiles are wanted
  * @param encoding     of tiles on the wire
  * @param centre       x, y in level-0 px from which tiles are sent outward, or null for the plan's order
  */
 public record SegmentSpec(String model, Image image, List<List<double[]>> regions, Double foreground, Double minAreaUm2, Double partUm2,
-                          String stain, double[] stainMatrix, boolean measure, boolean interactive, boolean normalized, Encoding encoding,
+                          String stain, double[] stainMatrix, boolean measure, boolean interactive, Encoding encoding,
                           double[] centre) {
 
     /** How pixels travel. */
@@ -48,6 +47,6 @@ public record SegmentSpec(String model, Image image, List<List<double[]>> region
 
     /** All defaults for one image, in its whole. */
     public static SegmentSpec of(Image image) {
-        return new SegmentSpec("", image, List.of(), null, null, null, "", null, true, true, false, Encoding.RAW, null);
+        return new SegmentSpec("", image, List.of(), null, null, null, "", null, true, true, Encoding.RAW, null);
     }
 }

@@ -74,8 +74,8 @@ public record ServerInfo(String version, boolean ready, String state, String dev
             if (model.id().equals(wanted))
                 return model;
         }
-        String there = models.isEmpty() ? "it has none" : "it has " + String.join(", ", models.stream().map(ModelInfo::id).toList());
-        throw new ServiceException(ServiceException.Kind.MODEL_MISSING, "The server has no model '" + wanted + "'; " + there
-                + ". Choose another, or have it installed there with 'hemalum models install'.", null);
+        String sentence = models.isEmpty() ? Texts.get("model.none", wanted)
+                : Texts.get("model.missing", wanted, String.join(", ", models.stream().map(ModelInfo::id).toList()));
+        throw new ServiceException(ServiceException.Kind.MODEL_MISSING, sentence, null);
     }
 }

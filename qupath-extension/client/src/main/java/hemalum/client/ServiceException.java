@@ -25,6 +25,8 @@ public class ServiceException extends RuntimeException {
         WRONG_HOST,
         /** Any other failure of TLS. */
         TLS,
+        /** The token would travel where others can read it. */
+        UNSAFE,
         /** Token missing or wrong. */
         TOKEN_REFUSED,
         /** The server's API is older than this client's. */
@@ -35,21 +37,28 @@ public class ServiceException extends RuntimeException {
         MODEL_MISSING,
         /** The server refuses the request; its own sentence says why. */
         REFUSED,
-        /** A limit of the server is reached. */
+        /** More than the server ever takes: a message, an image, a grid too large. */
         TOO_MUCH,
+        /** The server has no place now, and will have one later. */
+        BUSY,
+        /** The server takes no work: it is shutting down. */
+        UNAVAILABLE,
         /** No answer within the deadline, or no progress. */
         TIMED_OUT,
-        /** The connection broke while work was under way. */
+        /** Work that was under way will not be finished: the connection broke, or the server ended it. */
         LOST,
         /** The user cancelled. */
         CANCELLED,
         /** The local server could not be started. */
         NO_LOCAL_SERVER,
         /** A fault of the server. */
-        SERVER_FAULT
+        SERVER_FAULT,
+        /** A fault of this program. */
+        CLIENT_FAULT
     }
 
     private final Kind kind;
+    private final double retryAfter;
 
     /**
      * @param kind     what went wrong
@@ -57,8 +66,18 @@ public class ServiceException extends RuntimeException {
      * @param cause    for the log; may be null
      */
     public ServiceException(Kind kind, String sentence, Throwable cause) {
+        this(kind, sentence, cause, Double.NaN);
+    }
+
+    ServiceException(Kind kind, String sentence, Throwable cause, double retryAfter) {
         super(sentence, cause);
         this.kind = kind;
+        this.retryAfter = retryAfter;
+    }
+
+    /** Seconds after which the server asks to be asked again; not a number where it does not say. */
+    double retryAfter() {
+        return retryAfter;
     }
 
     /** What went wrong. */
@@ -66,11 +85,8 @@ public class ServiceException extends RuntimeException {
         return kind;
     }
 
-    /** Whether nothing is wrong with the set-up and the same request may succeed later. */
-    public boolean mayPass() {
-        return switch (kind) {
-            case LOST, TIMED_OUT, TOO_MUCH, NO_ANSWER, NOTHING_LISTENING -> true;
-            default -> false;
-        };
+    /** Whether what was found before may be kept: after anything but the user's own cancel. */
+    public boolean mayKeep() {
+        return kind != Kind.CANCELLED;
     }
 }

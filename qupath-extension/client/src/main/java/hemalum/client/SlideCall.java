@@ -1,7 +1,6 @@
 package hemalum.client;
 
 import hemalum.client.ServiceException.Kind;
-import hemalum.v1.NucleiGrpc;
 import hemalum.v1.SegmentSlideRequest;
 import java.util.HashSet;
 import java.util.Map;
@@ -11,35 +10,38 @@ import java.util.TreeMap;
 /** One run on a slide that the server reads itself. */
 final class SlideCall extends RunCall<SegmentSlideRequest> {
 
-    private final NucleiGrpc.NucleiStub stub;
     private final SegmentSlideRequest request;
     private final Kept kept;
 
-    SlideCall(NucleiGrpc.NucleiStub stub, Endpoint endpoint, SegmentSlideRequest request, RunListener listener, RunControl control) {
-        this(stub, endpoint, request, new Kept(listener), control);
+    SlideCall(Line line, SegmentSlideRequest request, RunListener listener, RunControl control) {
+        this(line, request, new Kept(listener), control);
     }
 
-    private SlideCall(NucleiGrpc.NucleiStub stub, Endpoint endpoint, SegmentSlideRequest request, Kept kept, RunControl control) {
-        super(endpoint, kept, control);
-        this.stub = stub;
+    private SlideCall(Line line, SegmentSlideRequest request, Kept kept, RunControl control) {
+        super(line, kept, control);
         this.request = request;
         this.kept = kept;
     }
 
+    @Override
     RunSummary run() {
         control.onChange(this::wake);
         try {
             stub.segmentSlide(request, this);
-            synchronized (this) {
-                while (!over() && !(control.isStopped() && plan != null)) {
+            while (true) {
+                synchronized (this) {
+                    if (over())
+                        return result();
+                    if (control.isStopped() && plan != null)
+                        return kept.summary(plan);
                     pause();
                     expectAnswer();
                 }
-                return over() ? result() : kept.summary(plan);
+                explain();
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new ServiceException(Kind.CANCELLED, "Cancelled.", e);
+            throw new ServiceException(Kind.CANCELLED, Texts.get("cancelled"), e);
         } finally {
             control.onChange(() -> {});
             abandon();
@@ -60,9 +62,14 @@ final class SlideCall extends RunCall<SegmentSlideRequest> {
             Map<Integer, String> failed = new TreeMap<>();
             for (Opened.Tile tile : plan.tiles()) {
                 if (!settled.contains(tile.index()))
-                    failed.put(tile.index(), "not sent");
+                    failed.put(tile.index(), Texts.get("not.sent"));
             }
-            return new RunSummary(nuclei, plan.tiles().size(), 0, failed, Map.of(), true);
+            return new RunSummary(nuclei, plan.tiles().size(), failed, Map.of(), true);
+        }
+
+        @Override
+        public void waiting(String why) {
+            listener.waiting(why);
         }
 
         @Override
@@ -74,11 +81,6 @@ final class SlideCall extends RunCall<SegmentSlideRequest> {
         public synchronized void nuclei(FoundNuclei found) {
             nuclei += found.size();
             listener.nuclei(found);
-        }
-
-        @Override
-        public void normalized(int index, int x, int y, TileSource.Pixels pixels) {
-            listener.normalized(index, x, y, pixels);
         }
 
         @Override

@@ -45,7 +45,7 @@ final class Wire {
 
     static Parameters parameters(SegmentSpec spec) {
         Parameters.Builder out = Parameters.newBuilder().setStain(text(spec.stain())).setMeasure(spec.measure())
-                .setNormalizedTiles(spec.normalized()).setInteractive(spec.interactive());
+                .setInteractive(spec.interactive());
         Thresholds.Builder thresholds = Thresholds.newBuilder();
         if (spec.foreground() != null)
             thresholds.setForeground(spec.foreground());
@@ -104,13 +104,13 @@ final class Wire {
         return new hemalum.client.Opened(wire.getRunId(), model(wire.getModel()), used.getThresholds().getForeground(), used.getStain(),
                 matrix(used.getStainMatrix()), wire.hasColourTable() ? table(wire.getColourTable()) : null, wire.getBox(), tiles,
                 Math.max(1, wire.getCredits()), List.copyOf(wire.getMeasurementsList()), wire.getDevice(), List.copyOf(wire.getNoticesList()),
-                wire.getImage().getIdentity(), wire.getEstimateSeconds());
+                wire.getImage().getIdentity());
     }
 
     static RunSummary summary(Summary wire, boolean stopped) {
         Map<Integer, String> failed = new TreeMap<>();
         wire.getFailedList().forEach(tile -> failed.put(tile.getIndex(), tile.getReason()));
-        return new RunSummary(wire.getNuclei(), wire.getTiles(), wire.getSkipped(), failed, new TreeMap<>(wire.getSecondsMap()), stopped);
+        return new RunSummary(wire.getNuclei(), wire.getTiles(), failed, new TreeMap<>(wire.getSecondsMap()), stopped);
     }
 
     static Normalized normalized(hemalum.v1.NormalizeReply wire) {
@@ -135,7 +135,7 @@ final class Wire {
 
     static TileSource.Pixels pixels(Pixels wire) {
         if (wire.getEncoding() != Pixels.Encoding.RGB || wire.getData().size() != 3 * wire.getWidth() * wire.getHeight())
-            throw new ServiceException(ServiceException.Kind.SERVER_FAULT, "The server sent an image in a form that was not asked for.", null);
+            throw new ServiceException(ServiceException.Kind.SERVER_FAULT, Texts.get("sent.image"), null);
         return new TileSource.Pixels(wire.getWidth(), wire.getHeight(), wire.getData().toByteArray());
     }
 

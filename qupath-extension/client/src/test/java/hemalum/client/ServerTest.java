@@ -53,7 +53,7 @@ class ServerTest {
     }
 
     private static SegmentSpec spec(Blobs blobs) {
-        return new SegmentSpec("toy", blobs.image(), List.of(), null, null, null, "", null, true, true, false, SegmentSpec.Encoding.RAW, null);
+        return new SegmentSpec("toy", blobs.image(), List.of(), null, null, null, "", null, true, true, SegmentSpec.Encoding.RAW, null);
     }
 
     private static Kind kind(Endpoint endpoint, String token, Path authority) {
@@ -100,7 +100,7 @@ class ServerTest {
         try (NucleiClient client = client()) {
             List<String> plain = nuclei(client, spec(blobs), blobs);
             assertEquals(80 * 60, plain.size());
-            SegmentSpec other = new SegmentSpec("toy", blobs.image(), List.of(), null, null, null, "", null, true, true, false,
+            SegmentSpec other = new SegmentSpec("toy", blobs.image(), List.of(), null, null, null, "", null, true, true,
                     SegmentSpec.Encoding.PNG, new double[] {4700, 3500});
             assertEquals(plain, nuclei(client, other, blobs));
         }
@@ -125,7 +125,7 @@ class ServerTest {
     void regionsBoundTheNuclei() {
         Blobs blobs = new Blobs(3000, 3000);
         double[] square = {300, 300, 900, 300, 900, 900, 300, 900};
-        SegmentSpec spec = new SegmentSpec("toy", blobs.image(), List.of(List.of(square)), null, null, null, "", null, false, true, false,
+        SegmentSpec spec = new SegmentSpec("toy", blobs.image(), List.of(List.of(square)), null, null, null, "", null, false, true,
                 SegmentSpec.Encoding.RAW, null);
         try (NucleiClient client = client()) {
             assertEquals(100, nuclei(client, spec, blobs).size());
@@ -138,7 +138,7 @@ class ServerTest {
         pairs.apart = 24;
         try (NucleiClient client = client()) {
             for (double part : new double[] {0, 2}) {
-                SegmentSpec spec = new SegmentSpec("toy", pairs.image(), List.of(), null, null, part, "", null, false, true, false,
+                SegmentSpec spec = new SegmentSpec("toy", pairs.image(), List.of(), null, null, part, "", null, false, true,
                         SegmentSpec.Encoding.RAW, null);
                 assertEquals(part == 0 ? 100 : 200, nuclei(client, spec, pairs).size());
             }
@@ -373,9 +373,9 @@ class ServerTest {
     @Test
     void whatTheServerRefusesItSaysItself() {
         Blobs blobs = new Blobs(100, 100);
-        SegmentSpec nobody = new SegmentSpec("nobody", blobs.image(), List.of(), null, null, null, "", null, true, true, false, SegmentSpec.Encoding.RAW, null);
+        SegmentSpec nobody = new SegmentSpec("nobody", blobs.image(), List.of(), null, null, null, "", null, true, true, SegmentSpec.Encoding.RAW, null);
         SegmentSpec coarse = new SegmentSpec("toy", new SegmentSpec.Image(100, 100, 40, "test", "", 0, 0), List.of(), null, null, null, "", null, true, true,
-                false, SegmentSpec.Encoding.RAW, null);
+                SegmentSpec.Encoding.RAW, null);
         try (NucleiClient client = client()) {
             assertEquals(Kind.MODEL_MISSING, assertThrows(ServiceException.class,
                     () -> client.segment(nobody, blobs, new RunListener() { }, new RunControl())).kind());

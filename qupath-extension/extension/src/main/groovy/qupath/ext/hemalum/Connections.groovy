@@ -36,9 +36,10 @@ final class Connections {
     static NucleiClient open(Settings settings) {
         String address = settings.server ?: Preferences.serverAddress.get()
         if (address?.trim()) {
-            String token = settings.token ?: Preferences.token()
+            Endpoint endpoint = Endpoint.parse(address)
+            String token = settings.token ?: Preferences.token(endpoint)
             String authority = settings.authority ?: Preferences.authorityFile.get()
-            return NucleiClient.connect(Endpoint.parse(address), token, authority?.trim() ? Path.of(authority.trim()) : null, clientName())
+            return NucleiClient.connect(endpoint, token, authority?.trim() ? Path.of(authority.trim()) : null, clientName())
         }
         openLocal()
     }

@@ -1,6 +1,8 @@
 package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
+import hemalum.client.Endpoint
+import hemalum.client.SavedToken
 import java.nio.file.Path
 import javafx.beans.property.BooleanProperty
 import javafx.beans.property.DoubleProperty
@@ -34,6 +36,7 @@ final class Preferences {
 
     // preferences are plain text on the disk: a token goes there only if the user asks for it
     private static final StringProperty savedToken = PathPrefs.createPersistentPreference('hemalum.server.token', '')
+    private static final StringProperty tokenServer = PathPrefs.createPersistentPreference('hemalum.server.token.server', '')
     private static String sessionToken = ''
 
     /** Image whose stain is the reference, or empty for the built-in one. */
@@ -60,9 +63,15 @@ final class Preferences {
         sessionToken ?: savedToken.get()
     }
 
-    /** Keeps a token for this session and, if asked, beyond. */
+    /** The same, for the server that it was entered for; null for every other. */
+    static String token(Endpoint server) {
+        new SavedToken(tokenServer.get(), token()).to(server)
+    }
+
+    /** Keeps a token of the server that is set, for this session and, if asked, beyond. */
     static void setToken(String token, boolean save) {
         sessionToken = token?.trim() ?: ''
+        tokenServer.set(serverAddress.get())
         saveToken.set(save)
         savedToken.set(save ? sessionToken : '')
     }

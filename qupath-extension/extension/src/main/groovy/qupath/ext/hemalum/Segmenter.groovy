@@ -134,7 +134,7 @@ final class Segmenter {
                 if (!collector.settled.contains(tile.index()))
                     failed[tile.index()] = e.message ?: e.toString()
             }
-            summary = new RunSummary(0, collector.plan.tiles().size(), 0, failed, [:], true)
+            summary = new RunSummary(0, collector.plan.tiles().size(), failed, [:], true)
         } finally {
             client.close()
         }
@@ -239,7 +239,7 @@ final class Segmenter {
         def image = new SegmentSpec.Image(server.width, server.height, mpp, settings.pixelSize == null ? 'QuPath' : 'given in QuPath',
                 server.metadata.name ?: '', plane.z, plane.t)
         new SegmentSpec(settings.model, image, regions, settings.probability, settings.minArea, settings.partArea, settings.stain,
-                settings.stainMatrix, settings.measure, centre != null, false, settings.encoding, centre)
+                settings.stainMatrix, settings.measure, centre != null, settings.encoding, centre)
     }
 
     /**
@@ -288,6 +288,11 @@ final class Segmenter {
                 rows != 0 ? rows : Double.compare(a.ROI.centroidX, b.ROI.centroidX)
             }
             objects
+        }
+
+        @Override
+        void waiting(String why) {
+            monitor.stage(why)
         }
 
         @Override
