@@ -22,7 +22,7 @@ def open_engine(model: Model, device: str = "auto", threads: int | None = None, 
     """The engine for a model.
 
     Args:
-        device: "cpu", "cuda", or "auto": CUDA where PyTorch sees one and the model has an exported program, else the CPU.
+        device: "cpu", "cuda", or "auto": CUDA where PyTorch sees it and the model has a program for it, else the CPU.
         threads, precision: of the CPU engine; see `OnnxEngine`.
 
     Raises:

@@ -1,7 +1,7 @@
 """The protocol of an engine, and the stored tile every engine must reproduce before it is used.
 
-An engine turns RGB tiles into maps: `B×H×W×3` uint8 → `B×2×sH×sW` float32 (s = the card's `output_scale`; channel 0 foreground
-probability, channel 1 distance to the border relative to the nucleus's largest).
+An engine turns RGB tiles into maps: `B×H×W×3` uint8 → `B×2×sH×sW` float32 (s = the card's `output_scale`; channel 0 is
+foreground probability, channel 1 distance to the border relative to the nucleus's largest).
 
 >>> import numpy as np
 >>> maps = np.random.default_rng(1).random((2, 64, 64), dtype=np.float32)
@@ -68,7 +68,9 @@ def agreement(maps: np.ndarray, stored: np.ndarray, foreground: float) -> Agreem
 
 
 def fitted(tiles: np.ndarray, multiple: int) -> np.ndarray:
-    """Tiles whose sides a network can take: `B×H×W×3` uint8, mirrored below and to the right up to a multiple, at least two of it.
+    """Tiles whose sides a network can take: `B×H×W×3` uint8, mirrored below and to the right up to a multiple.
+
+    A side is at least twice the multiple.
 
     >>> fitted(np.zeros((1, 1, 70, 3), np.uint8), 32).shape
     (1, 64, 96, 3)
@@ -79,7 +81,9 @@ def fitted(tiles: np.ndarray, multiple: int) -> np.ndarray:
     if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[3] != 3 or 0 in tiles.shape:
         raise ValueError(f"tiles must be uint8 B×H×W×3, not {tiles.dtype} {'×'.join(map(str, tiles.shape))}")
     missing = [max(2 * multiple, -(-side // multiple) * multiple) - side for side in tiles.shape[1:3]]
-    return np.pad(tiles, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric") if any(missing) else tiles
+    if not any(missing):
+        return tiles
+    return np.pad(tiles, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
 
 
 def stored_tile(model: Model) -> tuple[np.ndarray, np.ndarray] | None:

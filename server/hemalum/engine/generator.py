@@ -1,7 +1,7 @@
-"""A tile as the method's generator translates it (the source's S4): a network's picture in the stain that its training named.
+"""A tile as the method's generator translates it (S4 of the patent), in the stain that its training named.
 
-To look at beside the tile, never to measure: unlike a colour table, a network may change structures, and two tiles need not match
-at their seam.  Only packages of the whole method have a generator.
+To look at beside the tile, never to measure: unlike a colour table, a network may change structures, and two tiles need
+not match at their seam.  Only packages of the whole method have a generator.
 """
 
 from __future__ import annotations
@@ -35,16 +35,21 @@ def translated(model: Model, pixels: np.ndarray) -> np.ndarray:
 
     Example:
         >>> from hemalum.models import find
-        >>> translated(find("nuclei"), np.zeros((64, 64, 3), np.uint8))
+        >>> translated(find("nuclei"), np.zeros((64, 64, 3), np.uint8))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
-        hemalum.errors.UsageError: model nuclei has no generator; choose one that `hemalum train all` made with [method] and `normalization = true`
+        hemalum.errors.UsageError: model nuclei has no generator; choose one that `hemalum train all` made ...
     """
     if not model.translates:
-        raise UsageError(f"model {model.id} has no generator; choose one that `hemalum train all` made with [method] and `normalization = true`")
+        raise UsageError(
+            f"model {model.id} has no generator; "
+            "choose one that `hemalum train all` made with [method] and `normalization = true`"
+        )
     height, width = pixels.shape[:2]
     tile = np.ascontiguousarray(fitted(pixels[None], model.card.input["multiple_of"]))
-    return _session(model.folder, model.card.files[GENERATOR]).run([OUTPUT], {model.card.input["name"]: tile})[0][0, :height, :width]
+    session = _session(model.folder, model.card.files[GENERATOR])
+    pictures = session.run([OUTPUT], {model.card.input["name"]: tile})[0]
+    return pictures[0, :height, :width]
 
 
 @lru_cache(maxsize=1)

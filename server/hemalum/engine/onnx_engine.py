@@ -1,10 +1,10 @@
 """ONNX Runtime on the CPU: the default engine, and the reference of all others.
 
-Batch 1, a fixed number of threads and no spinning: so equal pixels give equal maps to the bit on one build, instruction set and
-thread count, and a waiting engine costs no core.  One session serves every size of tile.
+Batch 1, a fixed number of threads and no spinning: so equal pixels give equal maps to the bit on one build, instruction
+set and thread count, and a waiting engine costs no core.  One session serves every size of tile.
 
-The int8 graph costs no accuracy and half the time where the processor has VNNI; elsewhere its sums can saturate.  So it is used
-only when it finds the same foreground as the stored fp32 maps on this very machine.
+The int8 graph costs no accuracy and half the time where the processor has VNNI; elsewhere its sums can saturate.  So it
+is used only when it finds the same foreground as the stored fp32 maps on this very machine.
 
 >>> from hemalum.models import find
 >>> engine = OnnxEngine(find("nuclei"))
@@ -40,26 +40,30 @@ class OnnxEngine:
     def __init__(self, model: Model, threads: int | None = None, precision: str = "auto"):
         import onnxruntime
 
-        self.threads, self.notices = threads or cores(), []
+        self.threads = threads or cores()
+        self.notices: list[str] = []
         self._model = model
         has_int8 = model.path("model.int8.onnx") is not None
         if precision == "int8" and not has_int8:
             raise UsageError(f"model {model.id} has no int8 graph; choose precision fp32")
-        self._session = None
-        if has_int8 and precision != "fp32":
+        self.precision = "int8" if has_int8 and precision != "fp32" else "fp32"
+        if self.precision == "int8":
             self._session = open_session(model, "model.int8.onnx", self.threads)
             if problem := self._problem("model.int8.onnx"):
                 if precision == "int8":
                     raise UsageError(f"{problem}; choose precision fp32")
                 self.notices.append(f"{problem}; fp32 is used, which is slower")
-                self._session = None
-        self.precision = "fp32" if self._session is None else "int8"
-        if self._session is None:
+                self.precision = "fp32"
+        if self.precision == "fp32":
             self._session = open_session(model, "model.onnx", self.threads)
-            # weights may be stored in half precision while the stored maps come from full ones, so only gross errors stop the work
+            # weights may be stored in half precision while the stored maps come from full ones, so only gross errors
+            # stop the work
             if model.path("check.npz") is not None and (problem := self._problem("model.onnx")):
-                raise DamagedModel(f"model {model.id} computes other maps than the stored ones ({problem}); install it again")
-        self.device = f"CPU, ONNX Runtime {onnxruntime.__version__}, {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
+                raise DamagedModel(
+                    f"model {model.id} computes other maps than the stored ones ({problem}); install it again"
+                )
+        threads_in_words = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        self.device = f"CPU, ONNX Runtime {onnxruntime.__version__}, {self.precision}, {threads_in_words}"
 
     def maps(self, tiles: np.ndarray) -> np.ndarray:
         """`B×H×W×3` uint8 → `B×2×sH×sW` float32."""
@@ -78,11 +82,15 @@ class OnnxEngine:
             return f"model {self._model.id} has no stored tile to check {name} with"
         pixels, maps = stored
         same = agreement(self._run(pixels)[0], maps, self._model.card.thresholds["foreground"])
-        return "" if same.close else f"{name} gives other maps than the stored ones on this processor (Dice {same.dice:.3f})"
+        if same.close:
+            return ""
+        return f"{name} gives other maps than the stored ones on this processor (Dice {same.dice:.3f})"
 
 
 def open_session(model: Model, name: str, threads: int, output: str | None = None):
-    """An `onnxruntime.InferenceSession` of the package's graph `name`, that takes the card's input and gives `output` (the card's).
+    """An `onnxruntime.InferenceSession` of the package's graph `name`.
+
+    It takes the card's input and gives `output` (None: the card's).
 
     Raises:
         DamagedModel: the file differs from its sha256, cannot be loaded, or names its input or output otherwise.
@@ -96,13 +104,17 @@ def open_session(model: Model, name: str, threads: int, output: str | None = Non
     options.enable_mem_pattern = False  # a plan of the memory for each size of tile: a third more of it, and no faster
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    content = model.verified(name)
+    content, file = model.verified(name), model.folder / name
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes share no public base
-        raise DamagedModel(f"{model.folder / name} cannot be loaded ({str(error).splitlines()[0]}); install the model again") from error
+        reason = str(error).splitlines()[0]
+        raise DamagedModel(f"{file} cannot be loaded ({reason}); install the model again") from error
     expected = model.card.input["name"], output or model.card.outputs["name"]
-    for said, nodes in zip(expected, (session.get_inputs(), session.get_outputs()), strict=True):
-        if said not in (names := [node.name for node in nodes]):
-            raise DamagedModel(f"{model.folder / name} has {', '.join(names)}, not {said!r} as its card says; write the card again")
+    for name_in_card, nodes in zip(expected, (session.get_inputs(), session.get_outputs()), strict=True):
+        names = [node.name for node in nodes]
+        if name_in_card not in names:
+            raise DamagedModel(
+                f"{file} has {', '.join(names)}, not {name_in_card!r} as its card says; write the card again"
+            )
     return session

@@ -1,8 +1,9 @@
 """One fair queue of tiles from all runs in front of the engines.
 
-Each run has a `Lane`.  The queue's one worker thread takes a batch from one lane at a time: lanes in which a person waits before
-batch work, but after four such turns batch work gets one, so nothing starves; within a class the lanes take turns.  A lane whose
-post-processing is behind (`held` maps not yet released) is passed over, so memory stays bounded and no lane blocks another.
+Each run has a `Lane`.  The queue's one worker thread takes a batch from one lane at a time: lanes in which a person
+waits before batch work, but after four such turns batch work gets one, so nothing starves; within a class the lanes
+take turns.  A lane whose post-processing is behind (`held` maps not yet released) is passed over, so memory stays
+bounded and no lane blocks another.
 
 >>> class Twice:
 ...     batch, tile = 1, 2
@@ -42,11 +43,20 @@ Result = Callable[[int, np.ndarray, np.ndarray | None, BaseException | None], An
 class Lane:
     """A run's own place in the queue; made by `TileQueue.lane`."""
 
-    def __init__(self, queue: TileQueue, engine: Engine, result: Result, taken: Callable[[int], Any], interactive: bool, room: int):
+    def __init__(
+        self,
+        queue: TileQueue,
+        engine: Engine,
+        result: Result,
+        taken: Callable[[int], Any],
+        interactive: bool,
+        room: int,
+    ):
         self.engine, self.result, self.taken = engine, result, taken
         self.interactive, self.room = interactive, room
         self.seconds = 0.0
-        self._queue, self._waiting = queue, deque()
+        self._queue = queue
+        self._waiting: deque[tuple[int, np.ndarray]] = deque()
         self._held, self._open = 0, True
 
     def put(self, index: int, pixels: np.ndarray) -> None:
@@ -80,6 +90,15 @@ class Lane:
     def _ready(self) -> bool:
         return bool(self._waiting) and self._held < self.room
 
+    def _take_batch(self) -> list[tuple[int, np.ndarray]]:
+        """The next tiles that are computed together: tiles at an image's edge are smaller, and a batch has one size."""
+        most = min(self.engine.batch, len(self._waiting), self.room - self._held)
+        tiles = [self._waiting.popleft()]
+        while len(tiles) < most and self._waiting[0][1].shape == tiles[0][1].shape:
+            tiles.append(self._waiting.popleft())
+        self._held += len(tiles)
+        return tiles
+
 
 class TileQueue:
     """The queue and its worker thread; a context manager."""
@@ -103,12 +122,14 @@ class TileQueue:
 
         Args:
             engine: what computes this run's maps; runs of one model share one engine.
-            result: called with (index, pixels, maps 2×H×W or None, error or None) in the worker thread: must not take long.
+            result: called with (index, pixels, maps 2×H×W or None, error or None) in the worker thread: must not take
+                long.
             taken: called with the index when the engine takes the tile's pixels.
             interactive: a person waits.
             room: maps that may be held before `release`.
         """
-        lane = Lane(self, engine, result, taken, interactive, max(room, engine.batch))
+        room = max(room, engine.batch)
+        lane = Lane(self, engine, result, taken=taken, interactive=interactive, room=room)
         with self._changed:
             self._lanes.append(lane)
         return lane
@@ -146,15 +167,12 @@ class TileQueue:
     def _work(self) -> None:
         while True:
             with self._changed:
+                lane = None
                 while not self._stopped and (lane := self._choose()) is None:
                     self._changed.wait()
-                if self._stopped:
+                if self._stopped or lane is None:
                     return
-                count = min(lane.engine.batch, len(lane._waiting), lane.room - lane._held)
-                shape = lane._waiting[0][1].shape  # tiles at an image's edge are smaller; a batch has one size
-                count = next((i for i in range(1, count) if lane._waiting[i][1].shape != shape), count)
-                tiles = [lane._waiting.popleft() for _ in range(count)]
-                lane._held += count
+                tiles = lane._take_batch()
             for index, _ in tiles:
                 lane.taken(index)
             started = time.perf_counter()

@@ -1,7 +1,7 @@
 """PyTorch with CUDA: the exported program `model.pt2` in batches, checked against the stored tile of the CPU.
 
-torch is imported only when this engine is asked for.  The batch size that pays is measured at load (1, 2, 4, … while each
-doubling makes a tile at least 10 % cheaper); it is halved once when memory runs out.
+torch is imported only when this engine is asked for.  The batch size that pays is measured at load (1, 2, 4, … while
+each doubling makes a tile at least 10 % cheaper); it is halved once when memory runs out.
 
 >>> import importlib.util
 >>> if importlib.util.find_spec("torch") and cuda_problem() is None:
@@ -76,10 +76,12 @@ class TorchEngine:
         name = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
         self.device = f"{name}, PyTorch {torch.__version__}"
         if (stored := stored_tile(model)) is not None:
-            found = agreement(self._forward(stored[0][None])[0], stored[1], model.card.thresholds["foreground"])
-            if not found.close:
+            pixels, maps = stored
+            same = agreement(self._forward(pixels[None])[0], maps, model.card.thresholds["foreground"])
+            if not same.close:
                 raise DamagedModel(
-                    f"{self.device} computes other maps than the CPU (Dice {found.dice:.3f}); update driver and PyTorch, or use the CPU"
+                    f"{self.device} computes other maps than the CPU (Dice {same.dice:.3f}); "
+                    "update driver and PyTorch, or use the CPU"
                 )
         self.batch = self._measured_batch(largest_batch)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.shared_memory import SharedMemory
@@ -26,8 +26,8 @@ from hemalum.nuclei.nuclei import Nuclei
 class Workers:
     """Threads or processes for `tile_nuclei`, shared by all runs; a context manager.
 
-    Threads suffice where one core keeps up with the engine (the compiled loops release the GIL); processes pay where a GPU
-    outruns one core.  Maps travel to processes through shared memory.
+    Threads suffice where one core keeps up with the engine (the compiled loops release the GIL); processes pay where a
+    GPU outruns one core.  Maps travel to processes through shared memory.
 
     Args:
         count: workers, ≥ 1.
@@ -36,7 +36,10 @@ class Workers:
 
     def __init__(self, count: int = 1, processes: bool = False):
         self.count, self.processes = count, processes
-        self._lock, self._free, self._blocks = threading.Lock(), [], []
+        self._lock = threading.Lock()
+        self._free: list[SharedMemory] = []
+        self._blocks: list[SharedMemory] = []
+        self._pool: Executor
         if processes:  # spawn: a forked child would inherit gRPC's and the engine's threads
             self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread)
         else:
@@ -105,7 +108,9 @@ def _timed(*arguments) -> tuple[Nuclei, float]:
     return nuclei, time.perf_counter() - started
 
 
-def _in_process(name: str, maps_shape, pixels_shape, tile: Tile, plan: Plan, settings: MapSettings) -> tuple[Nuclei, float]:
+def _in_process(
+    name: str, maps_shape, pixels_shape, tile: Tile, plan: Plan, settings: MapSettings
+) -> tuple[Nuclei, float]:
     if name not in _attached:
         _attached[name] = SharedMemory(name=name)
     memory = _attached[name]
@@ -118,6 +123,14 @@ def _warm() -> int:
     maps = np.zeros((2, 128, 128), np.float32)
     maps[:, 40:60, 40:60] = 1
     plan = plan_tiles((64, 64), 0.5, 0.5, core=64, halo=0)
-    settings = MapSettings(0.5, 0.5, 1.0, 1.0, 25.0, 2, True, ((0.65, 0.7, 0.29), (0.07, 0.99, 0.11)))
+    settings = MapSettings(
+        foreground=0.5,
+        marker=0.5,
+        sigma=1.0,
+        min_area_um2=1.0,
+        largest_nucleus_um=25.0,
+        output_scale=2,
+        stain_matrix=((0.65, 0.7, 0.29), (0.07, 0.99, 0.11)),
+    )
     tile_nuclei(maps, np.zeros((64, 64, 3), np.uint8), plan.tiles[0], plan, settings)
     return os.getpid()

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,13 @@ from hemalum.errors import DamagedModel
 from hemalum.grid.tiling import LARGEST_MPP, SMALLEST_MPP
 
 LAYOUTS, CHANNELS = ("NHWC",), ("foreground", "distance")
-THRESHOLDS = {"foreground": (0, 1), "marker": (0, 1), "sigma": (0, 10), "min_area_um2": (0, 1000), "part_um2": (0, 1000)}
+THRESHOLDS = {
+    "foreground": (0, 1),
+    "marker": (0, 1),
+    "sigma": (0, 10),
+    "min_area_um2": (0, 1000),
+    "part_um2": (0, 1000),
+}
 GROUPS = {
     "input": {"name", "layout", "dtype", "multiple_of"},
     "outputs": {"name", "channels"},
@@ -43,8 +51,8 @@ class Card:
         largest_nucleus_um: longest extent of a nucleus the model promises to find whole, µm.
         input: {"name", "layout": "NHWC", "dtype": "uint8", "multiple_of"}; RGB, scaling lies inside the graph.
         outputs: {"name", "channels": ["foreground", "distance"]}; float32 1×C×sH×sW.
-        thresholds: {"foreground", "marker", "sigma" (map px), "min_area_um2"}, and "part_um2" where touching nuclei are told apart
-            by `hemalum.nuclei.markers`.
+        thresholds: {"foreground", "marker", "sigma" (map px), "min_area_um2"}, and "part_um2" where touching nuclei are
+            told apart by `hemalum.nuclei.markers`.
         licence: {"weights": SPDX id, "why": sentence, "commercial": bool}.
         files: sha256 by file name, for every file of the package that is loaded.
         precision: file name → "fp32", "fp16" or "int8".
@@ -116,50 +124,63 @@ class Card:
         return asdict(self)
 
     def _check(self, where: str) -> None:
-        def insist(holds: bool, sentence: str) -> None:
+        # one after the other: what comes later rests on what came before
+        for holds, sentence in chain(self._texts(), self._sizes(), self._contract(), self._hashes()):
             if not holds:
                 raise DamagedModel(f"{where}: {sentence}")
 
-        def number(value: Any) -> bool:
-            return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-        insist(
-            isinstance(self.id, str) and re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.id) is not None,
-            "'id' must be lower-case letters, digits and hyphens",
-        )
-        insist(isinstance(self.version, str) and self.version != "", "'version' must be a string")
+    def _texts(self) -> Iterator[tuple[bool, str]]:
+        named = isinstance(self.id, str) and re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.id) is not None
+        yield named, "'id' must be lower-case letters, digits and hyphens"
+        yield isinstance(self.version, str) and self.version != "", "'version' must be a string"
         texts = [self.description, self.rebuild, *(self.licence[name] for name in ("weights", "why"))]
-        insist(all(isinstance(text, str) for text in texts), "'description', 'rebuild' and the licence's 'weights' and 'why' must be strings")
-        kinds = {"precision": dict, "data": list, "scores": dict}
-        insist(all(isinstance(getattr(self, name), kind) for name, kind in kinds.items()), "'precision' and 'scores' must be objects, 'data' a list")
-        insist(number(self.mpp) and SMALLEST_MPP <= self.mpp <= LARGEST_MPP, "'mpp' must lie within 0.05 and 4 µm/px")
-        insist(self.output_scale in (1, 2, 4), "'output_scale' must be 1, 2 or 4")
-        insist(isinstance(self.halo, int) and self.halo >= 0 and self.halo % 32 == 0, "'halo' must be a multiple of 32 pixels")
-        insist(number(self.largest_nucleus_um) and self.largest_nucleus_um > 0, "'largest_nucleus_um' must be positive")
-        insist(
-            2 * self.halo_um >= self.largest_nucleus_um, "'halo' is less than half the largest nucleus, so nuclei would be lost at seams"
+        yield (
+            all(isinstance(text, str) for text in texts),
+            "'description', 'rebuild' and the licence's 'weights' and 'why' must be strings",
         )
-        insist(self.input["layout"] in LAYOUTS and self.input["dtype"] == "uint8", "'input' must be NHWC uint8")
-        insist(isinstance(self.input["multiple_of"], int) and self.input["multiple_of"] >= 1, "'multiple_of' must be a whole number of pixels")
-        insist(all(isinstance(group["name"], str) for group in (self.input, self.outputs)), "the names of input and output must be strings")
-        insist(self.outputs["channels"] == list(CHANNELS), "'outputs' must have the channels foreground and distance")
+        kinds = {"precision": dict, "data": list, "scores": dict}
+        yield (
+            all(isinstance(getattr(self, name), kind) for name, kind in kinds.items()),
+            "'precision' and 'scores' must be objects, 'data' a list",
+        )
+
+    def _sizes(self) -> Iterator[tuple[bool, str]]:
+        mpp, largest, halo = self.mpp, self.largest_nucleus_um, self.halo
+        yield _is_number(mpp) and SMALLEST_MPP <= mpp <= LARGEST_MPP, "'mpp' must lie within 0.05 and 4 µm/px"
+        yield self.output_scale in (1, 2, 4), "'output_scale' must be 1, 2 or 4"
+        yield isinstance(halo, int) and halo >= 0 and halo % 32 == 0, "'halo' must be a multiple of 32 pixels"
+        yield _is_number(largest) and largest > 0, "'largest_nucleus_um' must be positive"
+        yield (
+            2 * self.halo_um >= largest,
+            "'halo' is less than half the largest nucleus, so nuclei would be lost at seams",
+        )
+
+    def _contract(self) -> Iterator[tuple[bool, str]]:
+        yield self.input["layout"] in LAYOUTS and self.input["dtype"] == "uint8", "'input' must be NHWC uint8"
+        multiple = self.input["multiple_of"]
+        yield isinstance(multiple, int) and multiple >= 1, "'multiple_of' must be a whole number of pixels"
+        names = self.input["name"], self.outputs["name"]
+        yield all(isinstance(name, str) for name in names), "the names of input and output must be strings"
+        yield self.outputs["channels"] == list(CHANNELS), "'outputs' must have the channels foreground and distance"
         for name, value in self.thresholds.items():
             low, high = THRESHOLDS[name]
-            insist(
-                number(value) and low <= value <= high,
-                f"threshold {name!r} must lie within {low} and {high}",
-            )
-        insist("model.onnx" in self.files, "'files' must give the sha256 of model.onnx")
+            yield _is_number(value) and low <= value <= high, f"threshold {name!r} must lie within {low} and {high}"
+
+    def _hashes(self) -> Iterator[tuple[bool, str]]:
+        yield "model.onnx" in self.files, "'files' must give the sha256 of model.onnx"
         for name, digest in self.files.items():
-            insist(Path(name).name == name, f"file name {name!r} must have no folder")
-            insist(
-                isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) is not None,
-                f"the sha256 of {name!r} must be 64 hexadecimal digits",
-            )
+            yield Path(name).name == name, f"file name {name!r} must have no folder"
+            hexadecimal = isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) is not None
+            yield hexadecimal, f"the sha256 of {name!r} must be 64 hexadecimal digits"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _same_keys(where: str, values: dict, known: set[str], required: set[str]) -> None:
     if unknown := sorted(set(values) - known):
-        raise DamagedModel(f"{where}: unknown key {', '.join(map(repr, unknown))}; known are {', '.join(sorted(known))}")
+        names = ", ".join(map(repr, unknown))
+        raise DamagedModel(f"{where}: unknown key {names}; known are {', '.join(sorted(known))}")
     if missing := sorted(required - set(values)):
         raise DamagedModel(f"{where}: {', '.join(map(repr, missing))} is missing")

@@ -1,8 +1,8 @@
 """Where models are looked for, and how they are checked and installed.
 
-Folders, first match wins: those given (`--models DIR`, `HEMALUM_MODELS`), the user's data folder, the package itself.  A folder
-holds model folders (each with a `card.json`) or is one.  Nothing is cached between calls but by file stamp, so a model that is
-copied into a folder while the server runs is found at the next request.
+Folders, first match wins: those given (`--models DIR`, `HEMALUM_MODELS`), the user's data folder, the package itself.
+A folder holds model folders (each with a `card.json`) or is one.  Nothing is cached between calls but by file stamp, so
+a model that is copied into a folder while the server runs is found at the next request.
 
 >>> [model.card.id for model in list_models([])] == sorted(model.card.id for model in list_models([]))
 True
@@ -58,17 +58,21 @@ class Model:
         try:
             content = (self.folder / name).read_bytes()
         except OSError as error:
-            raise DamagedModel(f"{self.folder / name} cannot be read ({error.strerror}); install the model {self.id} again") from error
+            raise DamagedModel(
+                f"{self.folder / name} cannot be read ({error.strerror}); install the model {self.id} again"
+            ) from error
         if hashlib.sha256(content).hexdigest() != self.card.files.get(name):
-            raise DamagedModel(f"{self.folder / name} is damaged: its sha256 is not the card's; install the model {self.id} again")
+            raise DamagedModel(
+                f"{self.folder / name} is damaged: its sha256 is not the card's; install the model {self.id} again"
+            )
         return content
 
 
 def user_folder() -> Path:
     """The user's own model folder (it need not exist).
 
-    Not `platformdirs`': on a Mac that follows XDG_DATA_HOME and on Windows it does not follow LOCALAPPDATA, so the models
-    of some users would be lost.
+    Not `platformdirs`': on a Mac that follows XDG_DATA_HOME and on Windows it does not follow LOCALAPPDATA, so the
+    models of some users would be lost.
     """
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
@@ -94,7 +98,7 @@ def list_models(folders: Iterable[str | Path] = (), broken: list[str] | None = N
 
     A card that breaks the contract is left out; its sentence is appended to `broken` when a list is given.
     """
-    found: dict[str, Model] = {}
+    models: dict[str, Model] = {}
     for folder in _model_folders(folders):
         try:
             model = _model(folder)
@@ -102,8 +106,8 @@ def list_models(folders: Iterable[str | Path] = (), broken: list[str] | None = N
             if broken is not None:
                 broken.append(str(error))
             continue
-        found.setdefault(model.id, model)
-    return [found[name] for name in sorted(found)]
+        models.setdefault(model.id, model)
+    return [models[name] for name in sorted(models)]
 
 
 def find(name: str = DEFAULT, folders: Iterable[str | Path] = ()) -> Model:
@@ -126,7 +130,10 @@ def find(name: str = DEFAULT, folders: Iterable[str | Path] = ()) -> Model:
         if model.id == name:
             return model
     known = ", ".join(model.id for model in list_models(folders)) or "none"
-    raise UnknownModel(f"there is no model {name!r}; models found: {known}. Add a folder with --models DIR or see `hemalum models list`")
+    raise UnknownModel(
+        f"there is no model {name!r}; models found: {known}. "
+        "Add a folder with --models DIR or see `hemalum models list`"
+    )
 
 
 def check(model: Model) -> list[str]:
@@ -166,7 +173,9 @@ def install(folder: str | Path, into: Path | None = None) -> Model:
                 os.replace(target, old)
             os.replace(fresh, target)
     except OSError as error:
-        raise NotWritable(f"{target} cannot be written ({error.strerror}); check its permissions and free space") from error
+        raise NotWritable(
+            f"{target} cannot be written ({error.strerror}); check its permissions and free space"
+        ) from error
     return _model(target)
 
 
@@ -175,7 +184,8 @@ def _model_folders(folders: Iterable[str | Path]) -> Iterable[Path]:
         if (folder / "card.json").is_file():
             yield folder
         elif folder.is_dir():
-            yield from sorted(card.parent for card in folder.glob("*/card.json") if not card.parent.name.startswith("."))
+            packages = (card.parent for card in folder.glob("*/card.json"))
+            yield from sorted(package for package in packages if not package.name.startswith("."))
 
 
 def _stated_id(folder: Path) -> str | None:
@@ -187,10 +197,11 @@ def _stated_id(folder: Path) -> str | None:
 
 
 def _model(folder: Path) -> Model:
+    card = folder / "card.json"
     try:
-        stamp = (folder / "card.json").stat()
+        stamp = card.stat()
     except OSError as error:
-        raise DamagedModel(f"{folder / 'card.json'} cannot be read ({error.strerror}); install the model again") from error
+        raise DamagedModel(f"{card} cannot be read ({error.strerror}); install the model again") from error
     return _read(folder, stamp.st_mtime_ns, stamp.st_size)
 
 

@@ -1,12 +1,12 @@
 """The worst first, to be looked at: reference and predicted outlines over the image, as one PNG and one HTML page.
 
-A label image larger than 600 px is shown by the window in which most pixels are nucleus on one side only.  Lines lie on the nuclei's
-own outermost pixels of the picture as shown, so they stay one pixel thin however far it is scaled.
+A label image larger than 600 px is shown by the window in which most pixels are nucleus on one side only.  Lines lie on
+the nuclei's own outermost pixels of the picture as shown, so they stay one pixel thin however far it is scaled.
 
 >>> labels = np.zeros((4, 8), int); labels[:, :4] = 1
 >>> picture = draw(labels, np.roll(labels, 2, axis=1), None, side=80)
->>> picture.size, picture.getpixel((2, 20)), picture.getpixel((59, 20)), picture.getpixel((30, 20)), picture.getpixel((75, 20))
-((80, 40), (215, 215, 215), (255, 230, 0), (170, 170, 170), (255, 255, 255))
+>>> picture.size, [picture.getpixel((x, 20)) for x in (2, 59, 30, 75)]
+((80, 40), [(215, 215, 215), (255, 230, 0), (170, 170, 170), (255, 255, 255)])
 """
 
 from __future__ import annotations
@@ -42,12 +42,19 @@ def worst_window(reference: np.ndarray, predicted: np.ndarray, side: int = WINDO
     """
     height, width = reference.shape
     tall, wide = min(side, height), min(side, width)
-    step = max(1, side // 4)
-    tops, lefts = (np.unique([*range(0, whole - part, step), whole - part]) for whole, part in ((height, tall), (width, wide)))
     differs = (reference != 0) ^ (predicted != 0)
-    sums = [[np.count_nonzero(differs[y : y + tall, x : x + wide]) for x in lefts] for y in tops]
-    row, col = np.unravel_index(np.argmax(sums), (len(tops), len(lefts)))
-    return int(lefts[col]), int(tops[row]), wide, tall
+    worst, left, top = -1, 0, 0
+    for y in _starts(height, tall, side):
+        for x in _starts(width, wide, side):
+            pixels = int(np.count_nonzero(differs[y : y + tall, x : x + wide]))
+            if pixels > worst:
+                worst, left, top = pixels, x, y
+    return left, top, wide, tall
+
+
+def _starts(whole: int, part: int, side: int) -> list[int]:
+    """Where windows of `part` px begin: each a quarter of `side` after the one before, the last one at the end."""
+    return [*range(0, whole - part, max(1, side // 4)), whole - part]
 
 
 def draw(reference: np.ndarray, predicted: np.ndarray, pixels: np.ndarray | None, side: int = SIDE) -> Image.Image:
@@ -58,7 +65,8 @@ def draw(reference: np.ndarray, predicted: np.ndarray, pixels: np.ndarray | None
     height, width = reference.shape
     scale = side / max(height, width)
     shape = max(1, round(height * scale)), max(1, round(width * scale))
-    y, x = (((np.arange(shown) + 0.5) * stored / shown).astype(int) for shown, stored in zip(shape, (height, width), strict=True))
+    y = ((np.arange(shape[0]) + 0.5) * height / shape[0]).astype(int)
+    x = ((np.arange(shape[1]) + 0.5) * width / shape[1]).astype(int)
     reference, predicted = reference[np.ix_(y, x)], predicted[np.ix_(y, x)]
     if pixels is None:
         grey = np.array([255, 215, 170], np.uint8)[(reference != 0).astype(int) + (predicted != 0)]
@@ -83,14 +91,17 @@ def _outline(labels: np.ndarray) -> np.ndarray:
     return edge & (labels != 0)
 
 
-def panel(stem: str, row: dict[str, float], reference: np.ndarray, predicted: np.ndarray, read: Callable | None) -> Panel:
+def panel(
+    stem: str, row: dict[str, float], reference: np.ndarray, predicted: np.ndarray, read: Callable | None
+) -> Panel:
     """The picture of one pair; `read(x, y, width, height)` gives the image's pixels there."""
     x, y, width, height = worst_window(reference, predicted)
     area = np.s_[y : y + height, x : x + width]
     caption = f"{stem}  AJI {row['AJI']:.3f}  PQ {row['PQ']:.3f}  {row['n_pred']} found of {row['n_ref']}"
     if (height, width) != reference.shape:
         caption += f"  at {x},{y}"
-    return Panel(draw(reference[area], predicted[area], read(x, y, width, height) if read else None), caption)
+    pixels = read(x, y, width, height) if read else None
+    return Panel(draw(reference[area], predicted[area], pixels), caption)
 
 
 def sheet(panels: list[Panel]) -> Image.Image:
@@ -112,7 +123,9 @@ def page(report: dict, panels: list[Panel]) -> str:
     """The report as HTML that needs no other file; `report` as `hemalum evaluate --json` prints it."""
     means = [[name, *interval] for name, interval in report["means"].items()]
     names = list(next(iter(report["images"].values())))
-    images = [[stem, *(row[name] for name in names)] for stem, row in report["images"].items()]
+    images = []
+    for stem, row in report["images"].items():
+        images.append([stem, *(row[name] for name in names)])
     sentences = [f"<li>{escaped(sentence)}</li>" for sentence in [*report["failed"].values(), *report["notices"]]]
     return pages.page(
         "hemalum evaluate",

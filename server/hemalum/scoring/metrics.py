@@ -6,8 +6,8 @@ Label images are H × W integers, 0 = background, each other value one nucleus (
   highest IoU (which several may share); intersections are summed and divided by the summed unions plus the areas of all
   that found no partner.
 * AJI+ (Graham et al. 2019): the same with the one-to-one assignment of the highest summed IoU.
-* PQ (Kirillov et al. 2019): pairs of IoU > 0.5 are matches, unique by themselves.  DQ is F1 at that IoU, SQ the matches'
-    mean IoU.
+* PQ (Kirillov et al. 2019): pairs of IoU > 0.5 are matches, unique by themselves.  DQ is F1 at that IoU, SQ the
+  matches' mean IoU.
 * Dice and fgIoU compare pixels only.
 * Where neither side has a nucleus all are 1, where one side has none all are 0.
 
@@ -32,7 +32,16 @@ import numpy as np
 from hemalum.compiled import compiled, root
 
 MATCH = 0.5  # IoU above which a pair is a match; at most one partner can exceed it
-NAMES = {"AJI": "aji", "AJI+": "aji_plus", "PQ": "pq", "DQ": "dq", "SQ": "sq", "F1": "f1", "Dice": "dice", "fgIoU": "fg_iou"}
+NAMES = {
+    "AJI": "aji",
+    "AJI+": "aji_plus",
+    "PQ": "pq",
+    "DQ": "dq",
+    "SQ": "sq",
+    "F1": "f1",
+    "Dice": "dice",
+    "fgIoU": "fg_iou",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,8 @@ class Scores:
 
     def as_dict(self) -> dict[str, float]:
         """By the names of the literature: AJI, AJI+, PQ, DQ, SQ, F1, Dice, fgIoU, n_ref, n_pred."""
-        return {name: getattr(self, attribute) for name, attribute in NAMES.items()} | {"n_ref": self.n_ref, "n_pred": self.n_pred}
+        scores = {name: getattr(self, attribute) for name, attribute in NAMES.items()}
+        return {**scores, "n_ref": self.n_ref, "n_pred": self.n_pred}
 
 
 def score(reference: np.ndarray, predicted: np.ndarray) -> Scores:
@@ -73,7 +83,18 @@ def score(reference: np.ndarray, predicted: np.ndarray) -> Scores:
     fg_iou = shared / (total - shared) if total else 1.0
     if not n_ref or not n_pred:
         same = float(n_ref == n_pred)
-        return Scores(same, same, same, same, same, same, dice, fg_iou, n_ref, n_pred)
+        return Scores(
+            aji=same,
+            aji_plus=same,
+            pq=same,
+            dq=same,
+            sq=same,
+            f1=same,
+            dice=dice,
+            fg_iou=fg_iou,
+            n_ref=n_ref,
+            n_pred=n_pred,
+        )
 
     union = area_ref[rows] + area_pred[cols] - inter
     iou = inter / union
@@ -84,32 +105,43 @@ def score(reference: np.ndarray, predicted: np.ndarray) -> Scores:
     matches = iou[iou > MATCH]
     dq = 2 * len(matches) / (n_ref + n_pred)
     sq = float(matches.mean()) if len(matches) else 0.0
-    aji, aji_plus = (_jaccard(pairs, rows, cols, inter, union, area_ref, area_pred) for pairs in (best, assigned))
-    return Scores(aji, aji_plus, dq * sq, dq, sq, dq, dice, fg_iou, n_ref, n_pred)
 
+    def jaccard(pairs) -> float:
+        """Summed intersections of the pairs over their summed unions and the areas of all nuclei in none of them."""
+        alone = np.delete(area_ref, np.unique(rows[pairs])).sum() + np.delete(area_pred, np.unique(cols[pairs])).sum()
+        return float(inter[pairs].sum() / (union[pairs].sum() + alone))
 
-def _jaccard(pairs, rows, cols, inter, union, area_ref, area_pred) -> float:
-    """Summed intersections of the pairs over their summed unions and the areas of all nuclei in none of them."""
-    alone = np.delete(area_ref, np.unique(rows[pairs])).sum() + np.delete(area_pred, np.unique(cols[pairs])).sum()
-    return float(inter[pairs].sum() / (union[pairs].sum() + alone))
+    return Scores(
+        aji=jaccard(best),
+        aji_plus=jaccard(assigned),
+        pq=dq * sq,
+        dq=dq,
+        sq=sq,
+        f1=dq,
+        dice=dice,
+        fg_iou=fg_iou,
+        n_ref=n_ref,
+        n_pred=n_pred,
+    )
 
 
 def _pairs(reference, predicted):
-    """Areas of both sides' nuclei (ordered by label), and row, column and shared pixels of each pair that shares any."""
+    """Areas of both sides' nuclei by label; and row, column and shared pixels of each pair that shares any."""
     ref, pred = reference.ravel(), predicted.ravel()
     # sorting runs of equal pixels instead of pixels is ten times faster: nuclei are many pixels wide
     starts = np.flatnonzero(np.r_[ref.size > 0, (ref[1:] != ref[:-1]) | (pred[1:] != pred[:-1])])
     length = np.diff(starts, append=ref.size)
     (labels_ref, ref), (labels_pred, pred) = (np.unique(labels[starts], return_inverse=True) for labels in (ref, pred))
-    joint, where = np.unique(ref.ravel().astype(np.int64) * len(labels_pred) + pred.ravel(), return_inverse=True)
+    both = ref.ravel().astype(np.int64) * len(labels_pred) + pred.ravel()
+    joint, where = np.unique(both, return_inverse=True)
     count = np.bincount(where.ravel(), length, len(joint)).astype(np.int64)
     row, col = np.divmod(joint, max(1, len(labels_pred)))
-    wanted_ref, wanted_pred = labels_ref != 0, labels_pred != 0
-    area_ref = np.bincount(row, count, len(labels_ref)).astype(np.int64)[wanted_ref]
-    area_pred = np.bincount(col, count, len(labels_pred)).astype(np.int64)[wanted_pred]
-    both = wanted_ref[row] & wanted_pred[col]
-    row, col = (np.cumsum(wanted_ref) - 1)[row[both]], (np.cumsum(wanted_pred) - 1)[col[both]]
-    return area_ref, area_pred, row, col, count[both]
+    nuclei_ref, nuclei_pred = labels_ref != 0, labels_pred != 0
+    area_ref = np.bincount(row, count, len(labels_ref)).astype(np.int64)[nuclei_ref]
+    area_pred = np.bincount(col, count, len(labels_pred)).astype(np.int64)[nuclei_pred]
+    shared = nuclei_ref[row] & nuclei_pred[col]
+    row, col = (np.cumsum(nuclei_ref) - 1)[row[shared]], (np.cumsum(nuclei_pred) - 1)[col[shared]]
+    return area_ref, area_pred, row, col, count[shared]
 
 
 def _assignment(rows, cols, iou) -> np.ndarray:
@@ -123,10 +155,10 @@ def _assignment(rows, cols, iou) -> np.ndarray:
         return np.zeros(0, np.int64)
     group = _groups(rows, cols, int(rows.max()) + 1, int(cols.max()) + 1)
     order = np.argsort(group, kind="stable")
-    chosen = []
+    assigned = []
     for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
         if len(members) == 1:
-            chosen.append(members)
+            assigned.append(members)
             continue
         (group_rows, r), (group_cols, c) = (np.unique(side[members], return_inverse=True) for side in (rows, cols))
         pair = np.full((len(group_rows), len(group_cols)), -1, np.int64)
@@ -136,9 +168,9 @@ def _assignment(rows, cols, iou) -> np.ndarray:
         if gain.shape[0] > gain.shape[1]:
             gain, pair = gain.T, pair.T
         partner = _hungarian(np.ascontiguousarray(-gain))
-        found = pair[np.arange(len(partner)), partner]
-        chosen.append(found[found >= 0])
-    return np.concatenate(chosen)
+        pairs = pair[np.arange(len(partner)), partner]
+        assigned.append(pairs[pairs >= 0])
+    return np.concatenate(assigned)
 
 
 @compiled
@@ -156,7 +188,10 @@ def _groups(rows, cols, n_rows, n_cols):
 
 @compiled
 def _hungarian(cost):
-    """Column of each row (n ≤ m) in the assignment of least cost: shortest augmenting paths (Jonker and Volgenant 1987)."""
+    """Column of each row (n ≤ m) in the assignment of least cost, by shortest augmenting paths.
+
+    Jonker and Volgenant 1987, doi 10.1007/BF02278710.  SciPy has it, too, but nothing else at run time needs SciPy.
+    """
     n, m = cost.shape
     price_row, price_col = np.zeros(n + 1), np.zeros(m + 1)
     owner, came_from = np.zeros(m + 1, np.int64), np.zeros(m + 1, np.int64)  # 1-based; 0 is nobody
@@ -201,27 +236,33 @@ class Interval(NamedTuple):
 
 
 def bootstrap(
-    values: Sequence[float], other: Sequence[float] | None = None, level: float = 0.95, resamples: int = 2000, seed: int = 0
+    values: Sequence[float] | np.ndarray,
+    other: Sequence[float] | np.ndarray | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap of a mean over images (Efron 1979); with `other`, of the mean paired difference values −
-    other.
+    """Percentile bootstrap of a mean over images (Efron 1979); with `other`, of the mean paired difference.
 
-    The images are resampled, not the nuclei: nuclei of one image are not independent.  The same values and seed give the
-        same
-    interval; a single image gives an interval without width, which says nothing.
+    The images are resampled, not the nuclei: nuclei of one image are not independent.  The same values and seed give
+    the same interval; a single image gives an interval without width, which says nothing.
+
+    Args:
+        values: of each image.
+        other: what is subtracted, image by image.
 
     Raises:
         ValueError: no values, or a pair of different lengths.
     """
-    values = np.asarray(values, np.float64)
+    sample = np.asarray(values, np.float64)
     if other is not None:
-        other = np.asarray(other, np.float64)
-        if other.shape != values.shape:
-            raise ValueError(f"{len(values)} and {len(other)} values cannot be paired")
-        values = values - other
-    if not values.size:
+        subtracted = np.asarray(other, np.float64)
+        if subtracted.shape != sample.shape:
+            raise ValueError(f"{len(sample)} and {len(subtracted)} values cannot be paired")
+        sample = sample - subtracted
+    if not sample.size:
         raise ValueError("an interval needs at least one value")
     rng = np.random.default_rng(seed)
-    means = np.sort([values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)])
+    means = np.sort([sample[rng.integers(0, len(sample), len(sample))].mean() for _ in range(resamples)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    return Interval(float(sample.mean()), float(low), float(high))

@@ -22,7 +22,7 @@ from PIL import Image
 
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1400px;padding:0 1em;color:#222;background:#fff}
-h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em}p{margin:.5em 0}a{color:inherit}small{color:#666}details{margin:.5em 0}
+h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em}p,details{margin:.5em 0}a{color:inherit}small{color:#666}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;display:block;overflow-x:auto}
 td,th{padding:.2em .6em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}
 td:first-child,th:first-child{text-align:left}
@@ -86,8 +86,8 @@ def _cell(value: object) -> Html:
 
 def figure(image: Image.Image | str, caption: str, alt: str | None = None) -> Html:
     """A picture with a caption, which is also its description unless `alt` gives another."""
-    shown = picture(image, caption if alt is None else alt)
-    return Html(f"<figure><figcaption>{escaped(caption)}</figcaption>{shown}</figure>")
+    img = picture(image, caption if alt is None else alt)
+    return Html(f"<figure><figcaption>{escaped(caption)}</figcaption>{img}</figure>")
 
 
 def picture(image: Image.Image | str, alt: str) -> Html:

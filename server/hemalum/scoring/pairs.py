@@ -2,7 +2,7 @@
 
 >>> stem_of(Path("tile.png")), stem_of(Path("tile.labels.tif"))
 ('tile', 'tile')
->>> scored = {"AJI": 0.6, "AJI+": 0.6, "PQ": 0.5, "DQ": 1.0, "SQ": 0.5, "F1": 1.0, "Dice": 0.7, "fgIoU": 0.6, "n_ref": 3, "n_pred": 4}
+>>> scored = {**dict.fromkeys(NAMES, 0.6), "n_ref": 3, "n_pred": 4}
 >>> report = summary({"a": scored, "b": scored | {"AJI": 0.4}}, {}, [])
 >>> round(report["means"]["AJI"][0], 3), list(report["images"])
 (0.5, ['b', 'a'])
@@ -37,20 +37,22 @@ def by_stem(folder: Path) -> dict[str, Path]:
         raise UsageError(f"{folder} is not a folder; give the folder that holds the label images")
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     named = {stem_of(p) for p in files if p.stem.endswith(".labels")}
-    found: dict[str, Path] = {}
+    labels: dict[str, Path] = {}
     for path in files:
         stem = stem_of(path)
         if stem in named and not path.stem.endswith(".labels"):
             continue
-        if stem in found:
-            raise UsageError(f"{found[stem].name} and {path.name} in {folder} have one stem; keep one of them")
-        found[stem] = path
-    if not found:
-        raise UsageError(f"{folder} holds no label image ({', '.join(SUFFIXES)}); write some with `hemalum segment --format labels`")
-    return dict(sorted(found.items()))
+        if stem in labels:
+            raise UsageError(f"{labels[stem].name} and {path.name} in {folder} have one stem; keep one of them")
+        labels[stem] = path
+    if not labels:
+        raise UsageError(
+            f"{folder} holds no label image ({', '.join(SUFFIXES)}); write some with `hemalum segment --format labels`"
+        )
+    return dict(sorted(labels.items()))
 
 
-def read_labels(path: Path):
+def read_labels(path: Path) -> np.ndarray:
     """H × W label image; `UnreadableImage` where the file is damaged, has colours or is not of whole numbers."""
     try:
         if path.suffix.lower() == ".npy":
@@ -70,7 +72,9 @@ def read_labels(path: Path):
     if labels.dtype == bool:
         labels = labels.astype(np.uint8)
     if labels.ndim != 2 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
-        raise UnreadableImage(f"{path} is no label image but {labels.dtype} of shape {labels.shape}; give one whole number a pixel")
+        raise UnreadableImage(
+            f"{path} is no label image but {labels.dtype} of shape {labels.shape}; give one whole number a pixel"
+        )
     return labels
 
 
@@ -82,37 +86,56 @@ def scores(
     Raises:
         HemalumError: nothing could be scored.
     """
-    rows, failed, errors = {}, {}, []
-    if missing := [stem for stem in references if stem not in predictions]:
-        errors.append(UsageError(f"{len(missing)} of {len(references)} reference images have no prediction in {pred_dir}, the first is "
-                                 f"{missing[0]}; predict them, or move them to another folder"))  # fmt: skip
-        failed = {stem: f"{stem}: no prediction" for stem in missing}
+    rows: dict[str, dict] = {}
+    errors: list[HemalumError] = []
+    missing = [stem for stem in references if stem not in predictions]
+    failed = {stem: f"{stem}: no prediction" for stem in missing}
+    if missing:
+        errors.append(
+            UsageError(
+                f"{len(missing)} of {len(references)} reference images have no prediction in {pred_dir}, "
+                f"the first is {missing[0]}; predict them, or move them to another folder"
+            )
+        )
     for stem in sorted(references.keys() & predictions.keys()):
         try:
-            reference, predicted = read_labels(references[stem]), read_labels(predictions[stem])
-            if reference.shape != predicted.shape:
-                raise UsageError(f"{references[stem].name} has {reference.shape[1]}×{reference.shape[0]} px and its prediction "
-                                 f"{predicted.shape[1]}×{predicted.shape[0]}; predict at the reference's own size")  # fmt: skip
-            rows[stem] = score(reference, predicted).as_dict()
+            rows[stem] = _scores_of(references[stem], predictions[stem])
         except HemalumError as error:
             errors.append(error)
             failed[stem] = str(error)
     if not rows and len(errors) == 1:
         raise errors[0]
-    for error in errors:
-        say(error)
+    for problem in errors:
+        say(problem)
     if not rows:
         raise UsageError(f"none of the {len(references)} reference images could be scored; the reasons are above")
     return rows, dict(sorted(failed.items()))
 
 
+def _scores_of(reference_path: Path, predicted_path: Path) -> dict[str, float]:
+    reference, predicted = read_labels(reference_path), read_labels(predicted_path)
+    if reference.shape != predicted.shape:
+        (height, width), (other_height, other_width) = reference.shape, predicted.shape
+        raise UsageError(
+            f"{reference_path.name} has {width}×{height} px and its prediction "
+            f"{other_width}×{other_height}; predict at the reference's own size"
+        )
+    return score(reference, predicted).as_dict()
+
+
 def summary(rows: dict[str, dict], failed: dict[str, str], notices: list[str]) -> dict:
     """What `--json` prints and evaluate.json holds: protocol, means with intervals, and the images, worst AJI first."""
+    means = {}
+    for name in NAMES:
+        means[name] = list(bootstrap([row[name] for row in rows.values()]))
     return {
         "hemalum": __version__,
-        "protocol": "AJI as HoVer-Net's get_fast_aji; AJI+ by the best one-to-one assignment; PQ, DQ, SQ and F1 at IoU > 0.5; "
-        "Dice and fgIoU on pixels; means over images, 95 % percentile bootstrap over images",
-        "means": {name: list(bootstrap([row[name] for row in rows.values()])) for name in NAMES},
+        "protocol": (
+            "AJI as HoVer-Net's get_fast_aji; AJI+ by the best one-to-one assignment; "
+            "PQ, DQ, SQ and F1 at IoU > 0.5; "
+            "Dice and fgIoU on pixels; means over images, 95 % percentile bootstrap over images"
+        ),
+        "means": means,
         "n_ref": sum(row["n_ref"] for row in rows.values()),
         "n_pred": sum(row["n_pred"] for row in rows.values()),
         "failed": failed,
@@ -128,10 +151,13 @@ def as_text(report: dict) -> str:
     wide = max(len("95 % from"), *map(len, images))
 
     def line(title: str, values, *counts) -> str:
-        return f"{title:{wide}}" + "".join(f"{value:>8.4f}" for value in values) + "".join(f"{count:>8}" for count in counts)
+        cells = [*(f"{value:>8.4f}" for value in values), *(f"{count:>8}" for count in counts)]
+        return f"{title:{wide}}" + "".join(cells)
 
     lines = [f"{'image':{wide}}" + "".join(f"{name:>8}" for name in [*names, "n_ref", "n_pred"])]
-    lines += [line(stem, (row[name] for name in names), row["n_ref"], row["n_pred"]) for stem, row in images.items()]
+    for stem, row in images.items():
+        scores_of_image = [row[name] for name in names]
+        lines.append(line(stem, scores_of_image, row["n_ref"], row["n_pred"]))
     mean, low, high = zip(*report["means"].values(), strict=True)
     lines += ["", line("mean", mean, report["n_ref"], report["n_pred"]), line("95 % from", low), line("to", high)]
     return "\n".join([*lines, f"{len(images)} images; intervals by bootstrap over images"])
