@@ -134,7 +134,7 @@ class PartFile:
         self.target = Path(target)
         self.part = self.target.with_name(self.target.name + ".part")
         try:
-            self._file = open(self.part, "wb")
+            self._file: BinaryIO = open(self.part, "wb")
         except OSError as error:
             raise NotWritable(
                 f"{target} cannot be written ({error.strerror}); choose another folder with -o"

@@ -17,6 +17,7 @@ import getpass
 import json
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -30,7 +31,7 @@ FAR = 1 << 30  # Windows locks bytes and forbids reading them, so a byte far beh
 def _try(file) -> bool:
     """Take the lock of an open file without waiting; False where another process has it."""
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             file.seek(FAR)

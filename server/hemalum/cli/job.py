@@ -38,8 +38,8 @@ def manifest_of(paths, options: dict, tries: int, workers: int | None = None, sc
     from hemalum.jobs.manifest import manifest_of
     from hemalum.sinks import parse_formats
 
-    values = {"mpp": parse_mpp(options["mpp"]), "region": parse_region(options.get("region"))}
-    values["formats"] = parse_formats(options["formats"])
+    mpp, region = parse_mpp(options["mpp"]), parse_region(options.get("region"))
+    values = {"mpp": mpp, "region": region, "formats": parse_formats(options["formats"])}
     return manifest_of(paths, {**options, **values}, tries, workers, scheduler)
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -125,8 +126,9 @@ def _leave(code: int) -> None:
 
 def _lifeline() -> None:
     """End with the program that started us: the system closes our stdin however that program ends."""
+    stdin: Any = sys.stdin  # its buffer reads what is there without waiting for more
     try:
-        while sys.stdin.buffer.read1(4096):
+        while stdin.buffer.read1(4096):
             continue
     except (OSError, ValueError, AttributeError):
         pass

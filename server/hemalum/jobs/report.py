@@ -10,19 +10,17 @@ import numpy as np
 from hemalum.jobs.status import state, status
 from hemalum.jobs.summary import EDGES
 from hemalum.nuclei.measure import AREA, HAEMATOXYLIN
+from hemalum.scoring import pages
 
 STYLE = """
-body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222;background:#fff}
-h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em}section h2{margin:0}p{margin:.5em 0}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-td,th{padding:.25em .55em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}
-td:first-child,th:first-child{text-align:left}a{color:inherit}
+body{font-size:14px;max-width:1100px}section h2{margin:0}
+td,th{padding:.25em .55em}tr+tr th{font-weight:normal}
 section{border:1px solid #ddd;border-radius:6px;padding:.8em 1em;margin:1em 0}
 section.odd{border-color:#c60;border-width:2px}
 .row{display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start}
 .row img{max-height:340px;max-width:100%;border:1px solid #eee}
 .row svg{display:block;margin-bottom:.8em}
-.bad{color:#b00}.odd strong{color:#a50}small{color:#666}
+.bad{color:#b00}.odd strong{color:#a50}
 """
 LABELS = {AREA: "nucleus area, µm²", HAEMATOXYLIN: "haematoxylin, mean OD"}
 STATES = {"partly": "done in part"}
@@ -90,12 +88,9 @@ def page(folder: str | Path) -> str:
             for name, column in z.items()
             if abs(column[i]) > OUTLIER
         ]
-        body.append(_slide(*done[i], differs, pooled))
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Job {html.escape(folder.resolve().name)}</title><style>{STYLE}</style>"
-    )
-    return f'<!doctype html><html lang="en">{head}{"".join(body)}</html>'
+        slide, known = done[i]
+        body.append(_slide(slide, known, differs, pooled))
+    return pages.page(f"Job {folder.resolve().name}", *body, style=STYLE)
 
 
 def _failures(failures) -> str:
@@ -124,20 +119,18 @@ def _table(done, strongest) -> str:
         density = known["density_per_mm2"]
         cells = [f"{known['nuclei']:,}", f"{known['tissue_mm2']:.3g}", "" if density is None else f"{density:,.0f}"]
         cells += [f"{known['seconds'].get(stage, 0):.1f}" for stage in (*stages, "total")]
-        name = html.escape(slide["stem"])
-        link = f'<a href="#{name}">{name}</a>' + (" ⚠" if z > OUTLIER else "")
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in (link, *cells)) + "</tr>")
-    heads = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+        link = pages.link(slide["stem"]) + (" ⚠" if z > OUTLIER else "")
+        rows.append([pages.Html(link), *cells])
     title = (
         "<h2>Slides <small>those that differ most first; seconds per stage, summed over workers; "
         "line in the charts: all slides</small></h2>"
     )
-    return f'{title}<div class="wide"><table><tr>{heads}</tr>{"".join(rows)}</table></div>'
+    return title + pages.table(head, rows)
 
 
 def _slide(slide, known, differs: list[str], pooled: dict[str, np.ndarray]) -> str:
     both = zip(("thumbnail", "nuclei"), known["pictures"], strict=True)
-    pictures = "".join(f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">' for alt, data in both)
+    pictures = "".join(pages.picture(data, alt) for alt, data in both)
     charts = "".join(
         _histogram(LABELS[name], np.array(counts), pooled[name], EDGES[name])
         for name, counts in known["histograms"].items()
@@ -146,7 +139,7 @@ def _slide(slide, known, differs: list[str], pooled: dict[str, np.ndarray]) -> s
     warning = f"<p><strong>Differs: {html.escape('; '.join(differs))}</strong></p>" if differs else ""
     name = html.escape(slide["stem"])
     return (
-        f'<section id="{name}"{" class=odd" if differs else ""}><h2>{name}</h2>{warning}'
+        f'<section id="{pages.anchor(slide["stem"])}"{" class=odd" if differs else ""}><h2>{name}</h2>{warning}'
         f"<p>{known['nuclei']:,} nuclei on {known['tissue_mm2']:.3g} mm² of tissue → "
         f"{', '.join(map(html.escape, known['outputs']))}</p>"
         f'<div class="row">{pictures}<div>{charts}</div></div>{notices}</section>'
@@ -155,9 +148,8 @@ def _slide(slide, known, differs: list[str], pooled: dict[str, np.ndarray]) -> s
 
 def _histogram(label: str, counts: np.ndarray, pooled: np.ndarray, edges: np.ndarray) -> str:
     """Bars of a slide and a line of all slides, of equal area, as inline SVG; the last bar holds all that is larger."""
-    shown = 1 + int(
-        np.max(np.flatnonzero(pooled > 0.002 * pooled.sum()), initial=4)
-    )  # the same for all slides of a job
+    # the same for all slides of a job
+    shown = 1 + int(np.max(np.flatnonzero(pooled > 0.002 * pooled.sum()), initial=4))
     bars, line = (
         np.append(some[: shown - 1], some[shown - 1 :].sum()) / max(1, some.sum()) for some in (counts, pooled)
     )

@@ -70,10 +70,12 @@ class Reader:
             UnreadableImage: these pixels cannot be decoded.
             Vanished: the file is not there any more.
         """
-        for wait in (*self._waits, None):
+        waits = iter(self._waits)
+        while True:
             try:
                 return self.slide.read(rect, n)
             except (UnreadableImage, OSError) as error:
+                wait = next(waits, None)
                 if wait is None:
                     if stamp(self._path)[0] is None:
                         raise Vanished(f"{self._path} is no longer there ({error})") from error

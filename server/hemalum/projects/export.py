@@ -70,7 +70,10 @@ def export(
 def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, say) -> dict:
     annotations = [read(source.annotations) for source in sources]
     owner, parts = assign(sources, annotations, share)
-    counts, classes, rows, hashes = Counter(), Counter(), [], {"train": set(), "validation": set()}
+    counts: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
+    rows: list[dict[str, Any]] = []
+    hashes: dict[str, set[str]] = {"train": set(), "validation": set()}
     for number, (source, found) in enumerate(zip(sources, annotations, strict=True)):
         part, stem = parts[owner[number]], f"{number:04d}_{source.name or source.image.stem}".replace("/", "_")
         with open_slide(source.image, source.mpp, source.series) as slide:
@@ -87,7 +90,7 @@ def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, sa
             region = found.region.intersection(shapely.box(0, 0, *slide.size))
             if found.region.area and not region.area:
                 counts["complete regions outside the image, left out"] += 1
-            used = set()
+            used: set[int] = set()
             for piece, window in enumerate(windows(region, to_px)):
                 pixels = read_at(slide, window, to_px, scale.n)
                 labels, names = draw(found, window, to_px, pixels, region, counts, used)
@@ -170,7 +173,8 @@ def parts_of(owners: list[str], share: float) -> dict[str, str]:
 
 def _patients(sources: list[AnnotatedSlide]) -> list[str]:
     """The patient of each slide; copies of a slide belong to one."""
-    owners, seen = [], {}
+    owners: list[str] = []
+    seen: dict[str, tuple[str, Path]] = {}
     for source in sources:
         with open_slide(source.image, source.mpp, source.series) as slide:
             identity = slide.identity

@@ -63,6 +63,12 @@ class Entry:
     by_qupath: bool = False
     objects: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def file(self) -> Path:
+        """`path` of an entry that was found."""
+        assert self.path is not None, f"{self.name} is {self.state}: {self.reason}"
+        return self.path
+
     def record(self) -> dict:
         """Plain values for `--json`."""
         return {**vars(self), "path": str(self.path) if self.path else None}
@@ -110,7 +116,7 @@ def read_project(path: str | Path) -> Project:
         notices.append(
             f"the project was made by QuPath {version or 'of unknown version'}; projects of 0.5 to 0.7 are known"
         )
-    was = _file_of(content.get("uri")) if content.get("uri") else None
+    was = _file_of(content["uri"]) if content.get("uri") else None
     return Project(path, version, [_entry(image, path.parent, was) for image in content["images"]], notices)
 
 

@@ -145,10 +145,9 @@ def add(manifest: Manifest, entries: list[Entry]) -> int:
     """Make inputs of those entries that are none yet, with what the project says of each; returns how many."""
     known = {described["entry"] for described in manifest.inputs}
     new = [entry for entry in entries if entry.id not in known]
-    names = unique(
-        [entry.name or entry.path.name for entry in new], [described["stem"] for described in manifest.inputs]
-    )
-    for described, entry, name in zip(inputs_of([entry.path for entry in new]), new, names, strict=True):
+    taken = [described["stem"] for described in manifest.inputs]
+    names = unique([entry.name or entry.file.name for entry in new], taken)
+    for described, entry, name in zip(inputs_of([entry.file for entry in new]), new, names, strict=True):
         project = {"stem": name, "entry": entry.id, "mpp": entry.mpp, "series": entry.series, "expected": entry.size}
         manifest.inputs.append(described | project)
     return len(new)

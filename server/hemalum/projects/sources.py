@@ -147,7 +147,7 @@ def from_project(
             continue
         sources.append(
             AnnotatedSlide(
-                entry.path,
+                entry.file,
                 found,
                 patient_of(entry.name, entry.metadata, key, pattern),
                 entry.mpp,

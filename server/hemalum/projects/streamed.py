@@ -87,7 +87,7 @@ nuclei: nuclei.size(), failed: result.summary.failed().size()])
 def readable(entry: Entry) -> bool:
     """Whether Python reads an image as the project has it; else the entry becomes "refused", for QuPath to do."""
     try:
-        with open_slide(entry.path, entry.mpp, entry.series) as slide:
+        with open_slide(entry.file, entry.mpp, entry.series) as slide:
             slide.require_size(entry.size)
     except HemalumError as error:
         entry.state, entry.reason, entry.by_qupath = "refused", str(error), True
@@ -163,6 +163,7 @@ def run(script: Path, names: dict[str, str], folders: list[str], say: Callable[[
             env=os.environ | server,
         ) as process,
     ):
+        assert process.stdout is not None
         for line in process.stdout:
             if not line.startswith("HEMALUM "):
                 said.append(line)

@@ -146,7 +146,7 @@ class Server:
             self._health.set(NAME, SERVING)
 
     def _read_credentials(self) -> grpc.ServerCredentials | None:
-        if self.settings.certificate is None:
+        if self.settings.certificate is None or self.settings.key is None:
             return None
         pair = []
         for path in (self.settings.key, self.settings.certificate):
@@ -203,7 +203,7 @@ def _check_free(host: str, port: int) -> None:
                 errno.EADDRNOTAVAIL: f"{host} is no address of this machine; leave --host out, or give 0.0.0.0 for all",
             }
             other = f"{host}:{port} cannot be listened on ({error.strerror}); choose another with --port"
-            raise UsageError(reasons.get(error.errno, other)) from error
+            raise UsageError(reasons.get(error.errno or 0, other)) from error
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
@@ -35,6 +36,9 @@ from hemalum.wire.values import (
     table_message,
 )
 
+if TYPE_CHECKING:
+    from hemalum.runs.run import Run
+
 log = logging.getLogger("hemalum.service")
 
 
@@ -47,8 +51,9 @@ class Watchdog:
     """
 
     def __init__(self, context: grpc.ServicerContext, seconds: float):
-        self.sending, self.due, self.error = False, True, None
-        self.run = None
+        self.sending, self.due = False, True
+        self.error: RunLost | None = None
+        self.run: Run | None = None
         self._context, self._seconds = context, seconds
         self._moved, self._ended = time.monotonic(), threading.Event()
         threading.Thread(target=self._watch, name="hemalum-watchdog", daemon=True).start()
@@ -134,7 +139,7 @@ class Stream:
         watchdog.sending = False
         watchdog.touch()
 
-    def _next(self, kind: str) -> object:
+    def _next(self, kind: str) -> Any:
         request = next(self._requests, None)
         self._watchdog.touch()
         if request is None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hemalum.errors import UsageError
@@ -17,7 +17,7 @@ from hemalum.sinks.labels import LabelSink
 from hemalum.sinks.overlay import OverlaySink
 from hemalum.sinks.parquet import ParquetSink
 
-FORMATS = {
+FORMATS: dict[str, Callable[[Path, str, Target], Sink]] = {
     "geojson": lambda folder, stem, target: GeoJsonSink(folder / f"{stem}.geojson", target),
     "labels": lambda folder, stem, target: LabelSink(folder / stem, target),
     "csv": lambda folder, stem, target: CsvSink(folder / f"{stem}.csv", target),

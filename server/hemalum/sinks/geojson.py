@@ -89,7 +89,7 @@ class GeoJsonSink:
             self._first,
             self._buffer,
         )
-        self._file.write(memoryview(self._buffer)[:size])
+        self._file.write(self._buffer[:size].data)
         self._first = False
 
 

@@ -51,7 +51,7 @@ class LabelSink:
         self._columns.append(
             (np.diff(nuclei.offsets), nuclei.edge, nuclei.tile, nuclei.centroids, boxes[:, 1], boxes[:, 3])
         )
-        self._spool.write(memoryview(nuclei.vertices).cast("B"))
+        self._spool.write(nuclei.vertices.data.cast("B"))
         self._count += len(nuclei)
 
     def close(self) -> None:

@@ -56,6 +56,7 @@ class OverlaySink:
 
     def __init__(self, path: Path, target: Target):
         self.paths = [Path(path)]
+        assert target.picture is not None, "an overlay is drawn on a picture, which its target has to give"
         picture, self._downsample = target.picture()
         self._picture = np.array(picture, order="C")  # the slide's own is not to be drawn on
 
@@ -68,7 +69,7 @@ class OverlaySink:
         """Raises `DiskFull`."""
         encoded = cv2.imencode(".png", self._picture[..., ::-1])[1]
         with whole_file(self.paths[0]) as file:
-            file.write(memoryview(encoded))
+            file.write(encoded.data)
 
     def abort(self) -> None:
         pass

@@ -56,12 +56,13 @@ class OpenSlideSource:
                 levels.append(Level(min(w - x0 // d, -(-width // d)), min(h - y0 // d, -(-height // d)), d))
             else:
                 size = [max(1, min(int(side / exact), stored)) for side, stored in ((width, w), (height, h))]
-                levels.append(Level(*size, 0))
+                levels.append(Level(size[0], size[1], 0))
         self.levels = tuple(level for level in levels if level.width > 0 and level.height > 0)
         self._scales = self._slide.level_downsamples
         self.vendor = properties.get("openslide.vendor", "openslide")
         colour = properties.get("openslide.background-color", "ffffff").lstrip("#")
-        self.background = tuple(bytes.fromhex(colour)) if len(colour) == 6 else (255, 255, 255)
+        red, green, blue = bytes.fromhex(colour) if len(colour) == 6 else (255, 255, 255)
+        self.background = red, green, blue
         self.notices = []
         if (x0, y0, width, height) != (0, 0, full_width, full_height):
             self.notices.append(f"cropped to the scanned area {width} × {height} px at ({x0}, {y0}), as QuPath does")

@@ -28,11 +28,12 @@ class PillowSource:
     background = (255, 255, 255)
 
     def __init__(self, path: Path):
-        self._path, self._lock, self._pixels = path, threading.Lock(), None
+        self._path, self._lock = path, threading.Lock()
+        self._pixels: np.ndarray | None = None
         self.notices: list[str] = []
         with self._image() as image:
-            self.vendor = image.format
-            raw = [tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in image.tile]
+            self.vendor = image.format or ""
+            raw = [tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in getattr(image, "tile", ())]
             if image.mode[0] in "IF" or any("16" in str(mode) or "32" in str(mode) for mode in raw):
                 raise UnsupportedImage(f"{path.name} has more than 8 bits per sample; save it as 8-bit RGB")
             if image.mode == "CMYK":
@@ -48,8 +49,9 @@ class PillowSource:
                 self.notices.append("grey image, converted to RGB")
             elif image.mode not in ("RGB", "RGBA", "RGBa"):
                 self.notices.append(f"{image.mode} image, converted to RGB")
-            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                self.notices.append(f"the first of {image.n_frames} pictures in the file is used")
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1 and image.format != "MPO":
+                self.notices.append(f"the first of {frames} pictures in the file is used")
             dpi = image.info.get("dpi", (None, None))
         self.stated_mpp = from_dpi(*dpi)
         names = {"PNG": "PNG pHYs", "JPEG": "JPEG density", "TIFF": "TIFF resolution"}

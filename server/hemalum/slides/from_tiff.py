@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -34,7 +35,8 @@ class TiffSource:
     background = (255, 255, 255)
 
     def __init__(self, path: Path, series: int):
-        self._path, self._lock, self._arrays = path, threading.Lock(), {}
+        self._path, self._lock = path, threading.Lock()
+        self._arrays: dict[int, tuple[Any, str]] = {}
         self.notices: list[str] = []
         try:
             self._file = tifffile.TiffFile(path)
@@ -94,7 +96,7 @@ class TiffSource:
         self.stated_mpp, self.mpp_source = self._resolution(pixels, page)
 
     def _ome_pixels(self, index: int) -> dict:
-        if not self._file.is_ome:
+        if not self._file.is_ome or self._file.ome_metadata is None:
             return {}
         images = _listed(tifffile.xml2dict(self._file.ome_metadata).get("OME", {}).get("Image"))
         return images[index].get("Pixels", {}) if index < len(images) else {}
@@ -115,8 +117,9 @@ class TiffSource:
         if any(tag is None or not tag.value[1] or not tag.value[0] for tag in tags):
             return None, ""
         x, y = (tag.value[0] / tag.value[1] for tag in tags)
-        if self._file.is_imagej and (self._file.imagej_metadata or {}).get("unit") in UNITS:
-            mpp = from_density(x, y, UNITS[self._file.imagej_metadata["unit"]])
+        unit_name = (self._file.imagej_metadata or {}).get("unit") if self._file.is_imagej else None
+        if unit_name in UNITS:
+            mpp = from_density(x, y, UNITS[unit_name])
             return (mpp, "ImageJ") if mpp else (None, "")
         unit = {2: 25400.0, 3: 1e4}.get(int(page.resolutionunit))
         mpp = unit and from_density(x, y, unit)
@@ -127,7 +130,7 @@ class TiffSource:
         with self._lock:
             if level not in self._arrays:
                 stored = self._series.levels[level]
-                array = zarr.open(self._series.aszarr(level=level), mode="r")
+                array: Any = zarr.open(self._series.aszarr(level=level), mode="r")
                 page = stored.keyframe
                 if not page.is_tiled and page.rowsperstrip * page.imagewidth > WHOLE:
                     array = (
@@ -159,7 +162,7 @@ class TiffSource:
             pixels = pixels.astype(np.uint8) * 255
         if self._photometric == PHOTOMETRIC.MINISWHITE:
             pixels = 255 - pixels
-        if self._photometric == PHOTOMETRIC.PALETTE and pixels.ndim == 2:
+        if self._photometric == PHOTOMETRIC.PALETTE and pixels.ndim == 2 and self._colormap is not None:
             return np.ascontiguousarray((self._colormap.T >> 8).astype(np.uint8)[pixels])
         if pixels.ndim == 2:
             pixels = pixels[..., None]

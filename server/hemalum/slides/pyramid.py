@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,15 +55,17 @@ def write_pyramid(
     import tifffile  # here, so that reading other formats does not wait for it
 
     path = Path(path)
-    sizes = [tuple(size)]
-    while max(sizes[-1]) > smallest:
-        sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
-    options = {"dtype": "uint8", "tile": (TILE, TILE), "photometric": "rgb"}
+    width, height = size
+    sizes = [(width, height)]
+    while max(width, height) > smallest:
+        width, height = -(-width // 2), -(-height // 2)
+        sizes.append((width, height))
+    options: dict[str, Any] = {"dtype": "uint8", "tile": (TILE, TILE), "photometric": "rgb"}
     if quality is None:
         options |= {"compression": "zlib", "predictor": True}
     else:  # colour at full resolution: halving it would smear the rims of nuclei
         options |= {"compression": "jpeg", "compressionargs": {"level": quality}, "subsampling": (1, 1)}
-    header = {"subifds": len(sizes) - 1, "metadata": {"axes": "YXS"}}
+    header: dict[str, Any] = {"subifds": len(sizes) - 1, "metadata": {"axes": "YXS"}}
     if mpp is not None:
         header["metadata"] |= {
             "PhysicalSizeX": mpp,

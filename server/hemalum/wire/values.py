@@ -87,7 +87,7 @@ def matrix_message(matrix) -> pb.StainMatrix:
     return pb.StainMatrix(haematoxylin=map(float, matrix[0]), eosin=map(float, matrix[1]))
 
 
-def matrix_of(message: pb.StainMatrix) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def matrix_of(message: pb.StainMatrix) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Raises `UsageError` unless both rows have three finite numbers that differ in direction."""
     rows = tuple(message.haematoxylin), tuple(message.eosin)
     if [len(row) for row in rows] != [3, 3] or not all(math.isfinite(v) for row in rows for v in row):
@@ -96,7 +96,8 @@ def matrix_of(message: pb.StainMatrix) -> tuple[tuple[float, ...], tuple[float, 
         )
     if np.linalg.norm(np.cross(*rows)) < 1e-3:
         raise UsageError("the two rows of the stain matrix are the same stain; give haematoxylin and eosin")
-    return rows
+    (r, g, b), (x, y, z) = rows
+    return (r, g, b), (x, y, z)
 
 
 def stain_message(stain: Stain) -> pb.Stain:
