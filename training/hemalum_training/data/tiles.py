@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hemalum.errors import UsageError
-from hemalum.projects.export import split
+from hemalum.projects.export import parts_of
 from hemalum.stain import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
 from hemalum_training.config.config import Config
@@ -91,7 +91,7 @@ def _parts(sources: list[TileSource], config: Config) -> dict[str, dict[str, str
     for name, entry in config.unlabelled.items():
         groups = [source.group for source in sources if source.set == name]
         kept = config.sets[entry.folder or name].validation if (entry.folder or name) in config.sets else []
-        parts[name] = split(groups, config.tiles.validation) | {group: "validation" for group in groups if group in kept}
+        parts[name] = parts_of(groups, config.tiles.validation) | {group: "validation" for group in groups if group in kept}
     return parts
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from hemalum.engine.base import stored_tile
 from hemalum.errors import UsageError
-from hemalum.files import commit_json, read_json, write_record
+from hemalum.files import commit_json, read_json
 from hemalum.lock import JobLock
 from hemalum.models import Model, install
 from hemalum.models.card import Card
@@ -85,7 +85,7 @@ def improve(request: Request, out: str | Path, device: str = "cpu", into: Path |
             say(f"installed as {installed.id} in {installed.folder}; servers that run offer it at once")
         else:
             say(f"not installed; the model is in {out / 'package'}: `hemalum models install` it if you want it all the same")
-        write_record(out / "run.json", record("improve", request=request.record(), verdict=verdict, seconds=watch.seconds))
+        commit_json(out / "run.json", record("improve", request=request.record(), verdict=verdict, seconds=watch.seconds))
     return Improvement(verdict, out / "package", installed)
 
 
