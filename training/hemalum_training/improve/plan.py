@@ -18,7 +18,7 @@ from hemalum.files import commit_json, read_json
 from hemalum.models import Model
 from hemalum.projects.annotations import read
 from hemalum.projects.export import assign
-from hemalum.projects.sources import Source
+from hemalum.projects.sources import AnnotatedSlide
 from hemalum_training.config.config import Schedule
 from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.loops.checkpoint import initial_weights
@@ -41,7 +41,7 @@ class Request:
             fine-tuning.  data: the folder that holds its sets.
     """
 
-    sources: list[Source]
+    sources: list[AnnotatedSlide]
     base: Model
     name: str
     schedule: Schedule
