@@ -1,11 +1,12 @@
 package hemalum.client;
 
 /**
- * The mean of every n × n block of stored pixels, halves rounded up: {@code (2·sum + m) / (2·m)} with m the number of pixels
- * that exist in the block.
+ * The mean of every n × n block of stored pixels, halves rounded up: {@code (2·sum + m) / (2·m)} with m the number of
+ * pixels that exist in the block.
  * <p>
- * The server divides the same way ({@code hemalum.resample.box_mean}), and both sides are held to {@code tests/data/box_mean.json}:
- * a tile read here and one read there are equal to the bit whenever their stored pixels are.
+ * The server divides the same way ({@code hemalum.resample.box_mean}), and both sides are held to
+ * {@code tests/data/box_mean.json}: a tile read here and one read there are equal to the bit whenever their stored
+ * pixels are.
  */
 public final class BoxMean {
 
@@ -20,8 +21,8 @@ public final class BoxMean {
      * @param pixels rows of {@code width} pixels; anything above the lower 24 bits is ignored
      * @param width  pixels in a row
      * @param height rows
-     * @param n      side of a block, 1…2048; blocks start at the array's corner, so a reader must deliver whole blocks except at
-     *               the image's own right and lower edge
+     * @param n      side of a block, 1…2048; blocks start at the array's corner, so a reader must deliver whole blocks
+     *               except at the image's own right and lower edge
      * @return RGB bytes, ⌈height/n⌉ rows of ⌈width/n⌉ pixels
      */
     public static byte[] of(int[] pixels, int width, int height, int n) {

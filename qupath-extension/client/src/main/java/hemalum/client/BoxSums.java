@@ -1,8 +1,8 @@
 package hemalum.client;
 
 /**
- * The box mean of an image that arrives in pieces: only the small result is ever in memory, so that an overview can be made of a
- * slide that stores no small level.
+ * The box mean of an image that arrives in pieces: only the small result is ever in memory, so that an overview can be
+ * made of a slide that stores no small level.
  */
 public final class BoxSums {
 
@@ -52,7 +52,8 @@ public final class BoxSums {
         byte[] out = new byte[sums.length];
         for (int row = 0, at = 0; row < rows; row++) {
             for (int column = 0; column < columns; column++) {
-                long count = (long) (Math.min(height, (row + 1) * n) - row * n) * (Math.min(width, (column + 1) * n) - column * n);
+                long count = (long) (Math.min(height, (row + 1) * n) - row * n)
+                        * (Math.min(width, (column + 1) * n) - column * n);
                 for (int c = 0; c < 3; c++, at++)
                     out[at] = sums[at] < 0 ? (byte) 255 : (byte) ((2 * sums[at] + count) / (2 * count));
             }

@@ -47,7 +47,8 @@ final class Codecs {
         deflater.end();
         ByteArrayOutputStream png = new ByteArrayOutputStream(packed.size() + 64);
         png.writeBytes(new byte[] {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'});
-        chunk(png, "IHDR", ByteBuffer.allocate(13).putInt(pixels.width()).putInt(pixels.height()).put((byte) 8).put((byte) COLOUR_TYPE_RGB).array());
+        chunk(png, "IHDR", ByteBuffer.allocate(13).putInt(pixels.width()).putInt(pixels.height()).put((byte) 8)
+                .put((byte) COLOUR_TYPE_RGB).array());
         chunk(png, "IDAT", packed.toByteArray());
         chunk(png, "IEND", new byte[0]);
         return png.toByteArray();

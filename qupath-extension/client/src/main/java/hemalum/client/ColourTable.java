@@ -3,8 +3,8 @@ package hemalum.client;
 /**
  * A 3-D colour table that shows an image in the reference stain.
  * <p>
- * It is applied as the server does ({@code hemalum.stain.apply_table}), to the bit: between its points by the tetrahedron that a
- * colour lies in, with fractions in 1/4096.
+ * It is applied as the server does ({@code hemalum.stain.apply_table}), to the bit: between its points by the
+ * tetrahedron that a colour lies in, with fractions in 1/4096.
  *
  * @param size  points on an axis
  * @param rgb   entry (r, g, b) at {@code 3 · (b + size · (g + size · r))}; axis points 0…size−1 stand for 0…255
@@ -43,7 +43,8 @@ public record ColourTable(int size, byte[] rgb, String stain) {
             size = table.size;
             packed = new long[size * size * size];
             for (int i = 0; i < packed.length; i++)
-                packed[i] = table.rgb[3 * i] & 0xff | (table.rgb[3 * i + 1] & 0xffL) << 21 | (table.rgb[3 * i + 2] & 0xffL) << 42;
+                packed[i] = table.rgb[3 * i] & 0xff | (table.rgb[3 * i + 1] & 0xffL) << 21
+                        | (table.rgb[3 * i + 2] & 0xffL) << 42;
             for (int v = 0; v < 256; v++) {
                 double position = v * (size - 1) / 255.0;
                 cell[v] = Math.min((int) Math.floor(position + 1e-9), size - 2);
@@ -94,7 +95,8 @@ public record ColourTable(int size, byte[] rgb, String stain) {
             }
             long value = (WHOLE >> 1) * CHANNELS + (WHOLE - f1) * packed[origin] + (f1 - f2) * packed[origin + d1]
                     + (f2 - f3) * packed[origin + d1 + d2] + f3 * packed[origin + dr + dg + db];
-            return (int) (value >> BITS & 255) << 16 | (int) (value >> 21 + BITS & 255) << 8 | (int) (value >> 42 + BITS & 255);
+            return (int) (value >> BITS & 255) << 16 | (int) (value >> 21 + BITS & 255) << 8
+                    | (int) (value >> 42 + BITS & 255);
         }
     }
 }

@@ -33,9 +33,10 @@ public record Endpoint(String host, int port, boolean tls, boolean insecure) {
     }
 
     /**
-     * Repairs what people type: spaces and quotes around the address, a scheme, a path or slash behind it, a missing port.
-     * Without a scheme the connection is plain to this computer and encrypted to any other. {@code insecure://} is plain too, and lets
-     * a token travel so.
+     * Repairs what people type: spaces and quotes around the address, a scheme, a path or slash behind it, a missing
+     * port.
+     * Without a scheme the connection is plain to this computer and encrypted to any other. {@code insecure://} is
+     * plain too, and lets a token travel so.
      *
      * @param typed for example {@code " https://gpu.lab.example:50051/ "}
      * @throws ServiceException of kind {@code BAD_ADDRESS}, with a sentence that says what is wrong
@@ -56,7 +57,8 @@ public record Endpoint(String host, int port, boolean tls, boolean insecure) {
         }
         if (host.indexOf(':') >= 0 && literal(host) == null)
             throw bad(Texts.get("address.wrong", text, DEFAULT_PORT));
-        return new Endpoint(host, port, encrypted(parts.group(1), host, text), INSECURE.equalsIgnoreCase(parts.group(1)));
+        return new Endpoint(host, port, encrypted(parts.group(1), host, text),
+                INSECURE.equalsIgnoreCase(parts.group(1)));
     }
 
     private static boolean encrypted(String scheme, String host, String text) {

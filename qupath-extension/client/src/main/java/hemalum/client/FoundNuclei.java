@@ -17,8 +17,8 @@ import java.util.UUID;
  * @param names        of the measurements
  * @param measurements one array of N numbers for each name
  */
-public record FoundNuclei(int[] vertices, int[] offsets, float[] probability, UUID[] ids, double[] centroids, int[] tiles,
-                          List<String> names, float[][] measurements) {
+public record FoundNuclei(int[] vertices, int[] offsets, float[] probability, UUID[] ids, double[] centroids,
+                          int[] tiles, List<String> names, float[][] measurements) {
 
     /** Steps of an outline's coordinates in one level-0 px. */
     public static final int UNIT = 8;
@@ -77,8 +77,9 @@ public record FoundNuclei(int[] vertices, int[] offsets, float[] probability, UU
         for (int i = 0; i < n; i++)
             offsets[i + 1] = offsets[i] + wire.getVertexCounts(i);
         ByteBuffer bytes = wire.getIds().asReadOnlyByteBuffer();
-        boolean complete = bytes.remaining() == 16 * n && wire.getProbabilityCount() == n && wire.getCentroidsCount() == 2 * n
-                && wire.getTilesCount() == n && wire.getMeasurementsList().stream().allMatch(column -> column.getValuesCount() == n);
+        boolean complete = bytes.remaining() == 16 * n && wire.getProbabilityCount() == n
+                && wire.getCentroidsCount() == 2 * n && wire.getTilesCount() == n && wire.getMeasurementsList().stream()
+                .allMatch(column -> column.getValuesCount() == n);
         if (!complete)
             throw new ServiceException(Kind.SERVER_FAULT, Texts.get("sent.columns"), null);
         UUID[] ids = new UUID[n];
@@ -97,7 +98,8 @@ public record FoundNuclei(int[] vertices, int[] offsets, float[] probability, UU
             for (int i = 0; i < n; i++)
                 measurements[m][i] = wire.getMeasurements(m).getValues(i);
         }
-        return new FoundNuclei(unpack(wire.getVertexCountsList(), wire.getDeltasList()), offsets, probability, ids, centroids, tiles,
-                wire.getMeasurementsList().stream().map(hemalum.v1.Column::getName).toList(), measurements);
+        return new FoundNuclei(unpack(wire.getVertexCountsList(), wire.getDeltasList()), offsets, probability, ids,
+                centroids, tiles, wire.getMeasurementsList().stream().map(hemalum.v1.Column::getName).toList(),
+                measurements);
     }
 }

@@ -99,7 +99,8 @@ public final class Installer {
             return false;
         }
         Matcher version = VERSION.matcher(String.join(" ", lines));
-        return version.find() && Integer.parseInt(version.group(1)) >= OLDEST_MINOR && Integer.parseInt(version.group(1)) <= NEWEST_MINOR;
+        return version.find() && Integer.parseInt(version.group(1)) >= OLDEST_MINOR
+                && Integer.parseInt(version.group(1)) <= NEWEST_MINOR;
     }
 
     /** As below, of the server that this client was built with; without a source it is refused. */
@@ -110,8 +111,8 @@ public final class Installer {
     }
 
     /**
-     * Makes the environment, or takes or mends the one that is there, and installs or updates the server in it. Nothing comes from a
-     * network. What was interrupted can be repeated.
+     * Makes the environment, or takes or mends the one that is there, and installs or updates the server in it. Nothing
+     * comes from a network. What was interrupted can be repeated.
      *
      * @param base   a Python from {@link #findPython}, used only to make the environment
      * @param folder of the environment
@@ -151,7 +152,8 @@ public final class Installer {
 
     /** Whether an environment was made to its end: pip comes last. */
     private static boolean works(Path python) throws IOException, InterruptedException {
-        return Files.isExecutable(python) && run(List.of(python.toString(), "-I", "-m", "pip", "--version"), 60, line -> { }) == 0;
+        return Files.isExecutable(python) && run(List.of(python.toString(), "-I", "-m", "pip", "--version"), 60,
+                line -> { }) == 0;
     }
 
     private static void removeBrokenLinks(Path folder) throws IOException {
@@ -167,30 +169,35 @@ public final class Installer {
 
     private static List<String> pip(Path python, WheelSource source) throws IOException {
         // --isolated: neither a variable nor a file of settings may add an index
-        return List.of(python.toString(), "-I", "-X", "utf8", "-m", "pip", "--isolated", "install", "--upgrade", "--disable-pip-version-check",
-                "--no-input", "--progress-bar", "off", "--no-index", "--find-links", source.folder().toString(), source.wheel().toString());
+        return List.of(python.toString(), "-I", "-X", "utf8", "-m", "pip", "--isolated", "install", "--upgrade",
+                "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--no-index", "--find-links",
+                source.folder().toString(), source.wheel().toString());
     }
 
-    private static void step(List<String> command, Consumer<String> log, String otherwise) throws IOException, InterruptedException {
+    private static void step(List<String> command, Consumer<String> log, String otherwise)
+            throws IOException, InterruptedException {
         List<String> lines = new ArrayList<>();
         int code = run(command, 3600, line -> {
             lines.add(line);
             log.accept(line);
         });
         if (code != 0) {
-            String reason = lines.stream().filter(line -> line.startsWith("ERROR") || line.startsWith("Error")).findFirst().orElse("");
+            String reason = lines.stream().filter(line -> line.startsWith("ERROR") || line.startsWith("Error"))
+                    .findFirst().orElse("");
             throw new ServiceException(Kind.NO_LOCAL_SERVER, (otherwise + " " + reason).strip(), null);
         }
     }
 
-    private static int run(List<String> command, int seconds, Consumer<String> line) throws IOException, InterruptedException {
+    private static int run(List<String> command, int seconds, Consumer<String> line)
+            throws IOException, InterruptedException {
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().keySet().removeIf(name -> name.equals("PYTHONHOME") || name.equals("PYTHONPATH"));
         builder.environment().put("PYTHONIOENCODING", "utf-8");
         Process process = builder.start();
         process.getOutputStream().close();
         Thread reader = new Thread(() -> {
-            try (BufferedReader output = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
+            try (BufferedReader output = new BufferedReader(new InputStreamReader(process.getInputStream(),
+                    StandardCharsets.UTF_8))) {
                 for (String text; (text = output.readLine()) != null; )
                     line.accept(text);
             } catch (IOException ignored) {

@@ -24,8 +24,8 @@ import java.util.function.Consumer;
 /**
  * A server that lives as long as this program: {@code python -m hemalum serve --local-child}.
  * <p>
- * The child chooses a free port and a token and prints both in one line of JSON. Our end of its standard input is its lifeline:
- * when this program ends, however it ends, the operating system closes it and the child stops.
+ * The child chooses a free port and a token and prints both in one line of JSON. Our end of its standard input is its
+ * lifeline: when this program ends, however it ends, the operating system closes it and the child stops.
  */
 public final class LocalServer implements AutoCloseable {
 
@@ -53,7 +53,8 @@ public final class LocalServer implements AutoCloseable {
     public static LocalServer start(Path python, List<String> more, int seconds, Consumer<String> log) {
         if (!Files.isExecutable(python))
             throw failed(Texts.get("local.no.python", python), null);
-        List<String> command = new ArrayList<>(List.of(python.toAbsolutePath().toString(), "-m", "hemalum", "serve", "--local-child"));
+        List<String> command = new ArrayList<>(List.of(python.toAbsolutePath().toString(), "-m", "hemalum", "serve",
+                "--local-child"));
         command.addAll(more);
         ProcessBuilder builder = new ProcessBuilder(command);
         // of the program that we are part of: it must not leak into another Python
@@ -94,7 +95,8 @@ public final class LocalServer implements AutoCloseable {
         try {
             JsonObject json = hello.get(seconds, TimeUnit.SECONDS);
             started = true;
-            return new LocalServer(process, new Endpoint("127.0.0.1", json.get("port").getAsInt(), false), json.get("token").getAsString());
+            return new LocalServer(process, new Endpoint("127.0.0.1", json.get("port").getAsInt(), false),
+                    json.get("token").getAsString());
         } catch (ExecutionException e) {
             join(errors);
             throw failed(Texts.get("local.failed", tail(last)), e.getCause());

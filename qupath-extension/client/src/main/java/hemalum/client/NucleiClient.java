@@ -26,8 +26,8 @@ import java.util.function.Supplier;
 /**
  * A connection to a Hemalum server.
  * <p>
- * Every failure is a {@link ServiceException} with a sentence for the user. No type of gRPC or protobuf shows here: both are
- * relocated in the extension's jar, and scripts must not depend on them.
+ * Every failure is a {@link ServiceException} with a sentence for the user. No type of gRPC or protobuf shows here:
+ * both are relocated in the extension's jar, and scripts must not depend on them.
  */
 public final class NucleiClient implements AutoCloseable {
 
@@ -36,7 +36,8 @@ public final class NucleiClient implements AutoCloseable {
 
     private static final int MAX_MESSAGE = 64 << 20;
     private static final int STARVED_TRIES = 10;
-    private static final Metadata.Key<String> AUTHORIZATION = Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+    private static final Metadata.Key<String> AUTHORIZATION =
+            Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
     private final Line line;
     private final ManagedChannel channel;
@@ -55,8 +56,8 @@ public final class NucleiClient implements AutoCloseable {
      * @param token     what it asks for, or null; {@link SavedToken#to} where it was saved
      * @param authority PEM file of the authority that signed its certificate, or null for those that Java trusts
      * @param name      of this program and its version, for the server's log
-     * @throws ServiceException of kind {@code UNSAFE} where the token would be readable on the network, unless the address says
-     *                          {@code insecure://}
+     * @throws ServiceException of kind {@code UNSAFE} where the token would be readable on the network, unless the
+     *                          address says {@code insecure://}
      */
     public static NucleiClient connect(Endpoint endpoint, String token, Path authority, String name) {
         return connect(endpoint, token, authority, name, Patience.usual());
@@ -134,9 +135,12 @@ public final class NucleiClient implements AutoCloseable {
      * @param stainMatrix six optical densities to use instead of an estimate, or null
      * @param reference   an image whose stain to take on, or null for the built-in reference
      */
-    public Normalized normalize(TileSource.Pixels overview, double mpp, String stain, double[] stainMatrix, TileSource.Pixels reference) {
-        NormalizeRequest.Builder request = NormalizeRequest.newBuilder().setApiVersion(API_VERSION).setClient(line.client())
-                .setStain(stain == null ? "" : stain).setThumbnail(true).setOverview(overview(overview)).setOverviewMpp(mpp);
+    public Normalized normalize(TileSource.Pixels overview, double mpp, String stain, double[] stainMatrix,
+            TileSource.Pixels reference) {
+        NormalizeRequest.Builder request = NormalizeRequest.newBuilder().setApiVersion(API_VERSION)
+                .setClient(line.client())
+                .setStain(stain == null ? "" : stain).setThumbnail(true).setOverview(overview(overview))
+                .setOverviewMpp(mpp);
         if (stainMatrix != null)
             request.setStainMatrix(Wire.matrix(stainMatrix));
         if (reference != null)
@@ -145,7 +149,8 @@ public final class NucleiClient implements AutoCloseable {
     }
 
     /**
-     * A tile as a model's generator translates it into its reference stain: to look at, a network may change structures.
+     * A tile as a model's generator translates it into its reference stain: to look at, a network may change
+     * structures.
      *
      * @param tile  at the model's {@link ServerInfo.ModelInfo#mpp}, at most as large as an overview
      * @param model its name, or empty for the server's default
@@ -175,16 +180,21 @@ public final class NucleiClient implements AutoCloseable {
     }
 
     /**
-     * Segments a slide that the server reads itself; otherwise as {@link #segment}. {@code spec}'s encoding and centre have no effect.
+     * Segments a slide that the server reads itself; otherwise as {@link #segment}. {@code spec}'s encoding and centre
+     * have no effect.
      *
-     * @param path     of the slide as the server sees it, inside one of {@link ServerInfo#slideFolders}, with forward slashes
+     * @param path     of the slide as the server sees it, inside one of {@link ServerInfo#slideFolders}, with forward
+     *                 slashes
      * @param identity of the image ({@link TileSource.Pixels#identity}): a server whose file is another refuses
      * @throws ServiceException also of kind {@code REFUSED} where the server has no such file or another one
      */
-    public RunSummary segmentSlide(SegmentSpec spec, String path, String identity, RunListener listener, RunControl control) {
+    public RunSummary segmentSlide(SegmentSpec spec, String path, String identity, RunListener listener,
+            RunControl control) {
         SegmentSpec.Image image = spec.image();
-        SegmentSlideRequest request = SegmentSlideRequest.newBuilder().setApiVersion(API_VERSION).setClient(line.client()).setModel(spec.model())
-                .setPath(path).setMpp(image.mpp()).setParameters(Wire.parameters(spec)).setWidth(image.width()).setHeight(image.height())
+        SegmentSlideRequest request = SegmentSlideRequest.newBuilder().setApiVersion(API_VERSION)
+                .setClient(line.client()).setModel(spec.model())
+                .setPath(path).setMpp(image.mpp()).setParameters(Wire.parameters(spec)).setWidth(image.width())
+                .setHeight(image.height())
                 .setIdentity(identity).build();
         return run(() -> new SlideCall(line, request, listener, control), listener, control);
     }
@@ -209,7 +219,10 @@ public final class NucleiClient implements AutoCloseable {
         }
     }
 
-    /** A short call that changes nothing, so that it can be repeated: once where something broke, and while the server is busy. */
+    /**
+     * A short call that changes nothing, so that it can be repeated: once where something broke, and while the server
+     * is busy.
+     */
     private <T> T ask(Supplier<T> call) {
         Turn turn = new Turn(new RunListener() { }, new RunControl(), line.patience().call());
         boolean again = false;

@@ -19,9 +19,9 @@ import java.util.List;
  * @param notices      sentences for the user
  * @param identity     of the image, from which names of nuclei derive
  */
-public record Opened(String runId, ServerInfo.ModelInfo model, double foreground, String stain, double[] stainMatrix, ColourTable table,
-                     int box, List<Tile> tiles, int credits, List<String> measurements, String device, List<String> notices,
-                     String identity) {
+public record Opened(String runId, ServerInfo.ModelInfo model, double foreground, String stain, double[] stainMatrix,
+                     ColourTable table, int box, List<Tile> tiles, int credits, List<String> measurements,
+                     String device, List<String> notices, String identity) {
 
     /**
      * One tile of the plan.

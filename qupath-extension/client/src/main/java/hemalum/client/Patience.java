@@ -16,11 +16,15 @@ import java.time.Duration;
 record Patience(Duration call, Duration normalize, Duration silence, Duration silenceWithHeartbeats, Duration keepAlive,
                 Duration keepAliveTimeout, Duration busy) {
 
-    /** What suits a person; a test on a machine with far too much to do asks for more by {@code hemalum.patience.seconds}. */
+    /**
+     * What suits a person; a test on a machine with far too much to do asks for more by
+     * {@code hemalum.patience.seconds}.
+     */
     static Patience usual() {
         int least = Integer.getInteger("hemalum.patience.seconds", 0);
         int call = Math.max(30, least);
-        return new Patience(Duration.ofSeconds(call), Duration.ofSeconds(4L * call), Duration.ofSeconds(Math.max(300, least)),
-                Duration.ofSeconds(Math.max(120, least)), Duration.ofSeconds(20), Duration.ofSeconds(Math.max(10, least / 10)), Duration.ofHours(1));
+        return new Patience(Duration.ofSeconds(call), Duration.ofSeconds(4L * call),
+                Duration.ofSeconds(Math.max(300, least)), Duration.ofSeconds(Math.max(120, least)),
+                Duration.ofSeconds(20), Duration.ofSeconds(Math.max(10, least / 10)), Duration.ofHours(1));
     }
 }

@@ -16,15 +16,16 @@ import java.util.concurrent.atomic.AtomicReference;
 /**
  * What both ways of a run share: its replies and its end.
  * <p>
- * Replies are pulled one at a time, so that a slow listener slows the server instead of filling memory. All state is guarded by
- * {@code this}.
+ * Replies are pulled one at a time, so that a slow listener slows the server instead of filling memory. All state is
+ * guarded by {@code this}.
  *
  * @param <Q> what is sent
  */
 abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
 
     /** A server that answers with this says something at least so often, in seconds, as long as the run goes on. */
-    private static final Metadata.Key<String> HEARTBEAT = Metadata.Key.of("hemalum-heartbeat", Metadata.ASCII_STRING_MARSHALLER);
+    private static final Metadata.Key<String> HEARTBEAT =
+            Metadata.Key.of("hemalum-heartbeat", Metadata.ASCII_STRING_MARSHALLER);
     /** An opening that takes longer is explained, if the server can. */
     private static final long WHY_AFTER_MS = 2000, WHY_AGAIN_MS = 5000;
 
@@ -44,7 +45,8 @@ abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
         this.line = line;
         this.listener = listener;
         this.control = control;
-        stub = line.stub().withInterceptors(MetadataUtils.newCaptureMetadataInterceptor(headers, new AtomicReference<>()));
+        stub = line.stub().withInterceptors(MetadataUtils.newCaptureMetadataInterceptor(headers,
+                new AtomicReference<>()));
     }
 
     /** Does the whole of it; returns when it is over. */
@@ -99,7 +101,8 @@ abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
     final void expectAnswer() {
         Duration limit = heartbeats() ? line.patience().silenceWithHeartbeats() : line.patience().silence();
         if (!taking && System.nanoTime() - heard > limit.toNanos())
-            failure = new ServiceException(Kind.TIMED_OUT, Texts.get("silent", line.endpoint().authority(), limit.toMinutes()), null);
+            failure = new ServiceException(Kind.TIMED_OUT,
+                    Texts.get("silent", line.endpoint().authority(), limit.toMinutes()), null);
     }
 
     /** Lets the listener know why the run is not open yet, where the server is still loading. */
@@ -109,7 +112,8 @@ abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
                 return;
             why = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(WHY_AGAIN_MS);
         }
-        line.stub().withDeadlineAfter(WHY_AGAIN_MS, TimeUnit.MILLISECONDS).getServerInfo(line.question(), new StreamObserver<>() {
+        line.stub().withDeadlineAfter(WHY_AGAIN_MS, TimeUnit.MILLISECONDS)
+                .getServerInfo(line.question(), new StreamObserver<>() {
             @Override
             public void onNext(ServerInfo info) {
                 if (!info.getReady() && untold())

@@ -3,7 +3,10 @@ package hemalum.client;
 /** Told of what happens in a run; one call at a time, from threads of the connection. */
 public interface RunListener {
 
-    /** Nothing can be done yet: a sentence that says what is waited for, for example a server that is busy or still loading. */
+    /**
+     * Nothing can be done yet: a sentence that says what is waited for, for example a server that is busy or still
+     * loading.
+     */
     default void waiting(String why) {}
 
     /** The plan is made. */

@@ -11,7 +11,8 @@ import java.util.Map;
  * @param seconds worker time of each stage, and "total"
  * @param stopped whether the user ended it early and keeps what was finished
  */
-public record RunSummary(long nuclei, int tiles, Map<Integer, String> failed, Map<String, Double> seconds, boolean stopped) {
+public record RunSummary(long nuclei, int tiles, Map<Integer, String> failed, Map<String, Double> seconds,
+        boolean stopped) {
 
     /** Whether every tile was segmented. */
     public boolean complete() {

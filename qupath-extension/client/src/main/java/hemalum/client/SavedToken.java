@@ -18,7 +18,8 @@ public record SavedToken(String address, String secret) {
         } catch (ServiceException e) {
             return null;
         }
-        boolean same = own.host().equalsIgnoreCase(endpoint.host()) && own.port() == endpoint.port() && own.tls() == endpoint.tls();
+        boolean same = own.host().equalsIgnoreCase(endpoint.host()) && own.port() == endpoint.port()
+                && own.tls() == endpoint.tls();
         return same ? secret : null;
     }
 

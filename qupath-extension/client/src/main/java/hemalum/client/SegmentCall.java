@@ -128,7 +128,8 @@ final class SegmentCall extends RunCall<SegmentRequest> {
                 } catch (java.io.IOException | RuntimeException e) {
                     if (read || over())
                         throw e;
-                    send(SegmentRequest.newBuilder().setFailed(TileFailed.newBuilder().setIndex(tile.index()).setReason(reason(e))).build());
+                    send(SegmentRequest.newBuilder().setFailed(TileFailed.newBuilder().setIndex(tile.index())
+                            .setReason(reason(e))).build());
                     synchronized (this) {
                         credited();
                     }
@@ -155,8 +156,8 @@ final class SegmentCall extends RunCall<SegmentRequest> {
     }
 
     /**
-     * Whether there is a credit, and the first tile is not kept waiting: it is where the person looks. So it goes alone, and only one
-     * more follows until that is taken too, which is when the first has been computed.
+     * Whether there is a credit, and the first tile is not kept waiting: it is where the person looks. So it goes
+     * alone, and only one more follows until that is taken too, which is when the first has been computed.
      */
     private boolean mayRead() {
         return credits > 0 && (given == 0 || given == 1 && reading == 0 || returned > 1);
@@ -188,7 +189,8 @@ final class SegmentCall extends RunCall<SegmentRequest> {
     }
 
     private static String reason(Throwable e) {
-        String text = e.getMessage() == null || e.getMessage().isBlank() ? e.getClass().getSimpleName() : e.getMessage().strip();
+        String text = e.getMessage() == null || e.getMessage().isBlank() ? e.getClass().getSimpleName()
+                : e.getMessage().strip();
         return text.endsWith(".") ? text : text + ".";
     }
 

@@ -7,10 +7,12 @@ import java.util.List;
  *
  * @param model        id, or empty for the server's default
  * @param image        the image whose pixels will be sent
- * @param regions      polygons in level-0 px, each a list of rings (outside first) of x, y, x, y …; empty: the whole image
+ * @param regions      polygons in level-0 px, each a list of rings (outside first) of x, y, x, y …; empty: the whole
+ *                     image
  * @param foreground   probability from which a pixel belongs to a nucleus; null: as the model's card says
  * @param minAreaUm2   smaller nuclei are dropped; null: as the card says
- * @param partUm2      a nucleus with parts that are at least so large is split into them; 0: none is; null: as the card says
+ * @param partUm2      a nucleus with parts that are at least so large is split into them; 0: none is; null: as the card
+ *                     says
  * @param stain        how the stain of the measurements is estimated; empty: the server's default
  * @param stainMatrix  six optical densities (haematoxylin R, G, B, eosin R, G, B) to use instead, or null
  * @param measure      whether measurements are wanted
@@ -18,9 +20,9 @@ import java.util.List;
  * @param encoding     of tiles on the wire
  * @param centre       x, y in level-0 px from which tiles are sent outward, or null for the plan's order
  */
-public record SegmentSpec(String model, Image image, List<List<double[]>> regions, Double foreground, Double minAreaUm2, Double partUm2,
-                          String stain, double[] stainMatrix, boolean measure, boolean interactive, Encoding encoding,
-                          double[] centre) {
+public record SegmentSpec(String model, Image image, List<List<double[]>> regions, Double foreground, Double minAreaUm2,
+                          Double partUm2, String stain, double[] stainMatrix, boolean measure, boolean interactive,
+                          Encoding encoding, double[] centre) {
 
     /** How pixels travel. */
     public enum Encoding {

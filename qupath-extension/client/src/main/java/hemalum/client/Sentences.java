@@ -20,13 +20,16 @@ import javax.net.ssl.SSLPeerUnverifiedException;
 /**
  * Turns a failed call into one sentence that says what is wrong and what to do.
  * <p>
- * A Hemalum server names the class of its error beside its own sentence, which is shown as it is. Where no server answered, gRPC
- * reports most failures of a connection as a bare {@code UNAVAILABLE}; what happened is in the chain of causes.
+ * A Hemalum server names the class of its error beside its own sentence, which is shown as it is. Where no server
+ * answered, gRPC reports most failures of a connection as a bare {@code UNAVAILABLE}; what happened is in the chain of
+ * causes.
  */
 final class Sentences {
 
-    private static final Metadata.Key<String> CLASS = Metadata.Key.of("hemalum-error", Metadata.ASCII_STRING_MARSHALLER);
-    private static final Metadata.Key<String> RETRY_AFTER = Metadata.Key.of("hemalum-retry-after", Metadata.ASCII_STRING_MARSHALLER);
+    private static final Metadata.Key<String> CLASS =
+            Metadata.Key.of("hemalum-error", Metadata.ASCII_STRING_MARSHALLER);
+    private static final Metadata.Key<String> RETRY_AFTER =
+            Metadata.Key.of("hemalum-retry-after", Metadata.ASCII_STRING_MARSHALLER);
 
     private Sentences() {}
 
@@ -66,12 +69,16 @@ final class Sentences {
             };
         };
         String text = sentence(said, Texts.get("refused"));
-        return new ServiceException(kind, kind == Kind.TOKEN_REFUSED ? text + " " + Texts.get("token.where") : text, failure,
-                seconds(trailers.get(RETRY_AFTER)));
+        return new ServiceException(kind, kind == Kind.TOKEN_REFUSED ? text + " " + Texts.get("token.where") : text,
+                failure, seconds(trailers.get(RETRY_AFTER)));
     }
 
-    /** An error without the name of its class: of gRPC, of the network, of another program, or a fault that the server did not foresee. */
-    private static ServiceException unsaid(Throwable failure, Status status, Endpoint endpoint, String said, boolean working) {
+    /**
+     * An error without the name of its class: of gRPC, of the network, of another program, or a fault that the server
+     * did not foresee.
+     */
+    private static ServiceException unsaid(Throwable failure, Status status, Endpoint endpoint, String said,
+            boolean working) {
         List<Throwable> chain = chain(failure);
         String at = endpoint.authority();
         return switch (status.getCode()) {
@@ -83,13 +90,16 @@ final class Sentences {
                     : make(Kind.LOST, failure, "ended", at);
             case UNIMPLEMENTED -> make(Kind.NOT_GRPC, failure, "not.grpc", at);
             case UNAVAILABLE -> connection(failure, chain, endpoint, working);
-            case INTERNAL, UNKNOWN -> chain.size() > 1 || foreign(text(chain)) || broken(text(chain)) ? connection(failure, chain, endpoint, working)
+            case INTERNAL, UNKNOWN -> chain.size() > 1 || foreign(text(chain)) || broken(text(chain))
+                    ? connection(failure, chain, endpoint, working)
                     : fault(failure, chain, at);
             default -> new ServiceException(Kind.REFUSED, sentence(said, Texts.get("refused")), failure);
         };
     }
 
-    /** Whether no connection was made because this computer did not give gRPC's second thread a turn within its second. */
+    /**
+     * Whether no connection was made because this computer did not give gRPC's second thread a turn within its second.
+     */
     static boolean starved(Throwable failure) {
         return text(chain(failure)).contains("second handshake thread");
     }
@@ -100,16 +110,19 @@ final class Sentences {
                 && Status.fromThrowable(failure.getCause()).getCode() == Status.Code.UNAVAILABLE;
     }
 
-    private static ServiceException connection(Throwable failure, List<Throwable> chain, Endpoint endpoint, boolean working) {
+    private static ServiceException connection(Throwable failure, List<Throwable> chain, Endpoint endpoint,
+            boolean working) {
         String at = endpoint.authority();
         String all = text(chain);
         if (working)
             return make(Kind.LOST, failure, "lost", at);
         if (find(chain, UnknownHostException.class) || all.contains("unable to resolve host"))
             return make(Kind.UNKNOWN_HOST, failure, "unknown.host", endpoint.host());
-        if (find(chain, SSLPeerUnverifiedException.class) || all.contains("cannot verify hostname") || all.contains("no subject alternative"))
+        if (find(chain, SSLPeerUnverifiedException.class) || all.contains("cannot verify hostname")
+                || all.contains("no subject alternative"))
             return make(Kind.WRONG_HOST, failure, "wrong.host", endpoint.host());
-        if (all.contains("pkix path") || all.contains("unable to find valid certification path") || all.contains("certpathvalidator"))
+        if (all.contains("pkix path") || all.contains("unable to find valid certification path")
+                || all.contains("certpathvalidator"))
             return make(Kind.UNTRUSTED_CERTIFICATE, failure, "untrusted", at);
         if (all.contains("unsupported or unrecognized ssl message") || all.contains("plaintext connection?"))
             return make(Kind.SERVER_IS_PLAIN, failure, "server.plain", at);
@@ -118,19 +131,22 @@ final class Sentences {
         if (find(chain, ConnectException.class) && all.contains("refused"))
             return make(Kind.NOTHING_LISTENING, failure, "nothing.listens", at);
         if (find(chain, SocketTimeoutException.class) || find(chain, NoRouteToHostException.class)
-                || all.contains("timed out") || all.contains("network is unreachable") || all.contains("keepalive failed"))
+                || all.contains("timed out") || all.contains("network is unreachable")
+                || all.contains("keepalive failed"))
             return make(Kind.NO_ANSWER, failure, "no.answer", endpoint.host());
         if (foreign(all))
             return make(Kind.NOT_GRPC, failure, "not.grpc", at);
-        if (!endpoint.tls() && (find(chain, EOFException.class) || find(chain, SocketException.class) || all.contains("end of stream")))
+        if (!endpoint.tls() && (find(chain, EOFException.class) || find(chain, SocketException.class)
+                || all.contains("end of stream")))
             return make(Kind.SERVER_WANTS_TLS, failure, "server.tls", at);
         return fault(failure, chain, at);
     }
 
     /** Whether the other side does not speak gRPC. */
     private static boolean foreign(String all) {
-        return all.contains("http status") || all.contains("content-type") || all.contains("unexpected http") || all.contains("frame_size")
-                || all.contains("frame size") || all.contains("expected a connection header") || all.contains("settings preface")
+        return all.contains("http status") || all.contains("content-type") || all.contains("unexpected http")
+                || all.contains("frame_size") || all.contains("frame size")
+                || all.contains("expected a connection header") || all.contains("settings preface")
                 || all.contains("http2 exception") || all.contains("expected a settings");
     }
 

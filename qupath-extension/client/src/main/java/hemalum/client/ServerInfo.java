@@ -22,8 +22,9 @@ import java.util.List;
  * @param pid               process number, as the server sees it
  * @param runs              under way now
  */
-public record ServerInfo(String version, boolean ready, String state, String device, List<ModelInfo> models, List<String> brokenModels,
-                         String defaultModel, List<String> stains, int overviewSide, List<String> slideFolders, long pid, int runs) {
+public record ServerInfo(String version, boolean ready, String state, String device, List<ModelInfo> models,
+                         List<String> brokenModels, String defaultModel, List<String> stains, int overviewSide,
+                         List<String> slideFolders, long pid, int runs) {
 
     /**
      * A model and what a user should know of it.
@@ -39,19 +40,26 @@ public record ServerInfo(String version, boolean ready, String state, String dev
      * @param description       one sentence
      * @param foreground        default probability from which a pixel belongs to a nucleus
      * @param cardJson          the whole card
-     * @param generator         whether it can translate a tile into its reference stain ({@link NucleiClient#translate})
+     * @param generator         whether it can translate a tile into its reference stain (
+     *                          {@link NucleiClient#translate})
      */
-    public record ModelInfo(String id, String version, String sha256, double mpp, double largestNucleusUm, String licence, String licenceWhy,
-                            boolean commercial, String description, double foreground, String cardJson, boolean generator) {
+    public record ModelInfo(String id, String version, String sha256, double mpp, double largestNucleusUm,
+                            String licence, String licenceWhy, boolean commercial, String description,
+                            double foreground, String cardJson, boolean generator) {
 
-        /** How good the model was on images that it did not learn from: AJI by image set, as its card says; empty if it says nothing. */
+        /**
+         * How good the model was on images that it did not learn from: AJI by image set, as its card says; empty if it
+         * says nothing.
+         */
         public List<Score> scores() {
             List<Score> found = new ArrayList<>();
             try {
-                JsonObject sets = JsonParser.parseString(cardJson).getAsJsonObject().getAsJsonObject("scores").getAsJsonObject("images");
+                JsonObject sets = JsonParser.parseString(cardJson).getAsJsonObject().getAsJsonObject("scores")
+                        .getAsJsonObject("images");
                 for (String set : sets.keySet())
                     found.add(new Score(set, "AJI", sets.getAsJsonObject(set).get("aji").getAsDouble()));
-            } catch (JsonParseException | IllegalStateException | NullPointerException | ClassCastException | UnsupportedOperationException e) {
+            } catch (JsonParseException | IllegalStateException | NullPointerException | ClassCastException
+                    | UnsupportedOperationException e) {
                 // a card need not have any, and its other keys stay readable
                 return List.of();
             }

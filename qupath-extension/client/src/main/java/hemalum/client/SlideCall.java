@@ -48,7 +48,10 @@ final class SlideCall extends RunCall<SegmentSlideRequest> {
         }
     }
 
-    /** Passes on what it is told, and knows what was final when the user had enough: such a stream has no early end of its own. */
+    /**
+     * Passes on what it is told, and knows what was final when the user had enough: such a stream has no early end of
+     * its own.
+     */
     private static final class Kept implements RunListener {
         private final RunListener listener;
         private final Set<Integer> settled = new HashSet<>();

@@ -3,12 +3,15 @@ package hemalum.client;
 import java.util.Locale;
 import java.util.ResourceBundle;
 
-/** What people read, from {@code sentences.properties}, in the language of the user interface where there is one for it. */
+/**
+ * What people read, from {@code sentences.properties}, in the language of the user interface where there is one for it.
+ */
 final class Texts {
 
     private static final String BUNDLE = "hemalum.client.sentences";
     // a language that is not there becomes English, not the system's
-    private static final ResourceBundle.Control DIRECT = ResourceBundle.Control.getNoFallbackControl(ResourceBundle.Control.FORMAT_PROPERTIES);
+    private static final ResourceBundle.Control DIRECT =
+            ResourceBundle.Control.getNoFallbackControl(ResourceBundle.Control.FORMAT_PROPERTIES);
 
     private Texts() {}
 

@@ -19,13 +19,14 @@ public interface TileSource {
     record Pixels(int width, int height, byte[] rgb) {
 
         /**
-         * What names an image of which this is the overview, wherever it lies: SHA-256 of its level-0 size and its overview, as the
-         * server makes it ({@code hemalum.slides.slide.identity_of}).
+         * What names an image of which this is the overview, wherever it lies: SHA-256 of its level-0 size and its
+         * overview, as the server makes it ({@code hemalum.slides.slide.identity_of}).
          */
         public String identity(int fullWidth, int fullHeight) {
             try {
                 MessageDigest digest = MessageDigest.getInstance("SHA-256");
-                digest.update((fullWidth + "x" + fullHeight + ":" + width + "x" + height + ":").getBytes(StandardCharsets.US_ASCII));
+                digest.update((fullWidth + "x" + fullHeight + ":" + width + "x" + height + ":")
+                        .getBytes(StandardCharsets.US_ASCII));
                 return HexFormat.of().formatHex(digest.digest(rgb));
             } catch (NoSuchAlgorithmException e) {
                 throw new IllegalStateException(e); // every Java has it

@@ -4,7 +4,10 @@ import hemalum.client.ServiceException.Kind;
 import java.time.Duration;
 import java.util.concurrent.ThreadLocalRandom;
 
-/** Waits for a place on a server that has none now: as the server asks, not for ever, and not in step with others who wait. */
+/**
+ * Waits for a place on a server that has none now: as the server asks, not for ever, and not in step with others who
+ * wait.
+ */
 final class Turn {
 
     private static final double SHORTEST = 0.1, LONGEST = 120, UNSAID = 10;
@@ -23,11 +26,13 @@ final class Turn {
     /**
      * Waits as long as a busy server asks for.
      *
-     * @throws ServiceException {@code busy} itself where it is something else, or patience is at its end; {@code CANCELLED}
+     * @throws ServiceException {@code busy} itself where it is something else, or patience is at its end;
+     *                          {@code CANCELLED}
      */
     void await(ServiceException busy) {
         double asked = busy.retryAfter();
-        double seconds = Math.clamp(asked > 0 ? asked : UNSAID, SHORTEST, LONGEST) * ThreadLocalRandom.current().nextDouble(1, 1.25);
+        double seconds = Math.clamp(asked > 0 ? asked : UNSAID, SHORTEST, LONGEST)
+                * ThreadLocalRandom.current().nextDouble(1, 1.25);
         if (busy.kind() != Kind.BUSY || System.nanoTime() + seconds * 1e9 > end)
             throw busy;
         synchronized (listener) {

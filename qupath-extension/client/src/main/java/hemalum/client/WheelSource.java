@@ -14,7 +14,8 @@ import java.util.Locale;
 import java.util.stream.Stream;
 
 /**
- * Where a server is installed from: files on this computer or a share, never a package index, where anyone may own the name.
+ * Where a server is installed from: files on this computer or a share, never a package index, where anyone may own the
+ * name.
  *
  * @param path    a wheel of hemalum, or a folder with it; the wheels of all that it needs lie beside it
  * @param version that is installed, and no other; {@link #BUILT} unless a person says otherwise
@@ -69,7 +70,8 @@ public record WheelSource(Path path, String version, String sha256) {
 
     private static List<Path> wheels(Path folder) throws IOException {
         try (Stream<Path> files = Files.list(folder)) {
-            return files.filter(file -> file.getFileName().toString().matches("(?i)hemalum-.*\\.whl")).sorted().toList();
+            return files.filter(file -> file.getFileName().toString().matches("(?i)hemalum-.*\\.whl")).sorted()
+                    .toList();
         }
     }
 

@@ -24,22 +24,25 @@ final class Wire {
 
     static ServerInfo info(hemalum.v1.ServerInfo wire) {
         return new ServerInfo(wire.getServerVersion(), wire.getReady(), wire.getState(), wire.getDevice(),
-                wire.getModelsList().stream().map(Wire::model).toList(), List.copyOf(wire.getBrokenModelsList()), wire.getDefaultModel(),
-                List.copyOf(wire.getStainsList()), wire.getLimits().getOverviewSide(), List.copyOf(wire.getSlideFoldersList()),
-                wire.getPid(), wire.getRuns());
+                wire.getModelsList().stream().map(Wire::model).toList(), List.copyOf(wire.getBrokenModelsList()),
+                wire.getDefaultModel(), List.copyOf(wire.getStainsList()), wire.getLimits().getOverviewSide(),
+                List.copyOf(wire.getSlideFoldersList()), wire.getPid(), wire.getRuns());
     }
 
     static ServerInfo.ModelInfo model(ModelInfo wire) {
-        return new ServerInfo.ModelInfo(wire.getId(), wire.getVersion(), wire.getSha256(), wire.getMpp(), wire.getLargestNucleusUm(),
-                wire.getLicence(), wire.getLicenceWhy(), wire.getCommercial(), wire.getDescription(), wire.getThresholds().getForeground(),
-                wire.getCardJson(), wire.getGenerator());
+        return new ServerInfo.ModelInfo(wire.getId(), wire.getVersion(), wire.getSha256(), wire.getMpp(),
+                wire.getLargestNucleusUm(), wire.getLicence(), wire.getLicenceWhy(), wire.getCommercial(),
+                wire.getDescription(), wire.getThresholds().getForeground(), wire.getCardJson(), wire.getGenerator());
     }
 
     static hemalum.v1.Open open(SegmentSpec spec, String client) {
         SegmentSpec.Image image = spec.image();
-        return hemalum.v1.Open.newBuilder().setApiVersion(NucleiClient.API_VERSION).setClient(client).setModel(text(spec.model()))
-                .setImage(hemalum.v1.Image.newBuilder().setWidth(image.width()).setHeight(image.height()).setMpp(image.mpp())
-                        .setMppSource(text(image.mppSource())).setName(text(image.name())).setZ(image.z()).setT(image.t()))
+        return hemalum.v1.Open.newBuilder().setApiVersion(NucleiClient.API_VERSION).setClient(client)
+                .setModel(text(spec.model()))
+                .setImage(hemalum.v1.Image.newBuilder().setWidth(image.width()).setHeight(image.height())
+                        .setMpp(image.mpp()).setMppSource(text(image.mppSource())).setName(text(image.name()))
+                        .setZ(image.z())
+                        .setT(image.t()))
                 .setParameters(parameters(spec)).build();
     }
 
@@ -90,21 +93,24 @@ final class Wire {
     }
 
     static hemalum.client.ColourTable table(ColourTable wire) {
-        return wire.getSize() < 2 ? null : new hemalum.client.ColourTable(wire.getSize(), wire.getRgb().toByteArray(), wire.getStain());
+        return wire.getSize() < 2 ? null : new hemalum.client.ColourTable(wire.getSize(), wire.getRgb().toByteArray(),
+                wire.getStain());
     }
 
     static hemalum.client.Opened opened(Opened wire) {
         List<hemalum.client.Opened.Tile> tiles = new ArrayList<>(wire.getTilesCount());
         for (hemalum.v1.TilePlan tile : wire.getTilesList()) {
-            tiles.add(new hemalum.client.Opened.Tile(tile.getIndex(), tile.getRead().getX(), tile.getRead().getY(), tile.getRead().getWidth(),
-                    tile.getRead().getHeight(), new double[] {tile.getCore().getX(), tile.getCore().getY(), tile.getCore().getWidth(),
+            tiles.add(new hemalum.client.Opened.Tile(tile.getIndex(), tile.getRead().getX(), tile.getRead().getY(),
+                    tile.getRead().getWidth(), tile.getRead().getHeight(),
+                    new double[] {tile.getCore().getX(), tile.getCore().getY(), tile.getCore().getWidth(),
                     tile.getCore().getHeight()}));
         }
         Parameters used = wire.getParameters();
-        return new hemalum.client.Opened(wire.getRunId(), model(wire.getModel()), used.getThresholds().getForeground(), used.getStain(),
-                matrix(used.getStainMatrix()), wire.hasColourTable() ? table(wire.getColourTable()) : null, wire.getBox(), tiles,
-                Math.max(1, wire.getCredits()), List.copyOf(wire.getMeasurementsList()), wire.getDevice(), List.copyOf(wire.getNoticesList()),
-                wire.getImage().getIdentity());
+        return new hemalum.client.Opened(wire.getRunId(), model(wire.getModel()), used.getThresholds().getForeground(),
+                used.getStain(), matrix(used.getStainMatrix()),
+                wire.hasColourTable() ? table(wire.getColourTable()) : null, wire.getBox(), tiles,
+                Math.max(1, wire.getCredits()), List.copyOf(wire.getMeasurementsList()), wire.getDevice(),
+                List.copyOf(wire.getNoticesList()), wire.getImage().getIdentity());
     }
 
     static RunSummary summary(Summary wire, boolean stopped) {
@@ -134,7 +140,8 @@ final class Wire {
     }
 
     static TileSource.Pixels pixels(Pixels wire) {
-        if (wire.getEncoding() != Pixels.Encoding.RGB || wire.getData().size() != 3 * wire.getWidth() * wire.getHeight())
+        if (wire.getEncoding() != Pixels.Encoding.RGB
+                || wire.getData().size() != 3 * wire.getWidth() * wire.getHeight())
             throw new ServiceException(ServiceException.Kind.SERVER_FAULT, Texts.get("sent.image"), null);
         return new TileSource.Pixels(wire.getWidth(), wire.getHeight(), wire.getData().toByteArray());
     }

@@ -48,12 +48,14 @@ final class Blobs implements TileSource {
     @Override
     public Pixels overview(int maxSide) {
         // the same for every test, and slow to compute for a large slide
-        return OVERVIEWS.computeIfAbsent(width + " × " + height + " in " + maxSide + ", " + apart, key -> compute(maxSide));
+        return OVERVIEWS.computeIfAbsent(width + " × " + height + " in " + maxSide + ", " + apart,
+                key -> compute(maxSide));
     }
 
     private Pixels compute(int maxSide) {
         int n = Math.ceilDiv(Math.max(width, height), maxSide);
-        return new Pixels(Math.ceilDiv(width, n), Math.ceilDiv(height, n), BoxMean.of(pixels(0, 0, width, height), width, height, n));
+        return new Pixels(Math.ceilDiv(width, n), Math.ceilDiv(height, n),
+                BoxMean.of(pixels(0, 0, width, height), width, height, n));
     }
 
     @Override

@@ -32,8 +32,8 @@ class BoxMeanTest {
                 byte[] pixels = Base64.getDecoder().decode(one.get("pixels").getAsString());
                 byte[] expected = Base64.getDecoder().decode(one.get("boxed").getAsString());
                 assertArrayEquals(expected,
-                        BoxMean.of(packed(pixels), one.get("width").getAsInt(), one.get("height").getAsInt(), one.get("n").getAsInt()),
-                        one.get("width") + "×" + one.get("height") + " by " + one.get("n"));
+                        BoxMean.of(packed(pixels), one.get("width").getAsInt(), one.get("height").getAsInt(),
+                        one.get("n").getAsInt()), one.get("width") + "×" + one.get("height") + " by " + one.get("n"));
                 cases++;
             }
         }

@@ -33,7 +33,8 @@ class EndpointTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "   ", "host:0", "host:70000", "host:123456789", "ftp://host:1", "a b", "host:port", "http://", "[1:2]", "[::g]"})
+    @ValueSource(strings = {"", "   ", "host:0", "host:70000", "host:123456789", "ftp://host:1", "a b", "host:port",
+            "http://", "[1:2]", "[::g]"})
     void saysWhatIsWrong(String typed) {
         ServiceException refused = assertThrows(ServiceException.class, () -> Endpoint.parse(typed));
         assertEquals(ServiceException.Kind.BAD_ADDRESS, refused.kind());
@@ -41,15 +42,16 @@ class EndpointTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"localhost", "LocalHost:1", "127.0.0.1", "127.255.3.9", "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]"})
+    @ValueSource(strings = {"localhost", "LocalHost:1", "127.0.0.1", "127.255.3.9", "[::1]", "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]"})
     void thisComputer(String typed) {
         assertTrue(Endpoint.parse(typed).loopback());
         assertFalse(Endpoint.parse(typed).tls());
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"127.evil.example", "127.0.0.1.evil.example", "127.0.0.256", "127.1", "127.0.0.1.5", "128.0.0.1", "localhost.evil.example",
-        "[::2]", "[::127.0.0.1]", "[fe80::1]", "[::ffff:10.0.0.1]"})
+    @ValueSource(strings = {"127.evil.example", "127.0.0.1.evil.example", "127.0.0.256", "127.1", "127.0.0.1.5",
+        "128.0.0.1", "localhost.evil.example", "[::2]", "[::127.0.0.1]", "[fe80::1]", "[::ffff:10.0.0.1]"})
     void anotherComputer(String typed) {
         assertFalse(Endpoint.parse(typed).loopback());
         assertTrue(Endpoint.parse(typed).tls());

@@ -65,15 +65,19 @@ class FailureTest {
     @Test
     void aFaultOfTheServerIsNoBrokenNetwork() throws Exception {
         for (Status.Code code : new Status.Code[] {Status.Code.INTERNAL, Status.Code.UNKNOWN}) {
-            ServiceException failure = inMidRun(code, "the server failed (ValueError: connection reset); its log says more");
+            ServiceException failure = inMidRun(code,
+                    "the server failed (ValueError: connection reset); its log says more");
             assertEquals(Kind.SERVER_FAULT, failure.kind(), failure.toString());
-            assertTrue(failure.getMessage().contains("the server failed (ValueError: connection reset); its log says more"), failure.toString());
+            assertTrue(failure.getMessage()
+                    .contains("the server failed (ValueError: connection reset); its log says more"),
+                    failure.toString());
         }
     }
 
     @Test
     void aRefusedTokenIsSaidAsTheServerSaysIt() throws Exception {
-        ServiceException failure = inMidRun(Status.Code.UNAUTHENTICATED, "the token of Anna has ended", "hemalum-error", "Unauthenticated");
+        ServiceException failure = inMidRun(Status.Code.UNAUTHENTICATED, "the token of Anna has ended", "hemalum-error",
+                "Unauthenticated");
         assertEquals(Kind.TOKEN_REFUSED, failure.kind());
         assertTrue(failure.getMessage().startsWith("the token of Anna has ended. "), failure.getMessage());
     }
@@ -110,7 +114,8 @@ class FailureTest {
                     }
                 });
                 assertEquals(Kind.CLIENT_FAULT, failure.kind(), failure.toString());
-                assertTrue(failure.getMessage().contains(or != null ? "Java heap space" : "the viewer is closed"), failure.getMessage());
+                assertTrue(failure.getMessage().contains(or != null ? "Java heap space" : "the viewer is closed"),
+                        failure.getMessage());
                 assertFalse(failure.getMessage().contains("server at"), failure.getMessage());
                 assertTrue(failure.mayKeep());
             }

@@ -48,15 +48,18 @@ class FakeServer extends NucleiGrpc.NucleiImplBase implements AutoCloseable {
         Metadata first = new Metadata();
         for (int i = 0; i < headers.length; i += 2)
             first.put(key(headers[i]), headers[i + 1]);
-        server = OkHttpServerBuilder.forPort(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), InsecureServerCredentials.create())
-                .addService(this).intercept(MetadataUtils.newAttachMetadataServerInterceptor(first)).intercept(new Tokens())
+        server = OkHttpServerBuilder.forPort(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+                InsecureServerCredentials.create())
+                .addService(this).intercept(MetadataUtils.newAttachMetadataServerInterceptor(first))
+                .intercept(new Tokens())
                 .permitKeepAliveTime(1, TimeUnit.SECONDS).build().start();
         endpoint = new Endpoint("127.0.0.1", server.getPort(), false);
     }
 
     private final class Tokens implements ServerInterceptor {
         @Override
-        public <Q, R> ServerCall.Listener<Q> interceptCall(ServerCall<Q, R> call, Metadata headers, ServerCallHandler<Q, R> next) {
+        public <Q, R> ServerCall.Listener<Q> interceptCall(ServerCall<Q, R> call, Metadata headers,
+                ServerCallHandler<Q, R> next) {
             tokens.add(String.valueOf(headers.get(key("authorization"))));
             return next.startCall(call, headers);
         }
@@ -90,7 +93,8 @@ class FakeServer extends NucleiGrpc.NucleiImplBase implements AutoCloseable {
     }
 
     ServerInfo.Builder info() {
-        return ServerInfo.newBuilder().setApiVersion(1).setOldestApiVersion(1).setServerVersion("0.1.0").setReady(true).setState("ready");
+        return ServerInfo.newBuilder().setApiVersion(1).setOldestApiVersion(1).setServerVersion("0.1.0").setReady(true)
+                .setState("ready");
     }
 
     @Override
@@ -134,7 +138,8 @@ class FakeServer extends NucleiGrpc.NucleiImplBase implements AutoCloseable {
     void overview(StreamObserver<SegmentReply> out) {
         Opened.Builder plan = Opened.newBuilder().setRunId("run").setBox(1).setCredits(2);
         for (int i = 0; i < TILES; i++)
-            plan.addTiles(TilePlan.newBuilder().setIndex(i).setRead(Rect.newBuilder().setX(10 * i).setWidth(10).setHeight(10)));
+            plan.addTiles(TilePlan.newBuilder().setIndex(i)
+                    .setRead(Rect.newBuilder().setX(10 * i).setWidth(10).setHeight(10)));
         out.onNext(SegmentReply.newBuilder().setOpened(plan).build());
     }
 

@@ -19,8 +19,10 @@ class FoundNucleiTest {
     /** The example of {@code hemalum.nuclei}, twice, the second one 100 px to the right. */
     private static hemalum.v1.FoundNuclei.Builder two() {
         return hemalum.v1.FoundNuclei.newBuilder()
-                .addAllVertexCounts(List.of(4, 4)).addAllDeltas(List.of(0, 0, 8, 0, 0, 8, -8, 0, 800, -8, 8, 0, 0, 8, -8, 0))
-                .addAllProbability(List.of(0.5f, 1f)).addAllCentroids(List.of(0.5, 0.5, 100.5, 0.5)).addAllTiles(List.of(0, 1))
+                .addAllVertexCounts(List.of(4, 4)).addAllDeltas(List.of(0, 0, 8, 0, 0, 8, -8, 0, 800, -8, 8, 0, 0, 8,
+                -8, 0))
+                .addAllProbability(List.of(0.5f, 1f)).addAllCentroids(List.of(0.5, 0.5, 100.5, 0.5))
+                .addAllTiles(List.of(0, 1))
                 .setIds(ByteString.fromHex("6aa5d63e7c6c5b219a7228a8b4ebd7ed00000000000050008000000000000001"))
                 .addMeasurements(hemalum.v1.Column.newBuilder().setName("Area µm²").addAllValues(List.of(1f, 2f)));
     }
@@ -39,9 +41,11 @@ class FoundNucleiTest {
 
     @Test
     void equalsPythonToTheBit() throws Exception {
-        JsonObject golden = JsonParser.parseString(Files.readString(Path.of(System.getProperty("hemalum.root"), "tests", "data", "nuclei_message.json")))
+        JsonObject golden = JsonParser.parseString(Files.readString(Path.of(System.getProperty("hemalum.root"), "tests",
+                "data", "nuclei_message.json")))
                 .getAsJsonObject();
-        FoundNuclei nuclei = FoundNuclei.of(hemalum.v1.FoundNuclei.parseFrom(Base64.getDecoder().decode(golden.get("message").getAsString())));
+        FoundNuclei nuclei = FoundNuclei.of(hemalum.v1.FoundNuclei.parseFrom(Base64.getDecoder()
+                .decode(golden.get("message").getAsString())));
         var rings = golden.getAsJsonArray("eighths");
         assertEquals(rings.size(), nuclei.size());
         for (int i = 0; i < nuclei.size(); i++) {

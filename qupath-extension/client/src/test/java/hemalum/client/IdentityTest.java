@@ -13,6 +13,7 @@ class IdentityTest {
         byte[] rgb = new byte[18];
         for (int i = 0; i < 18; i++)
             rgb[i] = (byte) (15 * i);
-        assertEquals("38eb2a4f26e908d9ca286779a8e30df457ad178ff86e0607c8119915556f18a5", new TileSource.Pixels(3, 2, rgb).identity(300, 200));
+        assertEquals("38eb2a4f26e908d9ca286779a8e30df457ad178ff86e0607c8119915556f18a5",
+                new TileSource.Pixels(3, 2, rgb).identity(300, 200));
     }
 }

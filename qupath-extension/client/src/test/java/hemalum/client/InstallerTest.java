@@ -72,7 +72,8 @@ class InstallerTest {
         assertTrue(refused(WheelSource.of(other.getParent())).contains("is another version than " + WheelSource.BUILT));
         assertTrue(refused(new WheelSource(other, "9.9.9", "00")).contains("SHA-256"));
         assertFalse(Files.exists(folder.resolve("env")), "nothing is made for a source that cannot be used");
-        Path broken = Files.writeString(empty.resolve("hemalum-" + WheelSource.BUILT + "-py3-none-any.whl"), "not a zip");
+        Path broken = Files.writeString(empty.resolve("hemalum-" + WheelSource.BUILT + "-py3-none-any.whl"),
+                "not a zip");
         assertTrue(refused(WheelSource.of(broken)).contains("could not be installed from " + broken));
         assertTrue(refused(WheelSource.of(empty)).contains("The folder must hold the wheels"));
     }
@@ -97,10 +98,12 @@ class InstallerTest {
     @Test
     void installingCanBeRepeatedAndMendsWhatWasInterrupted() throws Exception {
         PythonServer.python();
-        assumeFalse(System.getProperty("os.name").startsWith("Windows"), "links stand for an interpreter that has gone");
+        assumeFalse(System.getProperty("os.name").startsWith("Windows"),
+                "links stand for an interpreter that has gone");
         Path env = folder.resolve("env"), base = Installer.findPython();
         Path wheel = wheel(folder.resolve("wheels"), "7.8.9", "");
-        String digest = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(wheel)));
+        String digest = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256")
+                .digest(Files.readAllBytes(wheel)));
         WheelSource source = new WheelSource(wheel.getParent(), "7.8.9", digest.toUpperCase(Locale.ROOT));
         // a window that was closed while the environment was made leaves an interpreter without pip
         PythonServer.run(List.of(base.toString(), "-m", "venv", "--without-pip", env.toString()));
@@ -108,7 +111,8 @@ class InstallerTest {
         assertTrue(log.contains("hemalum 7.8.9"), log.toString());
         log.clear();
         Installer.install(base, env, source, log::add);
-        assertTrue(log.contains("hemalum 7.8.9") && log.stream().noneMatch(line -> line.startsWith("Making")), log.toString());
+        assertTrue(log.contains("hemalum 7.8.9") && log.stream().noneMatch(line -> line.startsWith("Making")),
+                log.toString());
         // the Python that it was made with is gone
         for (String name : List.of("python", "python3")) {
             Files.deleteIfExists(python.resolveSibling(name));
@@ -122,7 +126,8 @@ class InstallerTest {
     void withoutAPythonTheInstallerIsNamed() {
         ServiceException failure = assertThrows(ServiceException.class, () -> Installer.findPython(List.of(folder)));
         assertEquals(Kind.NO_LOCAL_SERVER, failure.kind());
-        assertTrue(failure.getMessage().contains("Install") && failure.getMessage().endsWith("choose Install server again."), failure.getMessage());
+        assertTrue(failure.getMessage().contains("Install")
+                && failure.getMessage().endsWith("choose Install server again."), failure.getMessage());
     }
 
     @Test
@@ -141,7 +146,9 @@ class InstallerTest {
     @Test
     void applesStandInForPythonIsNotStarted() {
         Path own = Path.of("/usr/bin/python3");
-        assertFalse(Installer.candidates(List.of(Path.of("/usr/bin"), Path.of("/opt/homebrew/bin")), true).contains(own));
-        assertTrue(Installer.candidates(List.of(Path.of("/usr/bin")), false).stream().anyMatch(path -> path.startsWith("/usr/bin")));
+        assertFalse(Installer.candidates(List.of(Path.of("/usr/bin"), Path.of("/opt/homebrew/bin")), true)
+                .contains(own));
+        assertTrue(Installer.candidates(List.of(Path.of("/usr/bin")), false).stream()
+                .anyMatch(path -> path.startsWith("/usr/bin")));
     }
 }

@@ -21,7 +21,8 @@ class LocalServerTest {
     void aFileInTheHomeFolderDoesNotBecomePartOfTheServer() throws Exception {
         Path ran = folder.resolve("ran");
         for (String name : List.of("queue.py", "token.py", "types.py", "hemalum.py"))
-            Files.writeString(folder.resolve(name), "open(" + '"' + ran.toString().replace('\\', '/') + '"' + ", 'w').close()\nraise SystemExit(1)\n");
+            Files.writeString(folder.resolve(name), "open(" + '"' + ran.toString().replace('\\', '/') + '"'
+                    + ", 'w').close()\nraise SystemExit(1)\n");
         String home = System.setProperty("user.home", folder.toString());
         try (LocalServer server = LocalServer.start(PythonServer.python(), List.of(), 600, line -> { })) {
             assertFalse(Files.exists(ran));

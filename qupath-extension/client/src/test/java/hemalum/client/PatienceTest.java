@@ -39,8 +39,8 @@ class PatienceTest {
     private static final Patience USUAL = Patience.usual();
 
     private static Patience silence(int ms, int withHeartbeats) {
-        return new Patience(USUAL.call(), USUAL.normalize(), Duration.ofMillis(ms), Duration.ofMillis(withHeartbeats), USUAL.keepAlive(),
-                USUAL.keepAliveTimeout(), USUAL.busy());
+        return new Patience(USUAL.call(), USUAL.normalize(), Duration.ofMillis(ms), Duration.ofMillis(withHeartbeats),
+                USUAL.keepAlive(), USUAL.keepAliveTimeout(), USUAL.busy());
     }
 
     private static ServiceException failure(NucleiClient client, RunListener listener, RunControl control) {
@@ -96,7 +96,8 @@ class PatienceTest {
                     for (int i = 0; i < 8; i++) {
                         Thread.sleep(500);
                         if (beats)
-                            out.onNext(SegmentReply.newBuilder().setProgress(Progress.newBuilder().setTotal(TILES)).build());
+                            out.onNext(SegmentReply.newBuilder().setProgress(Progress.newBuilder().setTotal(TILES))
+                                    .build());
                     }
                     out.onError(error(Status.Code.INVALID_ARGUMENT, "long enough", "hemalum-error", "UsageError"));
                 } catch (InterruptedException | IllegalStateException | io.grpc.StatusRuntimeException e) {
@@ -108,13 +109,15 @@ class PatienceTest {
 
     @Test
     void whereHeartbeatsAreAnnouncedSilenceIsShorter() throws Exception {
-        try (Slow slow = new Slow(false, "hemalum-heartbeat", "0.5"); NucleiClient client = slow.client(silence(60_000, 2000))) {
+        try (Slow slow = new Slow(false, "hemalum-heartbeat", "0.5");
+             NucleiClient client = slow.client(silence(60_000, 2000))) {
             assertEquals(Kind.TIMED_OUT, failure(client, NOBODY, new RunControl()).kind());
         }
         try (Slow slow = new Slow(false); NucleiClient client = slow.client(silence(60_000, 2000))) {
             assertEquals(Kind.REFUSED, failure(client, NOBODY, new RunControl()).kind());
         }
-        try (Slow slow = new Slow(true, "hemalum-heartbeat", "0.5"); NucleiClient client = slow.client(silence(60_000, 2000))) {
+        try (Slow slow = new Slow(true, "hemalum-heartbeat", "0.5");
+             NucleiClient client = slow.client(silence(60_000, 2000))) {
             assertEquals(Kind.REFUSED, failure(client, NOBODY, new RunControl()).kind());
         }
     }
@@ -205,10 +208,11 @@ class PatienceTest {
 
     @Test
     void aNetworkThatSwallowsEverythingIsNoticed() throws Exception {
-        Patience patience = new Patience(USUAL.call(), USUAL.normalize(), USUAL.silence(), USUAL.silenceWithHeartbeats(), Duration.ofSeconds(10),
-                Duration.ofSeconds(1), USUAL.busy());
+        Patience patience = new Patience(USUAL.call(), USUAL.normalize(), USUAL.silence(),
+                USUAL.silenceWithHeartbeats(), Duration.ofSeconds(10), Duration.ofSeconds(1), USUAL.busy());
         try (Slow slow = new Slow(true); Hole hole = new Hole(slow.endpoint.port());
-             NucleiClient client = NucleiClient.connect(new Endpoint("127.0.0.1", hole.socket.getLocalPort(), false), null, null, "test", patience)) {
+             NucleiClient client = NucleiClient.connect(new Endpoint("127.0.0.1", hole.socket.getLocalPort(), false),
+                     null, null, "test", patience)) {
             assertEquals(Kind.LOST, failure(client, new RunListener() {
                 @Override
                 public void opened(Opened plan) {
@@ -231,7 +235,8 @@ class PatienceTest {
             if (runs.get() > refused)
                 super.overview(out);
             else
-                out.onError(error(Status.Code.RESOURCE_EXHAUSTED, "the server is busy with 8 runs", "hemalum-error", "Busy", "hemalum-retry-after", "0.2"));
+                out.onError(error(Status.Code.RESOURCE_EXHAUSTED, "the server is busy with 8 runs", "hemalum-error",
+                        "Busy", "hemalum-retry-after", "0.2"));
         }
     }
 
@@ -253,8 +258,8 @@ class PatienceTest {
 
     @Test
     void waitingForABusyServerEnds() throws Exception {
-        Patience patience = new Patience(USUAL.call(), USUAL.normalize(), USUAL.silence(), USUAL.silenceWithHeartbeats(), USUAL.keepAlive(),
-                USUAL.keepAliveTimeout(), Duration.ofSeconds(3));
+        Patience patience = new Patience(USUAL.call(), USUAL.normalize(), USUAL.silence(),
+                USUAL.silenceWithHeartbeats(), USUAL.keepAlive(), USUAL.keepAliveTimeout(), Duration.ofSeconds(3));
         try (Full full = new Full(1000); NucleiClient client = full.client(patience)) {
             ServiceException busy = failure(client, NOBODY, new RunControl());
             assertEquals(Kind.BUSY, busy.kind());
@@ -287,7 +292,8 @@ class PatienceTest {
             @Override
             public void normalize(NormalizeRequest request, StreamObserver<NormalizeReply> out) {
                 if (broken[0]-- > 0)
-                    out.onError(error(Status.Code.RESOURCE_EXHAUSTED, "busy", "hemalum-error", "Busy", "hemalum-retry-after", "0.1"));
+                    out.onError(error(Status.Code.RESOURCE_EXHAUSTED, "busy", "hemalum-error", "Busy",
+                            "hemalum-retry-after", "0.1"));
                 else
                     super.normalize(request, out);
             }
@@ -303,7 +309,8 @@ class PatienceTest {
     @Test
     void noProxyStandsBeforeALabServer() throws Exception {
         ProxySelector before = ProxySelector.getDefault();
-        try (FakeServer fake = new FakeServer(); ServerSocket proxy = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+        try (FakeServer fake = new FakeServer();
+             ServerSocket proxy = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             ProxySelector.setDefault(new ProxySelector() {
                 @Override
                 public List<Proxy> select(URI uri) {

@@ -30,7 +30,8 @@ final class PythonServer {
     /** Writes the tests' toy model and returns its folder. */
     static Path toyModels(Path folder) throws Exception {
         String script = "import sys, pathlib; sys.path.insert(0, 'tests'); from conftest import write_toy_model; write_toy_model(pathlib.Path(sys.argv[1]))";
-        Process process = new ProcessBuilder(python().toString(), "-c", script, folder.toString()).directory(ROOT.toFile())
+        Process process = new ProcessBuilder(python().toString(), "-c", script, folder.toString())
+                .directory(ROOT.toFile())
                 .redirectErrorStream(true).start();
         String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assumeTrue(process.waitFor() == 0, "SKIPPED: the toy model could not be made: " + said);
@@ -48,17 +49,19 @@ final class PythonServer {
         Tls(Path folder, Path models, String... names) throws Exception {
             List<String> make = new ArrayList<>(names.length == 0
                     ? List.of(python().toString(), "-m", "hemalum", "serve", "--init-tls", folder.toString())
-                    : List.of(python().toString(), "-c", "import sys, pathlib; from hemalum.service.tls import init_tls; "
+                    : List.of(python().toString(), "-c",
+                    "import sys, pathlib; from hemalum.service.tls import init_tls; "
                             + "init_tls(pathlib.Path(sys.argv[1]), sys.argv[2:])", folder.toString()));
             make.addAll(List.of(names));
             run(make);
             authority = folder.resolve("ca.crt");
             token = Files.readString(folder.resolve("token")).strip();
             List<String> command = List.of(python().toString(), "-m", "hemalum", "serve", "--port", "0", "--tls-cert",
-                    folder.resolve("server.crt").toString(), "--tls-key", folder.resolve("server.key").toString(), "--token-file",
-                    folder.resolve("token").toString(), "--models", models.toString());
+                    folder.resolve("server.crt").toString(), "--tls-key", folder.resolve("server.key").toString(),
+                    "--token-file", folder.resolve("token").toString(), "--models", models.toString());
             process = new ProcessBuilder(command).directory(ROOT.toFile()).redirectErrorStream(true).start();
-            BufferedReader lines = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
+            BufferedReader lines = new BufferedReader(new InputStreamReader(process.getInputStream(),
+                    StandardCharsets.UTF_8));
             List<String> said = new ArrayList<>();
             int found = 0;
             for (String line; found == 0 && (line = lines.readLine()) != null; said.add(line)) {
@@ -90,9 +93,11 @@ final class PythonServer {
         Odd(Path models, int version, int oldest) throws Exception {
             String settings = String.format("{\"models\": [\"%s\"], \"API_VERSION\": %d, \"OLDEST_API_VERSION\": %d}",
                     models.toString().replace('\\', '/'), version, oldest);
-            process = new ProcessBuilder(python().toString(), ROOT.resolve("tests/service/odd_server.py").toString(), settings)
+            process = new ProcessBuilder(python().toString(), ROOT.resolve("tests/service/odd_server.py").toString(),
+                    settings)
                     .redirectError(ProcessBuilder.Redirect.DISCARD).start();
-            String line = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8)).readLine();
+            String line = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))
+                    .readLine();
             endpoint = new Endpoint("127.0.0.1", Integer.parseInt(line.strip()), false);
         }
 

@@ -23,7 +23,8 @@ class SavedTokenTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"elsewhere", "gpu.lab.example:50052", "http://gpu.lab.example", "insecure://gpu.lab.example", "gpu.lab.example.evil", "localhost"})
+    @ValueSource(strings = {"elsewhere", "gpu.lab.example:50052", "http://gpu.lab.example",
+            "insecure://gpu.lab.example", "gpu.lab.example.evil", "localhost"})
     void goesToNoOther(String address) {
         assertNull(SAVED.to(Endpoint.parse(address)));
     }
@@ -37,9 +38,11 @@ class SavedTokenTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"http://gpu.lab.example", "http://127.evil.example", "http://192.168.1.7", "grpc://[2001:db8::1]"})
+    @ValueSource(strings = {"http://gpu.lab.example", "http://127.evil.example", "http://192.168.1.7",
+            "grpc://[2001:db8::1]"})
     void neverTravelsWhereOthersReadIt(String address) {
-        ServiceException unsafe = assertThrows(ServiceException.class, () -> NucleiClient.connect(Endpoint.parse(address), "secret", null, "test"));
+        ServiceException unsafe = assertThrows(ServiceException.class,
+                () -> NucleiClient.connect(Endpoint.parse(address), "secret", null, "test"));
         assertEquals(Kind.UNSAFE, unsafe.kind());
         assertFalse(unsafe.getMessage().contains("secret"), unsafe.getMessage());
         assertTrue(unsafe.getMessage().contains("insecure://"), unsafe.getMessage());
@@ -47,14 +50,16 @@ class SavedTokenTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"insecure://gpu.lab.example", "https://gpu.lab.example", "gpu.lab.example", "http://127.0.0.1", "localhost", "[::1]"})
+    @ValueSource(strings = {"insecure://gpu.lab.example", "https://gpu.lab.example", "gpu.lab.example",
+            "http://127.0.0.1", "localhost", "[::1]"})
     void travelsWhereNobodyReadsItOrAPersonSaysSo(String address) {
         NucleiClient.connect(Endpoint.parse(address), "secret", null, "test").close();
     }
 
     @Test
     void reachesTheServer() throws Exception {
-        try (FakeServer fake = new FakeServer(); NucleiClient client = NucleiClient.connect(fake.endpoint, "secret", null, "test")) {
+        try (FakeServer fake = new FakeServer();
+             NucleiClient client = NucleiClient.connect(fake.endpoint, "secret", null, "test")) {
             client.info();
             assertEquals("Bearer secret", fake.tokens.get(0));
         }

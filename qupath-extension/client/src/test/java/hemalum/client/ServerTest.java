@@ -39,7 +39,8 @@ class ServerTest {
     @BeforeAll
     static void start() throws Exception {
         models = PythonServer.toyModels(folder.resolve("models"));
-        server = LocalServer.start(PythonServer.python(), List.of("--models", models.toString()), PATIENCE, line -> { });
+        server = LocalServer.start(PythonServer.python(), List.of("--models", models.toString()), PATIENCE,
+                line -> { });
     }
 
     @AfterAll
@@ -53,7 +54,8 @@ class ServerTest {
     }
 
     private static SegmentSpec spec(Blobs blobs) {
-        return new SegmentSpec("toy", blobs.image(), List.of(), null, null, null, "", null, true, true, SegmentSpec.Encoding.RAW, null);
+        return new SegmentSpec("toy", blobs.image(), List.of(), null, null, null, "", null, true, true,
+                SegmentSpec.Encoding.RAW, null);
     }
 
     private static Kind kind(Endpoint endpoint, String token, Path authority) {
@@ -88,7 +90,8 @@ class ServerTest {
         List<String> all = new ArrayList<>();
         for (FoundNuclei batch : batches)
             for (int i = 0; i < batch.size(); i++)
-                all.add(batch.ids()[i] + " " + java.util.Arrays.toString(batch.xs(i)) + java.util.Arrays.toString(batch.ys(i)));
+                all.add(batch.ids()[i] + " " + java.util.Arrays.toString(batch.xs(i))
+                        + java.util.Arrays.toString(batch.ys(i)));
         assertEquals(summary.nuclei(), all.size());
         Collections.sort(all);
         return all;
@@ -125,8 +128,8 @@ class ServerTest {
     void regionsBoundTheNuclei() {
         Blobs blobs = new Blobs(3000, 3000);
         double[] square = {300, 300, 900, 300, 900, 900, 300, 900};
-        SegmentSpec spec = new SegmentSpec("toy", blobs.image(), List.of(List.of(square)), null, null, null, "", null, false, true,
-                SegmentSpec.Encoding.RAW, null);
+        SegmentSpec spec = new SegmentSpec("toy", blobs.image(), List.of(List.of(square)), null, null, null, "", null,
+                false, true, SegmentSpec.Encoding.RAW, null);
         try (NucleiClient client = client()) {
             assertEquals(100, nuclei(client, spec, blobs).size());
         }
@@ -138,8 +141,8 @@ class ServerTest {
         pairs.apart = 24;
         try (NucleiClient client = client()) {
             for (double part : new double[] {0, 2}) {
-                SegmentSpec spec = new SegmentSpec("toy", pairs.image(), List.of(), null, null, part, "", null, false, true,
-                        SegmentSpec.Encoding.RAW, null);
+                SegmentSpec spec = new SegmentSpec("toy", pairs.image(), List.of(), null, null, part, "", null, false,
+                        true, SegmentSpec.Encoding.RAW, null);
                 assertEquals(part == 0 ? 100 : 200, nuclei(client, spec, pairs).size());
             }
         }
@@ -170,8 +173,8 @@ class ServerTest {
         Path slides = java.nio.file.Files.createDirectories(folder.resolve("slides"));
         javax.imageio.ImageIO.write(blobs.picture(), "png", slides.resolve("blobs.png").toFile());
         String identity = blobs.overview(2048).identity(2600, 1900);
-        try (LocalServer reads = LocalServer.start(PythonServer.python(), List.of("--models", models.toString(), "--slides", slides.toString()),
-                PATIENCE, line -> { });
+        try (LocalServer reads = LocalServer.start(PythonServer.python(),
+                List.of("--models", models.toString(), "--slides", slides.toString()), PATIENCE, line -> { });
              NucleiClient client = NucleiClient.connect(reads.endpoint(), reads.token(), null, "client test")) {
             assertEquals(List.of(slides.toRealPath().toString()), client.info().slideFolders());
             List<String> sent = nuclei(client, spec(blobs), blobs);
@@ -180,7 +183,8 @@ class ServerTest {
                 @Override
                 public void nuclei(FoundNuclei found) {
                     for (int i = 0; i < found.size(); i++)
-                        there.add(found.ids()[i] + " " + java.util.Arrays.toString(found.xs(i)) + java.util.Arrays.toString(found.ys(i)));
+                        there.add(found.ids()[i] + " " + java.util.Arrays.toString(found.xs(i))
+                                + java.util.Arrays.toString(found.ys(i)));
                 }
             }, new RunControl());
             assertTrue(summary.complete());
@@ -188,7 +192,8 @@ class ServerTest {
             assertEquals(sent, there);
             for (String[] wrong : new String[][] {{"blobs.png", "another"}, {"nowhere.png", identity}})
                 assertEquals(Kind.REFUSED, assertThrows(ServiceException.class,
-                        () -> client.segmentSlide(spec(blobs), wrong[0], wrong[1], new RunListener() { }, new RunControl())).kind());
+                        () -> client.segmentSlide(spec(blobs), wrong[0], wrong[1], new RunListener() { },
+                        new RunControl())).kind());
         }
     }
 
@@ -274,9 +279,11 @@ class ServerTest {
     @Test
     void aServerKilledInMidRunIsSaidSo() throws Exception {
         Blobs blobs = new Blobs(12000, 8000);
-        try (LocalServer victim = LocalServer.start(PythonServer.python(), List.of("--models", models.toString()), PATIENCE, line -> { });
+        try (LocalServer victim = LocalServer.start(PythonServer.python(), List.of("--models", models.toString()),
+                PATIENCE, line -> { });
              NucleiClient client = NucleiClient.connect(victim.endpoint(), victim.token(), null, "client test")) {
-            ServiceException lost = assertThrows(ServiceException.class, () -> client.segment(spec(blobs), blobs, new RunListener() {
+            ServiceException lost = assertThrows(ServiceException.class,
+                    () -> client.segment(spec(blobs), blobs, new RunListener() {
                 @Override
                 public void nuclei(FoundNuclei nuclei) {
                     ProcessHandle.of(victim.pid()).ifPresent(ProcessHandle::destroyForcibly);
@@ -288,7 +295,8 @@ class ServerTest {
 
     @Test
     void childEndsWithItsInput() throws Exception {
-        LocalServer child = LocalServer.start(PythonServer.python(), List.of("--models", models.toString()), PATIENCE, line -> { });
+        LocalServer child = LocalServer.start(PythonServer.python(), List.of("--models", models.toString()), PATIENCE,
+                line -> { });
         ProcessHandle process = ProcessHandle.of(child.pid()).orElseThrow();
         child.close();
         process.onExit().get();
@@ -297,7 +305,8 @@ class ServerTest {
     @Test
     void aChildThatCannotStartSaysWhy() {
         ServiceException failure = assertThrows(ServiceException.class,
-                () -> LocalServer.start(PythonServer.python(), List.of("--models", folder.resolve("nowhere").toString()), PATIENCE, line -> { }));
+                () -> LocalServer.start(PythonServer.python(),
+                List.of("--models", folder.resolve("nowhere").toString()), PATIENCE, line -> { }));
         assertEquals(Kind.NO_LOCAL_SERVER, failure.kind());
         assertTrue(failure.getMessage().contains("nowhere"), failure.getMessage());
         assertEquals(Kind.NO_LOCAL_SERVER, assertThrows(ServiceException.class,
@@ -362,20 +371,25 @@ class ServerTest {
             assertEquals(Kind.SERVER_WANTS_TLS, kind(new Endpoint("127.0.0.1", tls.port, false), tls.token, null));
             try (PythonServer.Tls other = new PythonServer.Tls(folder.resolve("other"), models, "lab.example")) {
                 assertEquals(Kind.UNTRUSTED_CERTIFICATE, kind(secure, tls.token, other.authority));
-                assertEquals(Kind.WRONG_HOST, kind(new Endpoint("localhost", other.port, true), other.token, other.authority));
+                assertEquals(Kind.WRONG_HOST, kind(new Endpoint("localhost", other.port, true), other.token,
+                        other.authority));
             }
         }
-        assertEquals(Kind.SERVER_IS_PLAIN, kind(new Endpoint("127.0.0.1", server.endpoint().port(), true), server.token(), null));
-        assertThrows(ServiceException.class, () -> NucleiClient.connect(new Endpoint("localhost", 1, true), null, models.resolve("toy/card.json"), "x"));
-        assertThrows(ServiceException.class, () -> NucleiClient.connect(new Endpoint("localhost", 1, true), null, folder.resolve("none"), "x"));
+        assertEquals(Kind.SERVER_IS_PLAIN, kind(new Endpoint("127.0.0.1", server.endpoint().port(), true),
+                server.token(), null));
+        assertThrows(ServiceException.class, () -> NucleiClient.connect(new Endpoint("localhost", 1, true), null,
+                models.resolve("toy/card.json"), "x"));
+        assertThrows(ServiceException.class, () -> NucleiClient.connect(new Endpoint("localhost", 1, true), null,
+                folder.resolve("none"), "x"));
     }
 
     @Test
     void whatTheServerRefusesItSaysItself() {
         Blobs blobs = new Blobs(100, 100);
-        SegmentSpec nobody = new SegmentSpec("nobody", blobs.image(), List.of(), null, null, null, "", null, true, true, SegmentSpec.Encoding.RAW, null);
-        SegmentSpec coarse = new SegmentSpec("toy", new SegmentSpec.Image(100, 100, 40, "test", "", 0, 0), List.of(), null, null, null, "", null, true, true,
+        SegmentSpec nobody = new SegmentSpec("nobody", blobs.image(), List.of(), null, null, null, "", null, true, true,
                 SegmentSpec.Encoding.RAW, null);
+        SegmentSpec coarse = new SegmentSpec("toy", new SegmentSpec.Image(100, 100, 40, "test", "", 0, 0), List.of(),
+                null, null, null, "", null, true, true, SegmentSpec.Encoding.RAW, null);
         try (NucleiClient client = client()) {
             assertEquals(Kind.MODEL_MISSING, assertThrows(ServiceException.class,
                     () -> client.segment(nobody, blobs, new RunListener() { }, new RunControl())).kind());
@@ -395,14 +409,16 @@ class ServerTest {
             assertEquals(6, normalized.stainMatrix().length);
             int[] pixels = new int[overview.width() * overview.height()];
             for (int i = 0; i < pixels.length; i++)
-                pixels[i] = (overview.rgb()[3 * i] & 0xff) << 16 | (overview.rgb()[3 * i + 1] & 0xff) << 8 | overview.rgb()[3 * i + 2] & 0xff;
+                pixels[i] = (overview.rgb()[3 * i] & 0xff) << 16 | (overview.rgb()[3 * i
+                        + 1] & 0xff) << 8 | overview.rgb()[3 * i + 2] & 0xff;
             normalized.table().apply(pixels);
             byte[] theirs = normalized.thumbnail().rgb();
             for (int i = 0; i < pixels.length; i++)
                 for (int c = 0; c < 3; c++)
                     assertEquals(theirs[3 * i + c] & 0xff, pixels[i] >> 16 - 8 * c & 0xff);
             // the same stain, given instead of estimated, gives the same table
-            assertArrayEquals(normalized.table().rgb(), client.normalize(overview, 0, "macenko", normalized.stainMatrix(), null).table().rgb());
+            assertArrayEquals(normalized.table().rgb(), client.normalize(overview, 0, "macenko",
+                    normalized.stainMatrix(), null).table().rgb());
         }
     }
 

@@ -20,13 +20,15 @@ import org.junit.jupiter.api.Test;
 class TextsTest {
 
     private static final Pattern PLACE = Pattern.compile("%(?:(\\d+)\\$)?([a-z])");
-    private static final Path SOURCES = PythonServer.ROOT.resolve("qupath-extension/client/src/main/java/hemalum/client");
+    private static final Path SOURCES =
+            PythonServer.ROOT.resolve("qupath-extension/client/src/main/java/hemalum/client");
 
     /** The kinds of values that a text takes, in the order of the call. */
     private static List<String> places(String text) {
         int[] next = {0};
         return PLACE.matcher(text).results()
-                .map(place -> (place.group(1) == null ? ++next[0] : Integer.parseInt(place.group(1))) + place.group(2)).sorted().toList();
+                .map(place -> (place.group(1) == null ? ++next[0] : Integer.parseInt(place.group(1))) + place.group(2))
+                .sorted().toList();
     }
 
     @Test
@@ -38,7 +40,8 @@ class TextsTest {
             assertEquals(places(here), places(there), key);
             // what is missing in a bundle comes from its parent
             assertFalse(here.equals(there), key + " is not translated");
-            assertTrue(there.codePoints().anyMatch(c -> Character.UnicodeScript.of(c) == Character.UnicodeScript.HAN), there);
+            assertTrue(there.codePoints().anyMatch(c -> Character.UnicodeScript.of(c) == Character.UnicodeScript.HAN),
+                    there);
         }
         assertEquals(english.keySet(), chinese.keySet());
     }
