@@ -41,7 +41,7 @@ release: .venv/.release     ## dist/: PLATFORMS="linux windows macos-arm64" PYTH
 	    $(if $(filter no,$(EXTENSION)),--without-extension)
 
 docs: .venv/.docs           ## the documentation as a site that needs no network: site/index.html
-	$(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 bench: .venv/.dev           ## speed as ratios of one run, written to bench.json
 	$(BIN)/python -m benchmarks

@@ -16,6 +16,7 @@ from release.failure import ReleaseFailure
 from release.packages import build_packages
 from release.platforms import ALL, PYTHONS, chosen
 from release.source import check_releasable, commit_seconds, export, notes_of, version_of
+from release.trial import suits, try_out
 from release.wheelhouses import build_wheelhouse
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +75,9 @@ def build(asked: argparse.Namespace) -> None:
             say(f"wheelhouse for {system.people}, Python {python} …")
             archive = build_wheelhouse(wheel, version, system, python, dist, work, seconds)
             sums[archive.name] = sha256(archive)
+            if suits(system, python):
+                say("installed without an index, hemalum demo …")
+                try_out(archive, version, work)
         if not asked.without_extension:
             say("extension …")
             build_extension(source, dist, version, seconds, url, sums)
