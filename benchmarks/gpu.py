@@ -65,7 +65,12 @@ def main() -> None:
             with Pipeline(device, precision=precision) as pipeline:
                 segmented(pipeline, model, slide)  # loads the model and compiles the loops
                 nuclei[device], seconds, name, stages = segmented(pipeline, model, slide)
-            result[device] = {"device": name, "s_per_mm2": round(seconds / area, 3), "nuclei": len(nuclei[device]), "stages": stages}
+            result[device] = {
+                "device": name,
+                "s_per_mm2": round(seconds / area, 3),
+                "nuclei": len(nuclei[device]),
+                "stages": stages,
+            }
     result["agreement_iou_0.95"] = round(agreement(nuclei["cuda"], nuclei["cpu"]), 5)
     print(json.dumps(result))
 

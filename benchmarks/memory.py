@@ -24,11 +24,11 @@ SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 
 
 def generate(path: Path, side: int) -> None:
-    """A pyramid of side × side px at 0.25 µm/px that repeats the middle of the bundled region, mirrored at its edges."""
+    """A pyramid of side × side px at 0.25 µm/px: the middle of the bundled region again and again, mirrored."""
     with open_slide(SLIDE) as slide:
         patch = slide.read(Rect(200, 600, 1600, 1600), 1)
     patch = np.vstack([np.hstack([patch, patch[:, ::-1]]), np.hstack([patch[::-1], patch[::-1, ::-1]])])
-    wide = np.hstack([patch] * (-(-side // patch.shape[1])))[:, :side]
+    wide = np.hstack([patch] * -(-side // patch.shape[1]))[:, :side]
 
     def rows(y: int, height: int) -> np.ndarray:
         return wide[np.arange(y, y + height) % len(wide)]
@@ -67,20 +67,21 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=5_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = {}
+        sizes = {}
         for name in ("small", "large"):
             side = getattr(arguments, name)
             path = Path(folder) / f"{name}.ome.tif"
             generate(path, side)
             record = peak(path, Path(folder) / "out", arguments)
-            found[name] = {
+            sizes[name] = {
                 "side": side,
                 "peak_mb": record["peak_memory_mb"],
                 "nuclei": record["counts"]["nuclei"],
                 "seconds": record["seconds"]["total"],
             }
             path.unlink()
-    print(json.dumps({"benchmark": "memory", **found, "ratio": round(found["large"]["peak_mb"] / found["small"]["peak_mb"], 3)}))
+    ratio = sizes["large"]["peak_mb"] / sizes["small"]["peak_mb"]
+    print(json.dumps({"benchmark": "memory", **sizes, "ratio": round(ratio, 3)}))
 
 
 if __name__ == "__main__":

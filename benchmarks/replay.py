@@ -1,6 +1,7 @@
 """Throughput with two post-processing processes against one, when the engine needs 20 ms a tile.
 
-A stub engine replays the maps of real tiles at the pace of a GPU; everything behind it is the real pipeline.  Prints one JSON line.
+A stub engine replays the maps of real tiles at the pace of a GPU; everything behind it is the real pipeline.  Prints
+one JSON line.
 
     python benchmarks/replay.py [--models DIR] [--model ID] [--tiles 40]
 """
@@ -31,8 +32,10 @@ SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 class Replay:
     """An engine that gives stored maps after 20 ms of sleep, which costs no core, as a GPU would."""
 
-    device, precision, batch, notices = "replay", "fp32", 1, []
+    device, precision, batch = "replay", "fp32", 1
+
     def __init__(self, stored: list[np.ndarray], seconds: float):
+        self.notices: list[str] = []
         self._stored, self._seconds, self._next = stored, seconds, 0
 
     def maps(self, tiles: np.ndarray) -> np.ndarray:
@@ -47,7 +50,8 @@ def stored_maps(model) -> list[np.ndarray]:
     with open_slide(SLIDE) as slide:
         plan = plan_tiles(slide.size, slide.mpp, model.card.mpp, core=model.card.core, halo=model.card.halo)
         maps = [engine.maps(model_tile(slide.read(tile.read, plan.scale.n), tile, plan)[None]) for tile in plan.tiles]
-    maps = [m for m in maps if m.shape[2] == m.shape[3] == plan.tile_shape * model.card.output_scale]
+    full = plan.tile_shape * model.card.output_scale
+    maps = [m for m in maps if m.shape[2] == m.shape[3] == full]
     return sorted(maps, key=lambda m: -float((m[0, 0] > 0.5).mean()))[:3]
 
 
@@ -59,7 +63,15 @@ def throughput(model, stored: list[np.ndarray], workers: int, tiles: int, second
     overview = np.full((64, 64, 3), 240, np.uint8)
     with TileQueue() as queue, Workers(workers, processes=True) as pool:
         pool.warm()
-        run = Run(queue, Replay(stored, seconds), model, image, overview, Parameters(skip_glass=False, core=core), pool)
+        run = Run(
+            queue=queue,
+            engine=Replay(stored, seconds),
+            model=model,
+            image=image,
+            overview=overview,
+            parameters=Parameters(skip_glass=False, core=core),
+            workers=pool,
+        )
         blank: dict = {}
 
         def read(rect, n):
@@ -82,7 +94,9 @@ def main() -> None:
     arguments = parser.parse_args()
     model = find(arguments.model, arguments.models)
     stored = stored_maps(model)
-    (one, nuclei), (two, same) = (throughput(model, stored, n, arguments.tiles, arguments.milliseconds / 1000) for n in (1, 2))
+    seconds = arguments.milliseconds / 1000
+    one, nuclei = throughput(model, stored, 1, arguments.tiles, seconds=seconds)
+    two, same = throughput(model, stored, 2, arguments.tiles, seconds=seconds)
     print(
         json.dumps(
             {

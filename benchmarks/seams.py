@@ -1,7 +1,7 @@
-"""The same nuclei from another tile size and from a shifted grid, none counted twice, none lost, on the bundled slide region.
+"""The same nuclei from another tile size and from a shifted grid, none counted twice, none lost.
 
-Matched one to one at IoU > 0.7.  Lost: seen whole in the maps of two neighbours, but covered by no nucleus of the result.  Prints one
-JSON line.
+On the bundled slide region.  Matched one to one at IoU > 0.7.  Lost: seen whole in the maps of two neighbours, but
+covered by no nucleus of the result.  Prints one JSON line.
 
     python benchmarks/seams.py [--models DIR] [--model ID] [--slide FILE]
 """
@@ -33,12 +33,18 @@ SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 
 def nuclei_of(pipeline, model, slide, core: int, offset=(0, 0)) -> Nuclei:
     """The nuclei with a given tile core and grid offset, model px."""
-    hemalum.runs.planning.plan_tiles = functools.partial(plan_tiles, offset=offset)  # users cannot shift the grid; this benchmark can
+    # users cannot shift the grid; this benchmark can
+    hemalum.runs.planning.plan_tiles = functools.partial(plan_tiles, offset=offset)
     try:
-        run = pipeline.run(model, image_info(slide), slide.overview(), Parameters(core=core, skip_glass=False, measure=False))
+        run = open_run(pipeline, model, slide, core)
     finally:
         hemalum.runs.planning.plan_tiles = plan_tiles
     return Nuclei.concat([event.nuclei for event in drive(run, slide.read) if isinstance(event, NucleiFound)])
+
+
+def open_run(pipeline, model, slide, core: int):
+    parameters = Parameters(core=core, skip_glass=False, measure=False)
+    return pipeline.run(model, image_info(slide), slide.overview(), parameters)
 
 
 def matched(a: Nuclei, b: Nuclei, iou: float = 0.7) -> float:
@@ -67,20 +73,26 @@ class Wide(Plan):
         return float(self.halo)
 
 
-def lost(pipeline, model, slide, core: int, result: Nuclei) -> int:
-    """Nuclei that two neighbours see alike (IoU > 0.5), whole, and that one of them answers for, but that `result` has not."""
-    run = pipeline.run(model, image_info(slide), slide.overview(), Parameters(core=core, skip_glass=False, measure=False))
-    run.cancel()
-    plan, seen = run.plan, []
+def seen_whole(run, slide, tile) -> Nuclei:
+    """All that a tile sees, but for what its window cuts."""
+    plan = run.plan
     wide = Wide(**{field.name: getattr(plan, field.name) for field in dataclasses.fields(plan) if field.init})
-    for tile in plan.tiles:
-        pixels = model_tile(slide.read(tile.read, plan.scale.n), tile, plan)
-        found = tile_nuclei(run.engine.maps(pixels[None])[0], pixels, tile, wide, run.settings)
-        left, top, width, height = (value * plan.to_level0 for value in plan.window(tile))
-        x0, y0, x1, y1 = found.boxes().T / UNIT
-        cut = ((x0 <= left) & (left > 0)) | ((y0 <= top) & (top > 0))
-        cut |= ((x1 >= left + width) & (left + width < slide.size[0])) | ((y1 >= top + height) & (top + height < slide.size[1]))
-        seen.append(found.take(~cut))
+    pixels = model_tile(slide.read(tile.read, plan.scale.n), tile, plan)
+    nuclei = tile_nuclei(run.engine.maps(pixels[None])[0], pixels, tile, wide, settings=run.settings)
+    left, top, width, height = (value * plan.to_level0 for value in plan.window(tile))
+    right, bottom = left + width, top + height
+    x0, y0, x1, y1 = nuclei.boxes().T / UNIT
+    cut = ((x0 <= left) & (left > 0)) | ((y0 <= top) & (top > 0))
+    cut |= ((x1 >= right) & (right < slide.size[0])) | ((y1 >= bottom) & (bottom < slide.size[1]))
+    return nuclei.take(~cut)
+
+
+def lost(pipeline, model, slide, core: int, result: Nuclei) -> int:
+    """Nuclei that two neighbours see whole and alike (IoU > 0.5), and that one answers for, but `result` has not."""
+    run = open_run(pipeline, model, slide, core)
+    run.cancel()
+    plan = run.plan
+    seen = [seen_whole(run, slide, tile) for tile in plan.tiles]
     final = result.polygons()
     tree, missing = shapely.STRtree(final), 0
     for tile in plan.tiles:
@@ -112,8 +124,8 @@ def main() -> None:
         core = model.card.core
         usual = nuclei_of(pipeline, model, slide, core)
         small = nuclei_of(pipeline, model, slide, core // 2)
-        shifted = nuclei_of(pipeline, model, slide, core, (core // 4, core // 2))
-        missing = lost(pipeline, model, slide, core // 2, small)
+        shifted = nuclei_of(pipeline, model, slide, core, offset=(core // 4, core // 2))
+        missing = lost(pipeline, model, slide, core // 2, result=small)
     print(
         json.dumps(
             {

@@ -1,6 +1,7 @@
 """A million nuclei from a synthetic source through settle and the GeoJSON sink: seconds and peak memory.
 
-The source gives each tile's candidates with its halo, so that every seam has duplicates to settle.  Prints one JSON line.
+The source gives each tile's candidates with its halo, so that every seam has duplicates to settle.  Prints one JSON
+line.
 
     python benchmarks/settle_million.py [--nuclei 1000000]
 """
@@ -34,11 +35,12 @@ def candidates(plan, tile) -> Nuclei:
     rows = np.arange(max(0, int(top // PITCH)), int(bottom // PITCH) + 1)
     col, row = (grid.ravel().astype(np.uint64) for grid in np.meshgrid(cols, rows))
     noise = (col * np.uint64(73856093) ^ row * np.uint64(19349663)) * np.uint64(2654435761) & np.uint64(0xFFFFFFFF)
-    jitter = (noise % np.uint64(64)).astype(float) / 8 - 4, ((noise >> np.uint64(8)) % np.uint64(64)).astype(float) / 8 - 4
-    x, y = (col + 0.5) * PITCH + jitter[0], (row + 0.5) * PITCH + jitter[1]
-    angles = np.linspace(0, 2 * np.pi, VERTICES, endpoint=False)
+    x = (col + 0.5) * PITCH + (noise % np.uint64(64)).astype(float) / 8 - 4
+    y = (row + 0.5) * PITCH + ((noise >> np.uint64(8)) % np.uint64(64)).astype(float) / 8 - 4
     radius = 5 + ((noise >> np.uint64(16)) % np.uint64(32)).astype(float) / 8
-    points = np.stack([x[:, None] + radius[:, None] * np.cos(angles), y[:, None] + 0.8 * radius[:, None] * np.sin(angles)], -1)
+    angles = np.linspace(0, 2 * np.pi, VERTICES, endpoint=False)
+    across, down = radius[:, None] * np.cos(angles), 0.8 * radius[:, None] * np.sin(angles)
+    points = np.stack([x[:, None] + across, y[:, None] + down], -1)
     vertices = np.rint(points * UNIT).astype(np.int32).clip(0).reshape(-1, 2)
     nuclei = Nuclei.of(vertices, np.arange(len(x) + 1) * VERTICES, tile=tile.index)
     nuclei.edge = plan.edge_distance(tile, nuclei.centroids)
@@ -91,13 +93,13 @@ def _through(plan, path: Path) -> tuple[int, int, dict]:
     order, settler = PlanOrder(len(plan.tiles), write), Settler(plan)
     for tile in plan.tiles:
         start = time.perf_counter()
-        found = candidates(plan, tile)
+        nuclei = candidates(plan, tile)
         middle = time.perf_counter()
-        final = settler.add(tile, found)
+        final = settler.add(tile, nuclei)
         settled = settler.take_settled()
         seconds["source_s"] += middle - start
         seconds["settle_s"] += time.perf_counter() - middle
-        seen += len(found)
+        seen += len(nuclei)
         order.found(final)
         for index in settled:
             order.settled(index)

@@ -1,4 +1,4 @@
-"""The CUDA engine's own logic, on the CPU: agreement with ONNX Runtime, and halving the batch once when memory runs out."""
+"""The CUDA engine's own logic, on the CPU: agreement with ONNX Runtime, and one halved batch when memory runs out."""
 
 import hashlib
 import json
@@ -39,7 +39,8 @@ def package(toy_models, tmp_path_factory):
         maps = module(torch.from_numpy(pixels)[None])[0].numpy()
     np.savez_compressed(folder / "check.npz", pixels=pixels, maps=maps.astype(np.float16))
     card = json.loads((folder / "card.json").read_text())
-    card["files"] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.onnx", "check.npz", "model.pt2")}
+    files = "model.onnx", "check.npz", "model.pt2"
+    card["files"] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
     (folder / "card.json").write_text(json.dumps(card))
     return folder
 

@@ -67,12 +67,13 @@ def test_regions_choose_tiles_and_overrule_the_tissue_mask():
     region = shapely.box(101, 101, 199, 199)
     glass = (np.zeros((70, 90), bool), 10.0)
     plan = plan_tiles((900, 700), 0.5, 0.5, core=100, halo=50, regions=[region, region], tissue=glass)
-    assert {(1, 1)} <= {(tile.row, tile.col) for tile in plan.tiles} <= {(row, col) for row in range(3) for col in range(3)}
+    places = {(tile.row, tile.col) for tile in plan.tiles}
+    assert (1, 1) in places and all(row < 3 and col < 3 for row, col in places)
     assert plan_tiles((900, 700), 0.5, 0.5, core=100, halo=50, tissue=glass).tiles == ()
     glass[0][35, 45] = True
     plan = plan_tiles((900, 700), 0.5, 0.5, core=100, halo=50, tissue=glass)
     near = {(tile.row, tile.col) for tile in plan.tiles}
-    assert near == {(row, col) for row in (2, 3) for col in (3, 4)}  # (45, 35) · 10 px lies within 50 px of all of them
+    assert near == {(row, col) for row in (2, 3) for col in (3, 4)}  # (45, 35) · 10 px lies near all of them
 
 
 @pytest.mark.parametrize("side, tiles", [(1, 1), (1152, 1), (1153, 2), (2176, 2), (2177, 3)])
@@ -80,7 +81,8 @@ def test_an_image_as_large_as_a_tile_is_one_tile_without_halo(side, tiles):
     plan = plan_tiles((side, side), 0.5, 0.5)
     assert len(plan.tiles) == tiles**2
     assert tiles > 1 or plan.tiles[0].core == plan.window(plan.tiles[0]) == (0, 0, side, side)
-    assert all(start % 256 == 0 for tile in plan.tiles for start in plan.window(tile)[:2])  # where the network's windows begin
+    # where the network's windows begin
+    assert all(start % 256 == 0 for tile in plan.tiles for start in plan.window(tile)[:2])
 
 
 def test_refuses_what_makes_no_tile():

@@ -42,7 +42,8 @@ def check(labels, parameters):
         outside, pieces = ndimage.label(~own, np.ones((3, 3)))
         for piece in range(1, pieces + 1):
             if piece != outside[0, 0]:
-                assert np.pad(labels, 1)[outside == piece].any(), "a hole of background"  # with a nucleus in it, it is a lake
+                # with a nucleus in it, it is a lake
+                assert np.pad(labels, 1)[outside == piece].any(), "a hole of background"
 
 
 def test_separate_discs_are_found_pixel_by_pixel():
@@ -105,7 +106,8 @@ def test_any_map_gives_whole_instances_without_holes(seed, sigma, min_area):
 @settings(max_examples=30, deadline=None)
 def test_no_nucleus_is_larger_than_the_largest(seed, largest):
     foreground, distance = noise(seed, smooth=4)
-    labels = instances(foreground, distance, InstanceParameters(largest=largest, min_area=1, min_marker=1, foreground=0.2))
+    parameters = InstanceParameters(largest=largest, min_area=1, min_marker=1, foreground=0.2)
+    labels = instances(foreground, distance, parameters)
     for rows, cols in (np.nonzero(labels == k) for k in range(1, labels.max() + 1)):
         assert max(np.ptp(rows), np.ptp(cols)) <= largest
 
@@ -128,10 +130,12 @@ def test_a_cut_changes_nothing_far_inside(seed, cut):
     largest = 24.0
     foreground, distance = noise(seed, size=200)
     parameters = InstanceParameters(largest=largest, min_area=1, min_marker=3)
-    whole, part = instances(foreground, distance, parameters), instances(foreground[:, :cut], distance[:, :cut], parameters)
+    whole = instances(foreground, distance, parameters)
+    part = instances(foreground[:, :cut], distance[:, :cut], parameters)
     inside = np.s_[:, : cut - int(2.5 * largest)]
     np.testing.assert_array_equal(whole[inside] > 0, part[inside] > 0)
-    pairs = {(a, b) for a, b in zip(whole[inside].ravel().tolist(), part[inside].ravel().tolist(), strict=True) if a or b}
+    both = zip(whole[inside].ravel().tolist(), part[inside].ravel().tolist(), strict=True)
+    pairs = {(a, b) for a, b in both if a or b}
     assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs), "the same pixels belong together"
 
 
@@ -157,7 +161,8 @@ def test_a_part_smaller_than_asked_for_is_no_nucleus_of_its_own():
 
 def test_three_in_a_row_come_apart_whichever_pair_is_closer():
     for gap in (13, 15):
-        labels = instances(*discs((60, 90), [(20, 30, 15), (20 + gap, 30, 15), (48, 30, 15)]), InstanceParameters(marker=0.3, sigma=1.0, part=12))
+        maps = discs((60, 90), [(20, 30, 15), (20 + gap, 30, 15), (48, 30, 15)])
+        labels = instances(*maps, InstanceParameters(marker=0.3, sigma=1.0, part=12))
         assert labels.max() == 3
 
 
@@ -165,10 +170,11 @@ def test_three_in_a_row_come_apart_whichever_pair_is_closer():
 @settings(max_examples=20, deadline=None)
 def test_parts_turn_with_the_image(seed):
     rng = np.random.default_rng(seed)
-    foreground, distance = discs((60, 90), [(x, y, 11) for x, y in zip(rng.integers(10, 80, 4), rng.integers(10, 50, 4), strict=True)])
-    chosen = InstanceParameters(marker=0.45, sigma=1.0, part=20)
-    turned = instances(*(np.ascontiguousarray(m[::-1, ::-1]) for m in (foreground, distance)), chosen)
-    assert turned.max() == instances(foreground, distance, chosen).max()
+    centres = zip(rng.integers(10, 80, 4), rng.integers(10, 50, 4), strict=True)
+    maps = discs((60, 90), [(x, y, 11) for x, y in centres])
+    parameters = InstanceParameters(marker=0.45, sigma=1.0, part=20)
+    turned = instances(*(np.ascontiguousarray(m[::-1, ::-1]) for m in maps), parameters)
+    assert turned.max() == instances(*maps, parameters).max()
 
 
 def levels_of(smooth):

@@ -51,7 +51,14 @@ def test_outlines_come_out_of_a_message_as_they_went_in(parts):
 
 @pytest.mark.parametrize(
     ("counts", "deltas"),
-    [([2], [0, 0, 1, 1]), ([3], [0, 0, 1, 1]), ([], [0, 0]), ([3], [0] * 7), ([3], [2**31 - 1, 0, 2**31 - 1, 0, 0, 0]), ([4, 0], [0] * 8)],
+    [
+        ([2], [0, 0, 1, 1]),
+        ([3], [0, 0, 1, 1]),
+        ([], [0, 0]),
+        ([3], [0] * 7),
+        ([3], [2**31 - 1, 0, 2**31 - 1, 0, 0, 0]),
+        ([4, 0], [0] * 8),
+    ],
 )
 def test_a_message_that_is_no_outline_is_refused(counts, deltas):
     with pytest.raises(ValueError):
@@ -105,7 +112,9 @@ def test_ids_are_uuid5_and_follow_model_image_and_centroid_only():
     nuclei = sample(6)
     ids = nuclei.ids("nuclei", "slide")
     assert len(set(ids)) == 6
-    assert all(uuid.UUID(name).version == 5 and uuid.UUID(name).variant == uuid.RFC_4122 and str(uuid.UUID(name)) == name for name in ids)
+    for name in ids:
+        parsed = uuid.UUID(name)
+        assert parsed.version == 5 and parsed.variant == uuid.RFC_4122 and str(parsed) == name
     assert nuclei.take([4, 1]).ids("nuclei", "slide") == [ids[4], ids[1]]
     again = Nuclei.of(nuclei.vertices, nuclei.offsets, tile=9)
     assert again.ids("nuclei", "slide") == ids

@@ -11,7 +11,15 @@ from hemalum.nuclei.nuclei import Nuclei
 from hemalum.nuclei.settle import Settler
 
 HALO = 48  # model px: 24 µm, half the largest nucleus and some
-SETTINGS = MapSettings(0.45, 0.4, 1.0, 3.0, 20.0, 1, measure=False)
+SETTINGS = MapSettings(
+    foreground=0.45,
+    marker=0.4,
+    sigma=1.0,
+    min_area_um2=3.0,
+    largest_nucleus_um=20.0,
+    output_scale=1,
+    measure=False,
+)
 
 
 def tissue(width, height, seed, pitch=17):
@@ -22,7 +30,8 @@ def tissue(width, height, seed, pitch=17):
         for x in range(pitch // 2, width, pitch):
             cx, cy = x + rng.uniform(-4, 4), y + rng.uniform(-4, 4)
             a, b, turn = rng.uniform(6, 9), rng.uniform(4, 7), rng.uniform(0, np.pi)
-            rows, cols = np.mgrid[max(0, int(cy) - 11) : min(height, int(cy) + 12), max(0, int(cx) - 11) : min(width, int(cx) + 12)]
+            low_y, low_x = max(0, int(cy) - 11), max(0, int(cx) - 11)
+            rows, cols = np.mgrid[low_y : min(height, int(cy) + 12), low_x : min(width, int(cx) + 12)]
             u = (cols + 0.5 - cx) * np.cos(turn) + (rows + 0.5 - cy) * np.sin(turn)
             v = (rows + 0.5 - cy) * np.cos(turn) - (cols + 0.5 - cx) * np.sin(turn)
             depth = np.clip(1 - np.hypot(u / a, v / b), 0, 1)
@@ -49,7 +58,8 @@ def found(maps, order=None, **plan):
 def overlaps(first, second):
     """Pairs of two lists of polygons, with intersection and the two areas."""
     i, j = shapely.STRtree(second).query(first, predicate="intersects")
-    return i, j, shapely.area(shapely.intersection(first[i], second[j])), shapely.area(first[i]), shapely.area(second[j])
+    both = shapely.area(shapely.intersection(first[i], second[j]))
+    return i, j, both, shapely.area(first[i]), shapely.area(second[j])
 
 
 def matched(first, second):

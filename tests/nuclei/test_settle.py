@@ -47,15 +47,20 @@ def names(nuclei):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.permutations(range(len(PLAN.tiles))), st.sets(st.integers(0, 8), max_size=3), st.integers(0, 10**6), st.booleans())
+@given(
+    st.permutations(range(len(PLAN.tiles))),
+    st.sets(st.integers(0, 8), max_size=3),
+    st.integers(0, 10**6),
+    st.booleans(),
+)
 def test_any_order_gives_the_greedy_set(order, failed, seed, crowded):
     parts = {tile.index: candidates(tile, seed, crowded) for tile in PLAN.tiles if tile.index not in failed}
-    settler, found, settled = Settler(PLAN), [], []
+    settler, final, settled = Settler(PLAN), [], []
     for index in order:
         tile = PLAN.tiles[index]
-        found.append(settler.fail(tile) if index in failed else settler.add(tile, parts[index]))
+        final.append(settler.fail(tile) if index in failed else settler.add(tile, parts[index]))
         settled += settler.take_settled()
-    result = Nuclei.concat(found)
+    result = Nuclei.concat(final)
     assert names(result) == greedy(list(parts.values()))
     assert sorted(settled) == list(range(len(PLAN.tiles)))
     assert settler.removed == sum(map(len, parts.values())) - len(result)
@@ -68,7 +73,8 @@ def test_a_chain_over_three_tiles_keeps_its_ends():
         ring = np.array([[x, 30], [x + width, 30], [x + width, 40], [x, 40]]) * UNIT
         return Nuclei.of(ring, np.array([0, 4]), tile=tile, edge=np.array([edge]))
 
-    parts = [bar(60, 60, 0, 50.0), bar(80, 122, 1, 45.0), bar(166, 60, 2, 40.0)]  # first beats second, second would beat third
+    # first beats second, second would beat third
+    parts = [bar(60, 60, 0, 50.0), bar(80, 122, 1, 45.0), bar(166, 60, 2, 40.0)]
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]):
         settler = Settler(plan)
         kept = Nuclei.concat([settler.add(plan.tiles[i], parts[i]) for i in order])

@@ -32,7 +32,10 @@ def test_equal_images_score_one():
     assert (scores.n_ref, scores.n_pred) == (2, 2)
 
 
-@pytest.mark.parametrize("reference, predicted, expected", [([], [], 1.0), ([(0, 0, 2, 2)], [], 0.0), ([], [(0, 0, 2, 2)], 0.0)])
+@pytest.mark.parametrize(
+    "reference, predicted, expected",
+    [([], [], 1.0), ([(0, 0, 2, 2)], [], 0.0), ([], [(0, 0, 2, 2)], 0.0)],
+)
 def test_empty_sides(reference, predicted, expected):
     scores = score(squares(*reference), squares(*predicted))
     assert all(value == expected for name, value in scores.as_dict().items() if not name.startswith("n_"))
@@ -77,10 +80,11 @@ def test_refuses_what_cannot_be_compared():
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(4, 5)), elements=st.floats(0, 1, width=16)))
 def test_assignment_is_the_best_of_all(gain):
-    best = max(sum(gain[i, j] for i, j in enumerate(columns)) for columns in permutations(range(gain.shape[1]), gain.shape[0]))
+    rows = np.arange(gain.shape[0])
+    best = max(gain[rows, columns].sum() for columns in permutations(range(gain.shape[1]), gain.shape[0]))
     partner = metrics._hungarian(-gain)
     assert len(set(partner.tolist())) == gain.shape[0]
-    assert gain[np.arange(gain.shape[0]), partner].sum() == pytest.approx(best)
+    assert gain[rows, partner].sum() == pytest.approx(best)
 
 
 @pytest.mark.skipif(not PEER.exists(), reason="the independent scorer ../shared/peers/score_instances.py is not here")
@@ -100,7 +104,8 @@ def test_agrees_with_the_independent_scorer_to_six_digits(seed):
         dy, dx, grown = rng.normal(0, 3), rng.normal(0, 3), rng.uniform(0.5, 1.5)
         if rng.random() < 0.8:
             predicted[((y - cy - dy) / ry) ** 2 + ((x - cx - dx) / rx) ** 2 < grown] = 500 - number
-    ours, theirs = score(reference, predicted).as_dict(), peer.score(reference.astype(np.int64), predicted.astype(np.int64))
+    ours = score(reference, predicted).as_dict()
+    theirs = peer.score(reference.astype(np.int64), predicted.astype(np.int64))
     for name, value in theirs.items():
         assert ours[name] == pytest.approx(value, abs=5e-7), name
 

@@ -1,4 +1,4 @@
-"""The learned normalization that ships: what it leaves alone, what it depends on, and that it brings stains together."""
+"""The learned normalization that ships: what it leaves alone, what it depends on, that it brings stains together."""
 
 import hashlib
 from dataclasses import replace
@@ -46,27 +46,28 @@ def test_pen_pigment_and_glass_stay_on_a_real_slide(overview, stain):
     pens = {"green": (20, 140, 60), "blue": (20, 90, 210), "brown pigment": (90, 60, 30), "yellow": (230, 220, 60)}
     for number, colour in enumerate(pens.values()):
         drawn[100 + 40 * number : 120 + 40 * number, 50:400] = colour
-    shown = apply_table(drawn, table)
+    normal = apply_table(drawn, table)
     for number, (name, colour) in enumerate(pens.items()):
-        assert np.abs(shown[100 + 40 * number : 120 + 40 * number, 50:400].astype(int) - colour).max() <= 6, name
+        assert np.abs(normal[100 + 40 * number : 120 + 40 * number, 50:400].astype(int) - colour).max() <= 6, name
     glass = np.array([[stain.background, (255, 255, 255)]], np.uint8)
     assert np.abs(apply_table(glass, table).astype(int) - glass).max() <= 3
 
 
 def test_darker_stays_darker(stain):
-    """Along each colour of tissue, from glass to its double density, the result never gets lighter by more than rounding."""
+    """Along each colour of tissue, from glass to its double density, nothing gets lighter by more than rounding."""
     rng = np.random.default_rng(0)
     directions = rng.random((200, 2)) * stain.maxima @ np.array(stain.matrix)
     steps = np.linspace(0, 1.2, 40)[:, None, None]
     colours = (np.array(stain.background) + 1) * 10 ** -(steps * directions) - 1
-    shown = normalized(np.clip(colours, 0, 255).reshape(-1, 3), stain, REFERENCE).reshape(colours.shape).mean(2)
-    assert np.diff(shown, axis=0).max() < 0.5
+    grey = normalized(np.clip(colours, 0, 255).reshape(-1, 3), stain, REFERENCE).reshape(colours.shape).mean(2)
+    assert np.diff(grey, axis=0).max() < 0.5
 
 
 def test_neighbouring_colours_stay_neighbours(stain):
     colours = np.random.default_rng(0).integers(0, 255, (20000, 3))
     table = colour_table(stain, REFERENCE)
-    step = apply_table((colours + [1, 0, 0])[None].astype(np.uint8), table).astype(int) - apply_table(colours[None].astype(np.uint8), table)
+    here, beside = (apply_table(c[None].astype(np.uint8), table) for c in (colours, colours + [1, 0, 0]))
+    step = beside.astype(int) - here
     assert np.abs(step).max() <= 16 and np.quantile(np.abs(step), 0.999) <= 9
 
 
@@ -93,12 +94,14 @@ def test_the_same_stain_gives_the_same_table_and_no_seam(overview, stain):
 def test_laboratories_come_together(overview):
     pictures = [shifted(overview, gain, warm) for gain, warm in ((0.75, 1.0), (1.0, 1.12), (1.3, 0.92))]
     mask = tissue_mask(overview)
-    shown = [apply_table(p, colour_table(estimate(p, mask, "learned", 1.0), REFERENCE)) for p in pictures]
-    before, after = ([p[mask].astype(float).mean(0) for p in ps] for ps in (pictures, shown))
+    normal = [apply_table(p, colour_table(estimate(p, mask, "learned", 1.0), REFERENCE)) for p in pictures]
+    before = [picture[mask].astype(float).mean(0) for picture in pictures]
+    after = [picture[mask].astype(float).mean(0) for picture in normal]
     assert np.ptp(after, axis=0).mean() < 0.7 * np.ptp(before, axis=0).mean()
 
 
 def test_another_reference_is_followed(overview, stain):
     pale = replace(REFERENCE, maxima=(0.6, 0.3))
     mask = tissue_mask(overview)
-    assert apply_table(overview, colour_table(stain, pale))[mask].mean() > apply_table(overview, colour_table(stain, REFERENCE))[mask].mean() + 10
+    usual, light = (apply_table(overview, colour_table(stain, target))[mask].mean() for target in (REFERENCE, pale))
+    assert light > usual + 10

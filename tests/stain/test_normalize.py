@@ -37,12 +37,13 @@ def tissue():
 
 def test_a_slide_keeps_its_size_and_is_the_table_applied(tmp_path):
     assert run(CMU, "-o", tmp_path / "out") == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["CMU-1-Small-Region.png", "CMU-1-Small-Region.run.json"]
-    with open_slide(CMU) as slide, open_slide(tmp_path / "out" / "CMU-1-Small-Region.png") as shown:
-        assert shown.size == slide.size and shown.mpp == pytest.approx(0.499, abs=1e-5)
+    files = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert files == ["CMU-1-Small-Region.png", "CMU-1-Small-Region.run.json"]
+    with open_slide(CMU) as slide, open_slide(tmp_path / "out" / "CMU-1-Small-Region.png") as result:
+        assert result.size == slide.size and result.mpp == pytest.approx(0.499, abs=1e-5)
         rect = Rect(200, 300, 900, 900)
         table = colour_table(work.stain_of(slide, "macenko"), REFERENCE)
-        assert (shown.read(rect) == apply_table(slide.read(rect), table)).all()
+        assert (result.read(rect) == apply_table(slide.read(rect), table)).all()
         record = json.loads((tmp_path / "out" / "CMU-1-Small-Region.run.json").read_text())
         assert record["image"]["identity"] == slide.identity and record["image"]["mpp_source"] == "openslide.mpp-x"
     assert record["failed"] == [] and record["peak_memory_mb"] > 10 and record["versions"]["hemalum"]
@@ -53,8 +54,8 @@ def test_a_slide_keeps_its_size_and_is_the_table_applied(tmp_path):
 def test_other_methods(tmp_path, tissue, method):
     Image.fromarray(tissue).save(tmp_path / "a.png")
     assert run(tmp_path / "a.png", "-o", tmp_path / "out", "--stain", method) == 0
-    shown = np.asarray(Image.open(tmp_path / "out" / "a.png"))
-    assert shown.shape == tissue.shape and (method == "none") == (shown == tissue).all()
+    result = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert result.shape == tissue.shape and (method == "none") == (result == tissue).all()
 
 
 def test_the_reference_may_be_an_image(tmp_path, tissue, capsys):
@@ -62,8 +63,8 @@ def test_the_reference_may_be_an_image(tmp_path, tissue, capsys):
     pale = np.clip(tissue.astype(int) // 2 + 120, 0, 255).astype(np.uint8)
     Image.fromarray(pale).save(tmp_path / "pale.png")
     assert run(tmp_path / "a.png", "-o", tmp_path / "out", "--reference", tmp_path / "pale.png") == 0
-    shown = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(float)
-    assert abs(shown.mean() - pale.mean()) < 0.5 * abs(tissue.mean() - pale.mean())
+    result = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(float)
+    assert abs(result.mean() - pale.mean()) < 0.5 * abs(tissue.mean() - pale.mean())
     Image.new("RGB", (50, 50), "white").save(tmp_path / "white.png")
     assert run(tmp_path / "a.png", "-o", tmp_path / "out", "--reference", tmp_path / "white.png") == 2
     assert "cannot be the reference: too little tissue" in capsys.readouterr().err
@@ -77,13 +78,14 @@ def test_folders_and_odd_but_valid_images(tmp_path, tissue, capsys):
     for name, size, colour in (("one", (1, 1), "white"), ("line", (1, 300), "white"), ("black", (40, 30), "black")):
         Image.new("RGB", size, colour).save(folder / f"{name}.png")
     assert run(folder, "-o", tmp_path / "out") == 0
-    said = capsys.readouterr().err
-    assert "grey.png: grey image, converted to RGB" in said
-    assert "one.png: too little tissue to estimate the stain from; the colours are left as they are" in said
+    messages = capsys.readouterr().err
+    assert "grey.png: grey image, converted to RGB" in messages
+    assert "one.png: too little tissue to estimate the stain from; the colours are left as they are" in messages
     for path in folder.iterdir():
         assert Image.open(tmp_path / "out" / path.name).size == Image.open(path).size
     for name in ("one", "line", "black"):
-        assert (np.asarray(Image.open(tmp_path / "out" / f"{name}.png")) == np.asarray(Image.open(folder / f"{name}.png"))).all()
+        before, after = (np.asarray(Image.open(place / f"{name}.png")) for place in (folder, tmp_path / "out"))
+        assert (after == before).all()
 
 
 def test_a_wide_image_becomes_a_pyramid(tmp_path, tissue):
@@ -91,10 +93,10 @@ def test_a_wide_image_becomes_a_pyramid(tmp_path, tissue):
     Image.fromarray(wide).save(tmp_path / "wide.png", dpi=(25400 / 0.25,) * 2)
     assert run(tmp_path / "wide.png", "-o", tmp_path / "out") == 0
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["wide.ome.tif", "wide.run.json"]
-    with open_slide(tmp_path / "out" / "wide.ome.tif") as shown, open_slide(tmp_path / "wide.png") as slide:
-        assert shown.size == (20400, 40) and shown.mpp == 0.25 and len(shown.levels) > 3
-        wanted = apply_table(wide, colour_table(work.stain_of(slide, "macenko"), REFERENCE))
-        assert np.abs(shown.read(Rect(0, 0, 20400, 40)).astype(int) - wanted).mean() < 3  # JPEG
+    with open_slide(tmp_path / "out" / "wide.ome.tif") as result, open_slide(tmp_path / "wide.png") as slide:
+        assert result.size == (20400, 40) and result.mpp == 0.25 and len(result.levels) > 3
+        expected = apply_table(wide, colour_table(work.stain_of(slide, "macenko"), REFERENCE))
+        assert np.abs(result.read(Rect(0, 0, 20400, 40)).astype(int) - expected).mean() < 3  # JPEG
 
 
 def test_a_slide_with_a_hole_is_done_but_said(tmp_path, capsys):
@@ -133,7 +135,8 @@ def test_refused_before_work(tmp_path, tissue, capsys):
 
 def test_as_a_user_calls_it(tmp_path, tissue):
     Image.fromarray(tissue).save(tmp_path / "a.png")
-    command = [sys.executable, "-m", "hemalum.cli.main", "normalize", tmp_path / "a.png", "-o", tmp_path / "out", "--json"]
+    arguments = [tmp_path / "a.png", "-o", tmp_path / "out", "--json"]
+    command = [sys.executable, "-m", "hemalum.cli.main", "normalize", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stderr == ""
     assert json.loads(done.stdout)[0]["output"].endswith("a.png")

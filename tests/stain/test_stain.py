@@ -9,7 +9,7 @@ import hemalum
 from hemalum.errors import UsageError
 from hemalum.slides import open_slide
 from hemalum.stain import METHODS
-from hemalum.stain.estimation import DEFAULT_MATRIX, REFERENCE, Stain, estimate, unmix
+from hemalum.stain.estimation import DEFAULT_MATRIX, REFERENCE, Stain, estimate, unmix, unmixing
 from hemalum.stain.table import apply_table, colour_table
 from hemalum.stain.tissue import tissue_mask
 
@@ -45,8 +45,8 @@ def test_a_known_stain_is_found(matrix, method):
     picture, amounts = stained(matrix)
     stain = estimate(picture, tissue_mask(picture), method)
     assert not stain.note and apart(stain.matrix, matrix).max() < 6
-    wanted = np.percentile(amounts[:, 120:].reshape(-1, 2), 99, axis=0)
-    assert np.allclose(stain.maxima, wanted, rtol=0.15)
+    maxima = np.percentile(amounts[:, 120:].reshape(-1, 2), 99, axis=0)
+    assert np.allclose(stain.maxima, maxima, rtol=0.15)
     assert np.abs(np.subtract(stain.background, (243, 242, 244))).max() <= 1
 
 
@@ -75,8 +75,9 @@ def test_what_is_normalized_has_the_reference_stain(method):
 def test_two_laboratories_look_alike_afterwards():
     pictures = [stained(m, scale=s, seed=1)[0] for m, s in zip(MATRICES, (0.8, 1.0, 1.3), strict=True)]
     for method in ("macenko", "vahadane", "reinhard"):
-        shown = [apply_table(p, colour_table(estimate(p, tissue_mask(p), method), REFERENCE)) for p in pictures]
-        before, after = ([p[:, 125:].reshape(-1, 3).mean(0) for p in ps] for ps in (pictures, shown))
+        normal = [apply_table(p, colour_table(estimate(p, tissue_mask(p), method), REFERENCE)) for p in pictures]
+        before = [picture[:, 125:].reshape(-1, 3).mean(0) for picture in pictures]
+        after = [picture[:, 125:].reshape(-1, 3).mean(0) for picture in normal]
         assert np.ptp(after, axis=0).max() < 0.45 * np.ptp(before, axis=0).max(), method
 
 
@@ -84,8 +85,8 @@ def test_reinhard_meets_the_references_mean():
     with open_slide(CMU) as slide:
         overview = slide.overview()
     mask = tissue_mask(overview)
-    shown = apply_table(overview, colour_table(estimate(overview, mask, "reinhard"), REFERENCE))
-    again = estimate(shown, mask, "reinhard")
+    normal = apply_table(overview, colour_table(estimate(overview, mask, "reinhard"), REFERENCE))
+    again = estimate(normal, mask, "reinhard")
     assert np.abs(np.subtract(again.lab_mean, REFERENCE.lab_mean)).max() < 4
 
 
@@ -121,10 +122,17 @@ def test_unknown_methods():
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_unmix_gives_the_amounts_back(matrix):
     picture, amounts = stained(matrix)
-    found = unmix(picture, matrix, (243, 242, 244))
-    assert found.dtype == np.float32 and found.shape == amounts.shape
+    unmixed = unmix(picture, matrix, (243, 242, 244))
+    assert unmixed.dtype == np.float32 and unmixed.shape == amounts.shape
     clear = picture.min(2) > 15  # below, one grey level is a large step in density
-    assert np.abs(found - amounts)[clear].mean() < 0.02
+    assert np.abs(unmixed - amounts)[clear].mean() < 0.02
+
+
+def test_stains_too_near_to_each_other_are_not_taken_apart():
+    nearly_parallel, nothing = ((0.6, 0.7, 0.3), (0.61, 0.7, 0.3)), ((0.0, 0.0, 0.0), (0.1, 0.9, 0.4))
+    for matrix in (nearly_parallel, nothing, ((np.nan, 1, 1), (0, 1, 0))):
+        with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="not different enough"):
+            unmixing(matrix)
 
 
 def test_unmix_as_scikit_image_does():

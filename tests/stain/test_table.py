@@ -34,8 +34,8 @@ def tissue_colours(stain, count=20000):
 def test_interpolation_error(stain, size, mean, most):
     colours = tissue_colours(stain)
     exact = normalized(colours.astype(float), stain, REFERENCE)
-    shown = apply_table(colours[None], colour_table(stain, REFERENCE, size))[0]
-    error = np.abs(shown - exact)
+    interpolated = apply_table(colours[None], colour_table(stain, REFERENCE, size))[0]
+    error = np.abs(interpolated - exact)
     assert error.mean() < mean and np.quantile(error, 0.99) < most
 
 
@@ -51,8 +51,8 @@ def test_glass_ink_and_pigment_stay_as_they_are(stain):
         "yellow": (230, 220, 60),
     }
     for name, colour in alone.items():
-        shown = apply_table(np.array([[colour]], np.uint8), table)[0, 0]
-        assert np.abs(shown.astype(int) - colour).max() <= 6, name
+        result = apply_table(np.array([[colour]], np.uint8), table)[0, 0]
+        assert np.abs(result.astype(int) - colour).max() <= 6, name
     changed = apply_table(np.array([[[150, 100, 170], [200, 120, 170]]], np.uint8), table)[0]
     assert np.abs(changed.astype(int) - [[150, 100, 170], [200, 120, 170]]).max(1).min() > 8
 
@@ -62,7 +62,8 @@ def test_neighbouring_colours_stay_neighbours(stain):
     """No step in the function of colour: it would draw contours into smooth tissue."""
     colours = np.random.default_rng(0).integers(0, 255, (20000, 3))
     table = colour_table(stain, REFERENCE)
-    step = apply_table((colours + [1, 0, 0])[None].astype(np.uint8), table).astype(int) - apply_table(colours[None].astype(np.uint8), table)
+    here, beside = (apply_table(c[None].astype(np.uint8), table) for c in (colours, colours + [1, 0, 0]))
+    step = beside.astype(int) - here
     assert np.abs(step).max() <= 16 and np.quantile(np.abs(step), 0.999) <= 9
 
 

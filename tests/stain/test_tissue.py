@@ -22,9 +22,12 @@ def picture(background, spots=(), size=(400, 500), noise=2):
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("background", [(255, 255, 255), (240, 240, 240), (243, 240, 228), (180, 180, 180), (225, 232, 226)])
+@pytest.mark.parametrize(
+    "background", [(255, 255, 255), (240, 240, 240), (243, 240, 228), (180, 180, 180), (225, 232, 226)]
+)
 def test_tissue_on_glass_of_any_grey(background):
-    spots = [((50, 50, 150, 150), PINK), ((200, 50, 300, 150), VIOLET), ((50, 200, 150, 300), np.array(PALE) * np.min(background) / 240)]
+    pale = np.array(PALE) * np.min(background) / 240
+    spots = [((50, 50, 150, 150), PINK), ((200, 50, 300, 150), VIOLET), ((50, 200, 150, 300), pale)]
     mask = tissue_mask(picture(background, spots))
     for (x0, y0, x1, y1), _ in spots:
         assert mask[y0 + 3 : y1 - 3, x0 + 3 : x1 - 3].mean() > 0.97
