@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hemalum.files import commit
+from hemalum.files import commit, commit_text
 
 SIDE, CAPTION, COLUMNS, ROWS = 128, 14, 10, 8   # of a page of thumbnails: px, px
 
@@ -27,8 +27,10 @@ SIDE, CAPTION, COLUMNS, ROWS = 128, 14, 10, 8   # of a page of thumbnails: px, p
 def out_of_space(error: BaseException | None) -> bool:
     """Whether a full disk is behind an error; libraries wrap it in errors of their own.
 
-    >>> out_of_space(OSError(errno.ENOSPC, "")), out_of_space(ValueError("I/O error: No space left on device")), out_of_space(OSError())
-    (True, True, False)
+    >>> out_of_space(OSError(errno.ENOSPC, "")), out_of_space(OSError())
+    (True, False)
+    >>> out_of_space(ValueError("I/O error: No space left on device"))
+    True
     """
     while error is not None:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error):
@@ -37,24 +39,17 @@ def out_of_space(error: BaseException | None) -> bool:
     return False
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Commit a file.  Raises `DiskFull`, as all of these do."""
-    commit(path, lambda file: file.write(content))
-
-
-def write_text(path: Path, content: str) -> None:
-    """Commit a text as UTF-8."""
-    write_bytes(path, content.encode("utf-8"))
-
-
 def write_json(path: Path, content) -> None:
-    """Commit a value as JSON."""
-    write_text(path, json.dumps(content, indent=1))
+    """Commit a value as JSON in ASCII.  Raises `DiskFull`, as all of these do."""
+    commit_text(path, json.dumps(content, indent=1))
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Commit a picture: uint8 H×W×3 RGB, or uint8 or uint16 H×W."""
-    write_bytes(path, cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1] if picture.ndim == 3 else picture))[1].tobytes())
+    if picture.ndim == 3:
+        picture = picture[..., ::-1]
+    encoded = cv2.imencode(".png", np.ascontiguousarray(picture))[1].tobytes()
+    commit(path, lambda file: file.write(encoded))
 
 
 def write_rows(path: Path, rows: list[dict], names: list[str] | None = None) -> None:
@@ -63,18 +58,18 @@ def write_rows(path: Path, rows: list[dict], names: list[str] | None = None) -> 
     writer = csv.DictWriter(text, names or list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    commit_text(path, text.getvalue())
 
 
 def read_lines(path: Path) -> list[dict]:
     """The JSON lines of a log; one that a full disk or a kill has torn is left out."""
-    found = []
+    lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(line))
         except ValueError:
             continue
-    return found
+    return lines
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -30,7 +30,9 @@ OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A folder with `images/*.png`, `labels/*.png` (16-bit instance maps) and `manifest.csv`, which may be missing: then all images are taken.
+    """A folder with `images/*.png`, `labels/*.png` (16-bit instance maps) and `manifest.csv`.
+
+    Without a manifest all images are taken.
 
     Attributes:
         weight: share of the training crops, divided among the set's images.
@@ -55,11 +57,13 @@ class LabelledSet:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Warm-up, constant rate, then a cosine cool-down over the last `cooldown` steps: more steps can be put in before the cool-down.
+    """Warm-up, constant rate, then a cosine cool-down over the last `cooldown` steps.
 
-    `frozen_statistics`: BatchNorm uses and keeps the statistics of the weights begun from, which a few images could only spoil.
-    `blend`: share of the trained weights in the result, the rest are those begun from: the mean of both does better on tissue that
-    neither saw (Wortsman et al. 2022, arXiv 2109.01903).
+    More steps can be put in before the cool-down.
+
+    `frozen_statistics`: BatchNorm uses and keeps the statistics of the weights begun from, which a few images could
+    only spoil.  `blend`: share of the trained weights in the result, the rest are those begun from: the mean of both
+    does better on tissue that neither saw (Wortsman et al. 2022, arXiv 2109.01903).
     """
 
     steps: int = 6000
@@ -93,8 +97,8 @@ class Config:
 
     Without `pseudo` no student learns from pseudo labels; without `method` there is no cycle training; with
     `normalizer` labelled sets may be missing.  `version`, `rebuild` and the model whose
-    weights it began from (`initial`, "ID VERSION") are told on the model's card, as is `part_um2`, from which size on parts of a
-    marker are nuclei of their own (`hemalum.nuclei.markers`; 0: never).
+    weights it began from (`initial`, "ID VERSION") are told on the model's card, as is `part_um2`, from which size on
+    parts of a marker are nuclei of their own (`hemalum.nuclei.markers`; 0: never).
     """
 
     name: str
@@ -115,10 +119,15 @@ class Config:
     part_um2: float = PART_UM2
 
     def __post_init__(self):
-        demand("top level", (self.seed >= 0, "seed cannot be negative"), (self.part_um2 >= 0, "part_um2 cannot be negative"))
+        demand(
+            "top level",
+            (self.seed >= 0, "seed cannot be negative"),
+            (self.part_um2 >= 0, "part_um2 cannot be negative"),
+        )
 
     def fingerprint(self) -> str:
-        kept = {"network": self.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in self.sets.items()}, "seed": self.seed}
+        sets = {name: dataclasses.asdict(entry) for name, entry in self.sets.items()}
+        kept = {"network": self.network.as_dict(), "sets": sets, "seed": self.seed}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -126,7 +135,8 @@ def load_config(path: Path) -> Config:
     """Read and check a configuration.
 
     Raises:
-        UsageError: unreadable, an unknown key or a wrong value, or a training set whose licence is not among `licences`.
+        UsageError: unreadable, an unknown key or a wrong value, or a training set whose licence is not among
+            `licences`.
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -134,25 +144,42 @@ def load_config(path: Path) -> Config:
         raise UsageError(f"there is no configuration {path}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from None
-    sets, zero_shot = ({k: build(LabelledSet, v, f"{name}.{k}") for k, v in tables(table, name).items()} for name in ("sets", "zero_shot"))
-    unlabelled = {k: build(UnlabelledSet, v, f"unlabelled.{k}") for k, v in tables(table, "unlabelled").items()}
+    sets = _sets(LabelledSet, table, "sets")
+    zero_shot = _sets(LabelledSet, table, "zero_shot")
+    unlabelled = _sets(UnlabelledSet, table, "unlabelled")
     network = build(GeneratorConfig, table.pop("network", {}), "network")
     method = Method.from_table(tables(table, "method"), network) if "method" in table else None
     normalizer = Normalizer.from_table(tables(table, "normalizer")) if "normalizer" in table else None
     if method is not None or normalizer is not None:
         network = dataclasses.replace(network, normalization=True)
-    pseudo = build(Pseudo, table.pop("pseudo"), "pseudo") if "pseudo" in table else None
-    tiles, schedule = build(Tiles, table.pop("tiles", {}), "tiles"), build(Schedule, table.pop("schedule", {}), "schedule")
-    config = build(Config, {
-        "name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0, **table, "network": network, "unlabelled": unlabelled,
-        "tiles": tiles, "pseudo": pseudo, "method": method, "normalizer": normalizer, "schedule": schedule, "sets": sets, "zero_shot": zero_shot,
-    }, "top level")
+    parts = {
+        "sets": sets,
+        "zero_shot": zero_shot,
+        "unlabelled": unlabelled,
+        "network": network,
+        "method": method,
+        "normalizer": normalizer,
+        "pseudo": build(Pseudo, table.pop("pseudo"), "pseudo") if "pseudo" in table else None,
+        "tiles": build(Tiles, table.pop("tiles", {}), "tiles"),
+        "schedule": build(Schedule, table.pop("schedule", {}), "schedule"),
+    }
+    defaults = {"name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0}
+    config = build(Config, {**defaults, **table, **parts}, "top level")
     if not sets and normalizer is None:
         raise UsageError(f"{path} names no labelled set; add a table [sets.NAME].")
     if both := sorted(set(sets) & set(zero_shot)):
-        raise UsageError(f"{both[0]} stands in [sets] and in [zero_shot]; zero-shot images come from sets that are not learned from.")
+        raise UsageError(
+            f"{both[0]} stands in [sets] and in [zero_shot]; zero-shot images come from sets that are not learned from."
+        )
     for name, entry in {**sets, **unlabelled}.items():
         if entry.licence not in config.licences:
-            raise UsageError(f"set {name} has licence “{entry.licence}”, which is not among the configuration's licences; "
-                             "take it out or add the licence and mark the model accordingly.")
+            raise UsageError(
+                f"set {name} has licence “{entry.licence}”, which is not among the configuration's licences; "
+                "take it out or add the licence and mark the model accordingly."
+            )
     return config
+
+
+def _sets(kind: type, table: dict, name: str) -> dict:
+    """The sets [name.…], by their own names, taken out of the table."""
+    return {key: build(kind, entry, f"{name}.{key}") for key, entry in tables(table, name).items()}

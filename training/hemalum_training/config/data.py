@@ -1,4 +1,4 @@
-"""The tables [unlabelled.NAME], [tiles] and [pseudo] of a configuration: what is learned from beside the labelled sets."""
+"""The tables [unlabelled.NAME], [tiles] and [pseudo]: what is learned from beside the labelled sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ class UnlabelledSet:
     """Slides, images or an export without labels; the licence must be among the configuration's, as for labels.
 
     Attributes:
-        folder: where it lies, from the folder given with `--data`; the set's own name by default.  What it may hold: see `sources`.
+        folder: where it lies, from the folder given with `--data`; the set's own name by default.  What it may hold:
+            see `sources`.
         mpp: µm/px of the images on disk; needed where they do not state it, and then over what they state.
         group_column: the manifest's column that names patient or slide.
         include, exclude: patterns of names (`*` and `?`) that are taken (all by default) and that are not.
@@ -35,8 +36,8 @@ class Tiles:
         regions: regions of a slide at most, those with most tissue.
         tissue: least share of a tile that is tissue.
         validation: share of the patients or slides of each unlabelled set that no training sees.
-        clusters: stain clusters among which the target domain Y is chosen; reference: name of an image, slide or patient whose
-            cluster is Y.  Without one the rule of `domains.choose_target` decides.
+        clusters: stain clusters among which the target domain Y is chosen; reference: name of an image, slide or
+            patient whose cluster is Y.  Without one the rule of `domains.choose_target` decides.
         density_bins: strata in which nuclear density is matched between X and Y.
     """
 
@@ -53,7 +54,8 @@ class Tiles:
     def __post_init__(self):
         demand("tiles",
                (32 <= self.tile <= self.region_min <= self.region_max, "32 ≤ tile ≤ region_min ≤ region_max must hold"),
-               (min(self.regions, self.clusters, self.density_bins) > 0, "regions, clusters and density_bins must be at least 1"),
+               (min(self.regions, self.clusters, self.density_bins) > 0,
+                "regions, clusters and density_bins must be at least 1"),
                (0 <= self.tissue <= 1 and 0 <= self.validation < 1, "tissue and validation are shares, from 0 to 1"))
 
 
@@ -62,18 +64,18 @@ class Pseudo:
     """Pseudo labels, the table [pseudo].
 
     Attributes:
-        rule: "mean_softmax" (the source's) or "agreement"; see `agreement`.
-        threshold: a tile with nuclei is kept only above this score of the rule; `agreement` lies within 0 and 1, `mean_softmax` within 0.5 and 1,
-            where almost every tile has more than 0.9.
+        rule: "mean_softmax" (the patent's) or "agreement"; see `agreement`.
+        threshold: a tile with nuclei is kept only above this score of the rule; `agreement` lies within 0 and 1,
+            `mean_softmax` within 0.5 and 1, where almost every tile has more than 0.9.
         keep: tiles kept at most.  pool: tiles labelled at most, drawn evenly; 0 labels all.
         band: px at 0.25 µm/px on either side of the predicted border that count beside the foreground.
         jitters: views in another stain, beside the four flips, that must agree; jitter: their strength.
         bins: density strata that get equal quotas; empty_share: share of tiles without nuclei at most.
         weight: share of the supervised crops that come from pseudo tiles.
-        sure: least |2p − 1| of a pixel that is learned from, p the teacher's mean over all views: nuclear borders and what the views
-            disagree about are left out of the loss.  0 learns from every pixel.
-        soft: the labels are the teacher's mean maps themselves (distillation, Hinton et al. 2015, arXiv 1503.02531), not the nuclei
-            they come to: what the teacher half sees is not taught to be background.
+        sure: least |2p − 1| of a pixel that is learned from, p the teacher's mean over all views: nuclear borders and
+            what the views disagree about are left out of the loss.  0 learns from every pixel.
+        soft: the labels are the teacher's mean maps themselves (distillation, Hinton et al. 2015, arXiv 1503.02531),
+            not the nuclei they come to: what the teacher half sees is not taught to be background.
     """
 
     rule: str = "agreement"
@@ -95,5 +97,6 @@ class Pseudo:
                (0 < self.weight < 1, "weight must lie between 0 and 1"),
                (0 <= self.sure < 1, "sure must lie within 0 and 1"),
                (min(self.keep, self.bins) > 0, "keep and bins must be at least 1"),
-               (min(self.pool, self.band, self.jitters, self.jitter) >= 0, "pool, band, jitters and jitter cannot be negative"),
+               (min(self.pool, self.band, self.jitters, self.jitter) >= 0,
+                "pool, band, jitters and jitter cannot be negative"),
                (0 <= self.empty_share <= 1, "empty_share must lie within 0 and 1"))

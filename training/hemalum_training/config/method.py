@@ -1,4 +1,7 @@
-"""The tables [method.…] of a configuration: cycle training and experiments.  METHOD names what the source leaves open."""
+"""The tables [method.…] of a configuration: cycle training and experiments.
+
+METHOD names what the patent leaves open.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.config.toml import build, demand
 
 NORMALIZATIONS = ("instance", "spectral", "none")    # of a discriminator
+WEIGHTS = ("lambda_gan", "lambda_cycle", "lambda_identity", "lambda_segmentation", "dice", "distance", "consistency",
+           "stain_jitter")
 
 
 @dataclass(frozen=True)
@@ -18,20 +23,22 @@ class Cycle:
     """Training of two generators and two discriminators.
 
     Attributes:
-        epochs, steps_per_epoch: optimizer steps; 0 steps per epoch means as many as X has images and tiles, labelled or not.
+        epochs, steps_per_epoch: optimizer steps; 0 steps per epoch means as many as X has images and tiles, labelled or
+            not.
         batch, crop: images of each domain in a step, and their side in px at 0.5 µm/px (a multiple of 32).
-        cycle_every: 1 is the source's scheme.  Above it, every step trains the segmentation of G_X2Y alone on `batch` labelled tiles,
-            and every so many steps a step of the whole scheme is added, on `cycle_batch` tiles of each domain and `cycle_crop` px
-            (0: as `batch` and `crop`).
-        lambda_gan, lambda_cycle, lambda_segmentation: the source's λ (values are ours, it gives none); lambda_identity: weight of
-            the identity loss, absolute; dice, distance: weights of the added segmentation terms (0: the source's BCE).
-        cycle_segmentation: hand labels also supervise the cycle passes.  identity_segmentation: hand labels of Y also supervise
-            G_X2Y, which in the source never sees them.  pseudo_own, pseudo_cycle: pseudo masks supervise G_X2Y on
-            the tile's own image and on G_X2Y(G_Y2X(y)).  consistency: weight of agreement between a tile's segmentation and its
-            translation's (claim 6).
+        cycle_every: 1 is the patent's scheme.  Above it, every step trains the segmentation of G_X2Y alone on `batch`
+            labelled tiles, and every so many steps a step of the whole scheme is added, on `cycle_batch` tiles of each
+            domain and `cycle_crop` px (0: as `batch` and `crop`).
+        lambda_gan, lambda_cycle, lambda_segmentation: the patent's λ (values are ours, it gives none); lambda_identity:
+            weight of the identity loss, absolute; dice, distance: weights of the added segmentation terms (0: the
+            patent's BCE).
+        cycle_segmentation: hand labels also supervise the cycle passes.  identity_segmentation: hand labels of Y also
+            supervise G_X2Y, which in the patent never sees them.  pseudo_own, pseudo_cycle: pseudo masks supervise
+            G_X2Y on the tile's own image and on G_X2Y(G_Y2X(y)).  consistency: weight of agreement between a tile's
+            segmentation and its translation's (claim 6).
         pseudo_share: share of pseudo tiles among the Y tiles, and of unlabelled ones among the X tiles, of a step.
-        pseudo_added: in a step of segmentation alone, pseudo tiles come beside the labelled ones, not in their place (as in Sohn et al.
-            2020, arXiv 2001.07685).
+        pseudo_added: in a step of segmentation alone, pseudo tiles come beside the labelled ones, not in their place
+            (as in Sohn et al. 2020, arXiv 2001.07685).
         stain_jitter: strength of stain augmentation on X.  turned: crops are mirrored and turned.
         pool: images in each replay pool.  decay_start: share of the steps at the full rate, then linear to zero.
         ema: decay of the averaged generators, which are what is validated and kept.
@@ -75,18 +82,20 @@ class Cycle:
     def __post_init__(self):
         demand("method.cycle",
                (self.amp in ("none", "bf16"), "amp must be “none” or “bf16”"),
-               (self.crop > 0 and self.crop % 32 == self.cycle_crop % 32 == 0, "crop and cycle_crop must be multiples of 32"),
+               (self.crop > 0 and self.crop % 32 == self.cycle_crop % 32 == 0,
+                "crop and cycle_crop must be multiples of 32"),
                (min(self.epochs, self.batch, self.cycle_every) > 0, "epochs, batch and cycle_every must be at least 1"),
                (min(self.steps_per_epoch, self.cycle_batch, self.cycle_crop, self.pool) >= 0,
                 "steps_per_epoch, cycle_batch, cycle_crop and pool cannot be negative"),
                (0 <= self.learning_rate <= 1 and self.clip > 0, "learning_rate must lie within 0 and 1, clip above 0"),
                (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "beta1 and beta2 must lie within 0 and 1"),
-               *((getattr(self, key) >= 0, f"{key} cannot be negative") for key in (
-                   "lambda_gan", "lambda_cycle", "lambda_identity", "lambda_segmentation", "dice", "distance", "consistency", "stain_jitter")),
-               (0 <= self.decay_start <= 1 and 0 <= self.pseudo_share <= 1, "decay_start and pseudo_share must lie within 0 and 1"),
+               *((getattr(self, key) >= 0, f"{key} cannot be negative") for key in WEIGHTS),
+               (0 <= self.decay_start <= 1 and 0 <= self.pseudo_share <= 1,
+                "decay_start and pseudo_share must lie within 0 and 1"),
                (0 <= self.ema < 1, "ema must lie within 0 and 1"),
                (self.discriminator_width > 0, "discriminator_width must be at least 1"),
-               (self.discriminator_normalization in NORMALIZATIONS, f"discriminator_normalization is one of {', '.join(NORMALIZATIONS)}"))
+               (self.discriminator_normalization in NORMALIZATIONS,
+                f"discriminator_normalization is one of {', '.join(NORMALIZATIONS)}"))
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,8 @@ class Experiment:
 
     Attributes:
         labelled: labelled training images of each domain at most (0: all), the same ones for every arm.
-        without: what an arm "ARM without NAME" is trained with instead, by NAME: tables `cycle` and `pseudo` of changed keys.
+        without: what an arm "ARM without NAME" is trained with instead, by NAME: tables `cycle` and `pseudo` of changed
+            keys.
     """
 
     arms: list[str] = field(default_factory=lambda: ["teacher", "student", "student+agreement", "student+mean_softmax"])
@@ -122,8 +132,9 @@ class Method:
         parts = {"teacher": GeneratorConfig, "cycle": Cycle, "experiment": Experiment}
         if unknown := sorted(set(table) - set(parts)):
             raise UsageError(f"unknown table [method.{unknown[0]}]; known: {', '.join(parts)}.")
-        teacher = {**network.as_dict(), "transformer_depth": 0, "gates": True, "normalization": True, **table.get("teacher", {})}
-        method = cls(**{k: build(c, teacher if k == "teacher" else table.get(k, {}), f"method.{k}") for k, c in parts.items()})
+        own = {"transformer_depth": 0, "gates": True, "normalization": True, **table.get("teacher", {})}
+        table = {**table, "teacher": {**network.as_dict(), **own}}
+        method = cls(**{name: build(kind, table.get(name, {}), f"method.{name}") for name, kind in parts.items()})
         for name in method.experiment.without:
             method.changed(name, None)
         return method
@@ -140,8 +151,10 @@ class Method:
         cycle, labels = changes.get("cycle", {}), changes.get("pseudo", {})
         demand(where, (set(changes) <= {"cycle", "pseudo"}, "only the tables cycle and pseudo can be changed"),
                (not {"epochs", "steps_per_epoch"} & set(cycle), "every arm works the same steps"))
-        method = dataclasses.replace(self, cycle=build(Cycle, {**dataclasses.asdict(self.cycle), **cycle}, f"{where}.cycle"))
-        return method, build(Pseudo, {**dataclasses.asdict(pseudo or Pseudo()), **labels}, f"{where}.pseudo") if labels or pseudo else None
+        changed = build(Cycle, {**dataclasses.asdict(self.cycle), **cycle}, f"{where}.cycle")
+        if labels or pseudo:
+            pseudo = build(Pseudo, {**dataclasses.asdict(pseudo or Pseudo()), **labels}, f"{where}.pseudo")
+        return dataclasses.replace(self, cycle=changed), pseudo
 
     def as_dict(self) -> dict:
         return dataclasses.asdict(self)

@@ -13,7 +13,7 @@ from hemalum_training.config.toml import demand
 class GeneratorConfig:
     """Everything that fixes a generator's shape.
 
-    AttCycle is `transformer_depth=0, gates=True`; TransCycle of the source is `encoder="resnet50", transformer_depth=4`.
+    AttCycle is `transformer_depth=0, gates=True`; the patent's TransCycle is `encoder="resnet50", transformer_depth=4`.
     `fold = 2` reads 0.25 µm/px and still works at 0.5 (`fold_pixels`); `output_scale` counts from the 0.5.
     """
 
@@ -34,7 +34,8 @@ class GeneratorConfig:
                (timm.is_model(self.encoder), f"timm knows no encoder {self.encoder}"),
                (min(self.bottleneck, self.fine, *self.widths) > 0 and len(self.widths) == 4,
                 "bottleneck, fine and the four widths (strides 16, 8, 4 and 2) must be at least 1"),
-               (self.transformer_depth >= 0 and self.transformer_heads > 0 and self.bottleneck % self.transformer_heads == 0,
+               (self.transformer_depth >= 0 and self.transformer_heads > 0
+                and self.bottleneck % self.transformer_heads == 0,
                 "bottleneck must be a multiple of transformer_heads"),
                (self.segmentation_channels in (1, 2), "segmentation_channels is 1 (foreground) or 2 (and distance)"),
                (self.output_scale in (1, 2), "output_scale is 1 or 2"),

@@ -1,4 +1,4 @@
-"""The table [normalizer] of a configuration: the generator that a learned stain normalization is distilled from, and the distillation."""
+"""The table [normalizer]: the generator that a learned stain normalization is distilled from, and the distillation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ class ColourFit:
     """Distillation of a generator into a function of colour, the table [normalizer.function].
 
     Attributes:
-        teacher: "generator" (GAN and cycle losses), or "transport": each source's colours carried to those of the Y tiles with as many
-            nuclei, without a network (`transport`).
+        teacher: "generator" (GAN and cycle losses), or "transport": each source's colours carried to those of the Y
+            tiles with as many nuclei, without a network (`transport`).
         hidden: width of the two hidden layers.
-        conditioned: the function knows the image's stain; without it one function serves all images (one scanner to another).
+        conditioned: the function knows the image's stain; without it one function serves all images (one scanner to
+            another).
         views: stains each source is shown in, the first its own; jitter: strength of the others.
         pixels: taken of each tile and view.
         steps, batch, learning_rate: of the fit.
@@ -38,7 +39,8 @@ class ColourFit:
     def __post_init__(self):
         demand("normalizer.function",
                (self.teacher in ("generator", "transport"), "teacher must be “generator” or “transport”"),
-               (min(self.hidden, self.views, self.pixels, self.steps, self.batch) > 0, "hidden, views, pixels, steps and batch must be at least 1"))
+               (min(self.hidden, self.views, self.pixels, self.steps, self.batch) > 0,
+                "hidden, views, pixels, steps and batch must be at least 1"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class ScannerPairs:
     Attributes:
         folder: from the folder given with `--data`; see `scanner_pairs`.
         folds: slides scored together by a generator that saw none of them; every slide lies in one fold.
-        apart: slides that no generator learns from and that are averaged apart, because their pairs do not lie on each other.
+        apart: slides that no generator learns from and that are averaged apart, because their pairs do not lie on each
+            other.
     """
 
     folder: str

@@ -19,7 +19,14 @@ import typing
 
 from hemalum.errors import UsageError
 
-WORDS = {int: "a whole number", float: "a number", str: "a text in quotation marks", bool: "true or false", list: "a list", dict: "a table"}
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text in quotation marks",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
 
 
 def build(cls, table, where: str):
@@ -49,10 +56,10 @@ def tables(table: dict, name: str) -> dict[str, dict]:
     Raises:
         UsageError: `name` is not a table of tables.
     """
-    found = table.pop(name, {})
-    if not isinstance(found, dict):
-        raise UsageError(f"{name} = {found!r}: write tables [{name}.NAME].")
-    return found
+    inner = table.pop(name, {})
+    if not isinstance(inner, dict):
+        raise UsageError(f"{name} = {inner!r}: write tables [{name}.NAME].")
+    return inner
 
 
 def demand(where: str, *rules: tuple[bool, str]) -> None:
@@ -74,7 +81,8 @@ def _fits(value, kind) -> bool:
 
 
 def _words(kind) -> str:
-    parts = [one for one in typing.get_args(kind) if one is not type(None)] if typing.get_origin(kind) in (typing.Union, types.UnionType) else [kind]
-    if typing.get_origin(parts[0]) is list and typing.get_args(parts[0])[0] in WORDS:
-        return f"a list, each {WORDS[typing.get_args(parts[0])[0]]}"
-    return WORDS.get(typing.get_origin(parts[0]) or parts[0], "a table")
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(one for one in typing.get_args(kind) if one is not type(None))
+    if typing.get_origin(kind) is list and typing.get_args(kind)[0] in WORDS:
+        return f"a list, each {WORDS[typing.get_args(kind)[0]]}"
+    return WORDS.get(typing.get_origin(kind) or kind, "a table")

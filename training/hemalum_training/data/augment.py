@@ -1,8 +1,8 @@
 """Crops with random geometry, stain, focus and compression.
 
-Geometry: any angle, flips, scale e^±0.25 and random sub-pixel offsets, so that shifting the tissue changes nothing a user would
-notice.  Stain: the two stains' concentrations are scaled and shifted (Tellez et al. 2018, doi 10.1109/TMI.2018.2820199) with the
-stain vectors of Ruifrok and Johnston 2001.
+Geometry: any angle, flips, scale e^±0.25 and random sub-pixel offsets, so that shifting the tissue changes nothing a
+user would notice.  Stain: the two stains' concentrations are scaled and shifted (Tellez et al. 2018, doi
+10.1109/TMI.2018.2820199) with the stain vectors of Ruifrok and Johnston 2001.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def stain_jitter(pixels: np.ndarray, rng: np.random.Generator, strength: float =
 
 
 def photometric(pixels: np.ndarray, rng: np.random.Generator, fold: int = 1, stain: float = 1.0) -> np.ndarray:
-    """Stain (with this strength), brightness, contrast, gamma, focus, sharpening, noise or JPEG; uint8 H×W×3 RGB at 0.5 ÷ fold µm/px."""
+    """Stain (with this strength), brightness, contrast, gamma, then focus, sharpening, noise, JPEG or none of them.
+
+    uint8 H×W×3 RGB at 0.5 ÷ fold µm/px → the same.
+    """
     if stain and rng.random() < 0.85:
         pixels = stain_jitter(pixels, rng, stain)
     if rng.random() < 0.5:
@@ -40,11 +43,13 @@ def photometric(pixels: np.ndarray, rng: np.random.Generator, fold: int = 1, sta
     if choice < 0.15:
         return cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.1) * fold)
     if choice < 0.25:
-        return cv2.addWeighted(pixels, 1 + (a := rng.uniform(0.2, 0.8)), cv2.GaussianBlur(pixels, (0, 0), 1.0 * fold), -a, 0)
+        amount = rng.uniform(0.2, 0.8)
+        return cv2.addWeighted(pixels, 1 + amount, cv2.GaussianBlur(pixels, (0, 0), 1.0 * fold), -amount, 0)
     if choice < 0.33:
         return np.clip(pixels + rng.normal(0, rng.uniform(2, 10), pixels.shape), 0, 255).astype(np.uint8)
     if choice < 0.43:
-        return cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 90))])[1], cv2.IMREAD_COLOR)
+        encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 90))])[1]
+        return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return pixels
 
 
@@ -58,10 +63,11 @@ def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colou
     """One augmented crop of 0.5 · `crop` µm.
 
     Returns:
-        uint8 at 0.5 ÷ fold µm/px; float32 3×2crop×2crop at 0.25 µm/px: foreground, distance, and 1 where they are to be learned from.
+        uint8 at 0.5 ÷ fold µm/px; float32 3×2crop×2crop at 0.25 µm/px: foreground, distance, and 1 where they are to be
+        learned from.
 
-    `colour` is applied last, so two images of one tile get one geometry from generators of one seed.  With fold 2 every fourth crop
-    is a 20× slide's: enlarged from 0.5 µm/px.
+    `colour` is applied last, so two images of one tile get one geometry from generators of one seed.  With fold 2 every
+    fourth crop is a 20× slide's: enlarged from 0.5 µm/px.
     """
     height, width = image.labels.shape
     scale, flip = np.exp(rng.uniform(-0.25, 0.25)), rng.choice([-1, 1])
@@ -84,12 +90,16 @@ def sample_crop(image: LabelledImage, crop: int, rng: np.random.Generator, colou
     if fold == 2 and coarse:
         pixels = enlarged(pixels, fold)
     known = np.ones((2 * crop, 2 * crop)) if image.known is None else warp(image.known.astype(np.float32)) > 0.5
-    foreground = warp((image.labels > 0).astype(np.float32)) > 0.5 if image.foreground is None else warp(image.foreground.astype(np.float32))
+    if image.foreground is None:
+        foreground = warp((image.labels > 0).astype(np.float32)) > 0.5
+    else:
+        foreground = warp(image.foreground.astype(np.float32))
     targets = np.stack([foreground, warp(image.distance.astype(np.float32)), known])
     return colour(pixels, rng), targets.astype(np.float32)
 
 
-def sample_batch(images, weights, crop: int, batch: int, rng: np.random.Generator, fold: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def sample_batch(images, weights, crop: int, batch: int, rng: np.random.Generator,
+                 fold: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """`batch` crops drawn by weight: uint8 B×fold·crop×fold·crop×3, float32 B×3×2crop×2crop."""
     colour = partial(photometric, fold=fold)
     pairs = [sample_crop(images[i].own(), crop, rng, colour, fold) for i in rng.choice(len(images), batch, p=weights)]

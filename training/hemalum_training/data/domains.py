@@ -1,6 +1,7 @@
-"""Domains of METHOD S1: X holds many stains, Y one; nuclear density is matched between them.  Pure: stains and numbers in, domains out.
+"""Domains of METHOD S1: X holds many stains, Y one; nuclear density is matched between them.
 
-A *style* is a stain as a point: the unit optical densities of haematoxylin and eosin, how much there is of them, how bright the glass is.
+Pure: stains and numbers in, domains out.  A *style* is a stain as a point: the unit optical densities of haematoxylin
+and eosin, how much there is of them, how bright the glass is.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 
 from hemalum.errors import UsageError
-from hemalum.stain import REFERENCE, Stain, unmix
+from hemalum.stain.estimation import REFERENCE, Stain, unmix
 
 AMOUNT = 0.25  # a doubled amount of stain counts as a turn of its optical density by 14°
 DARK_NUCLEUS = 0.45  # share of haematoxylin's 99th percentile above which a pixel is taken for nucleus
 
 
 def style(stain: Stain) -> np.ndarray:
-    """float64 (9,): haematoxylin and eosin (unit rows), their amounts on a logarithmic scale, brightness of the glass 0…1.
+    """float64 (9,): haematoxylin and eosin (unit rows), their amounts (logarithmic), brightness of the glass 0…1.
 
     >>> style(REFERENCE)[6:].round(2).tolist()
     [0.0, 0.0, 0.96]
@@ -35,7 +36,8 @@ class Domains:
     Attributes:
         centres: float64 k×9.
         target: the cluster that is domain Y.
-        reference: the stain that Y is normalized to: that of the image nearest to Y's centre, or the one the user named.
+        reference: the stain that Y is normalized to: that of the image nearest to Y's centre, or the one the user
+            named.
         rule: a sentence that says how Y was chosen.
     """
 
@@ -52,11 +54,17 @@ class Domains:
         return "Y" if not stain.note and self.cluster(stain) == self.target else "X"
 
     def record(self) -> dict:
-        return {"rule": self.rule, "target": self.target, "reference": self.reference.record(), "centres": self.centres.round(4).tolist()}
+        return {
+            "rule": self.rule,
+            "target": self.target,
+            "reference": self.reference.record(),
+            "centres": self.centres.round(4).tolist(),
+        }
 
     @classmethod
     def from_record(cls, record: dict) -> Domains:
-        return cls(np.array(record["centres"]), record["target"], Stain.from_record(record["reference"]), record["rule"])
+        reference = Stain.from_record(record["reference"])
+        return cls(np.array(record["centres"]), record["target"], reference, record["rule"])
 
 
 def choose_target(stains: dict[str, Stain], clusters: int, named: list[str] | None = None) -> Domains:
@@ -65,8 +73,9 @@ def choose_target(stains: dict[str, Stain], clusters: int, named: list[str] | No
     Args:
         stains: by image; images whose stain could not be estimated decide nothing.
         clusters: k, at most as many as there are images.
-        named: images that show the reference stain.  Y is the cluster most of them lie in.  Without, Y is the cluster nearest to
-            `hemalum.stain.REFERENCE`, a clear violet and pink, among those that hold at least half of an equal share of the images.
+        named: images that show the reference stain.  Y is the cluster most of them lie in.  Without, Y is the cluster
+            nearest to `hemalum.stain.REFERENCE`, a clear violet and pink, among those that hold at least half of an
+            equal share of the images.
 
     Raises:
         UsageError: no stain could be estimated, or none of the named ones.
@@ -80,23 +89,30 @@ def choose_target(stains: dict[str, Stain], clusters: int, named: list[str] | No
     nearest = np.argmin(np.linalg.norm(points[:, None] - centres, axis=2), axis=1)
     counts = np.bincount(nearest, minlength=len(centres))
     if named is not None:
-        if not (known := [i for i, name in enumerate(names) if name in set(named)]):
-            raise UsageError("the stain of the reference that the configuration names cannot be estimated; name another image or slide.")
-        target = int(np.bincount(nearest[known]).argmax())
+        members = [i for i, name in enumerate(names) if name in set(named)]
+        if not members:
+            raise UsageError(
+                "the stain of the reference that the configuration names cannot be estimated; "
+                "name another image or slide."
+            )
+        target = int(np.bincount(nearest[members]).argmax())
         rule = f"the cluster of the named reference, {counts[target]} of {len(names)} images"
-        chosen = known
     else:
         distance = np.linalg.norm(centres - style(REFERENCE), axis=1)
         distance[counts < len(names) / (2 * len(centres))] = np.inf
         target = int(np.argmin(distance))
-        rule = f"the cluster nearest to the reference stain among those with enough images, {counts[target]} of {len(names)} images"
-        chosen = np.flatnonzero(nearest == target)
-    middle = min(chosen, key=lambda i: np.linalg.norm(points[i] - centres[target]))
+        rule = (f"the cluster nearest to the reference stain among those with enough images, "
+                f"{counts[target]} of {len(names)} images")
+        members = np.flatnonzero(nearest == target)
+    middle = min(members, key=lambda i: np.linalg.norm(points[i] - centres[target]))
     return Domains(centres, target, clear[names[middle]], rule)
 
 
 def _farthest(points: np.ndarray, count: int) -> np.ndarray:
-    """Points to begin with: the one nearest to the mean, then always the one farthest from those taken; copies are taken once."""
+    """Points to begin with: the one nearest to the mean, then always the one farthest from those taken.
+
+    Copies are taken once.
+    """
     taken = [points[np.argmin(np.linalg.norm(points - points.mean(0), axis=1))]]
     while len(taken) < count:
         distance = np.min([np.linalg.norm(points - p, axis=1) for p in taken], axis=0)
@@ -113,10 +129,11 @@ def nuclear_density(pixels: np.ndarray, stain: Stain) -> float:
 
 
 def match_density(density: np.ndarray, domain: np.ndarray, bins: int) -> np.ndarray:
-    """How often each tile is to be drawn, so that X and Y show equally many nuclei and the discriminator need not ask for more.
+    """How often to draw each tile, so that X and Y show equally many nuclei and the discriminator asks for no more.
 
-    Densities are cut into quantiles of all tiles; each stratum gets the same share in both domains (the smaller domain's), divided
-    equally among its tiles.  A stratum that one domain lacks is drawn from neither; if the domains share none, strata are made wider.
+    Densities are cut into quantiles of all tiles; each stratum gets the same share in both domains (the smaller
+    domain's), divided equally among its tiles.  A stratum that one domain lacks is drawn from neither; if the domains
+    share none, strata are made wider.
 
     Args:
         density: float (n,).  domain: "X" or "Y", (n,).

@@ -28,7 +28,8 @@ class LabelledImage:
         weight: how often it is drawn, relative to the others.
         group: patient, or the image itself where none is known.
         known: bool H×W, where the labels are to be learned from; None: everywhere.
-        foreground: float16 H×W, 0…1, what the foreground is to be where that is not 0 or 1 by `labels`; None where it is.
+        foreground: float16 H×W, 0…1, what the foreground is to be where that is not 0 or 1 by `labels`; None where it
+            is.
     """
 
     name: str
@@ -46,9 +47,10 @@ class LabelledImage:
 
 
 def distance_map(labels: np.ndarray) -> np.ndarray:
-    """Euclidean distance to the border inside each nucleus, divided by its largest value in that nucleus: 0…1 at any size.
+    """Euclidean distance to the border inside each nucleus, divided by its largest value there: 0…1 at any size.
 
-    A target of this kind was introduced by Naylor et al. 2019 (doi 10.1109/TMI.2018.2865709); dividing by the maximum is ours.
+    A target of this kind was introduced by Naylor et al. 2019 (doi 10.1109/TMI.2018.2865709); dividing by the maximum
+    is ours.
 
     >>> distance_map(np.pad(np.ones((3, 3), np.int32), 1))[1:4, 1:4].round(1).tolist()
     [[0.5, 0.5, 0.5], [0.5, 1.0, 0.5], [0.5, 0.5, 0.5]]
@@ -78,18 +80,20 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
     """Images of one part, `train` or `validation`, of a set.
 
     Raises:
-        UsageError: neither manifest nor images; a manifest without the column; an image or a label that is missing, damaged or of another
-            size than the other.
+        UsageError: neither manifest nor images; a manifest without the column; an image or a label that is missing,
+            damaged or of another size than the other.
     """
     manifest = folder / "manifest.csv"
-    if not (rows := read_rows(manifest) or [{"stem": path.stem} for path in sorted((folder / "images").glob("*.png"))]):
-        raise UsageError(f"{folder} has neither a manifest.csv with rows nor images/*.png; --data must be the folder that holds the sets.")
+    rows = read_rows(manifest) or [{"stem": path.stem} for path in sorted((folder / "images").glob("*.png"))]
+    if not rows:
+        raise UsageError(f"{folder} has neither a manifest.csv with rows nor images/*.png; "
+                         "--data must be the folder that holds the sets.")
     if lacking := [column for column in ("stem", entry.patient_column) if column and column not in rows[0]]:
         raise UsageError(f"{manifest} has no column {lacking[0]}; correct it or the configuration.")
     known = {row[entry.patient_column] if entry.patient_column else row["stem"] for row in rows}
     if unknown := [name for name in entry.validation if name not in known]:
-        raise UsageError(f"{folder.name} has no {entry.patient_column or 'image'} {', '.join(unknown)}, which the configuration keeps for "
-                         "validation; correct the name.")
+        raise UsageError(f"{folder.name} has no {entry.patient_column or 'image'} {', '.join(unknown)}, "
+                         "which the configuration keeps for validation; correct the name.")
     images = []
     for row in rows:
         stem = row["stem"]
@@ -97,14 +101,16 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
             continue
         pixels, labels = (_opened(folder / part / f"{stem}.png", part) for part in ("images", "labels"))
         if pixels.shape[:2] != labels.shape:
-            raise UsageError(f"{folder.name}/{stem}: label {labels.shape[::-1]} and image {pixels.shape[1::-1]} differ in size.")
+            raise UsageError(f"{folder.name}/{stem}: label {labels.shape[::-1]} and image {pixels.shape[1::-1]} "
+                             "differ in size.")
         zoom = entry.zoom * entry.mpp / LABEL_MPP
         if abs(zoom - 1) > 0.03:
             size = (round(labels.shape[1] * zoom), round(labels.shape[0] * zoom))
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
             labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
         group = row[entry.patient_column] if entry.patient_column else stem
-        images.append(LabelledImage(f"{folder.name}/{stem}", pixels, labels, distance_map(labels).astype(np.float16), group=group))
+        distance = distance_map(labels).astype(np.float16)
+        images.append(LabelledImage(f"{folder.name}/{stem}", pixels, labels, distance, group=group))
     for image in images:
         image.weight = entry.weight / len(images)
     return images
@@ -114,16 +120,18 @@ def _opened(path: Path, part: str) -> np.ndarray:
     """uint8 H×W×3 of an image, int32 H×W of a label."""
     try:
         with Image.open(path) as picture:
-            found = np.array(picture.convert("RGB") if part == "images" else picture)
+            pixels = np.array(picture.convert("RGB") if part == "images" else picture)
     except FileNotFoundError:
         raise UsageError(f"{path} is named in the manifest but missing.") from None
     except (OSError, SyntaxError) as error:     # the latter is what Pillow raises for a PNG with broken chunks
-        raise UsageError(f"{path} cannot be read ({error}); replace it or put {path.stem} on the set's `exclude` list.") from None
+        raise UsageError(f"{path} cannot be read ({error}); "
+                         f"replace it or put {path.stem} on the set's `exclude` list.") from None
     if part == "images":
-        return found
-    if found.ndim != 2:
-        raise UsageError(f"{path} has {found.shape[2]} channels, a label image has one: the number of the nucleus, 0 for background.")
-    return found.astype(np.int32)
+        return pixels
+    if pixels.ndim != 2:
+        raise UsageError(f"{path} has {pixels.shape[2]} channels, "
+                         "a label image has one: the number of the nucleus, 0 for background.")
+    return pixels.astype(np.int32)
 
 
 def load_labelled(config: Config, data: Path, part: str = "train") -> list[LabelledImage]:
@@ -134,7 +142,8 @@ def load_labelled(config: Config, data: Path, part: str = "train") -> list[Label
     """
     images = [image for name, entry in config.sets.items() for image in load_set(Path(data) / name, entry, part)]
     if part == "train" and config.sets and not images:
-        raise UsageError("no labelled image is left to learn from, all are kept for validation or excluded; add images or keep fewer.")
+        raise UsageError("no labelled image is left to learn from, all are kept for validation or excluded; "
+                         "add images or keep fewer.")
     return images
 
 
@@ -143,9 +152,12 @@ def mean_by_set(images: list[LabelledImage], values: list[float]) -> float:
     sets: dict[str, list[float]] = {}
     for image, value in zip(images, values, strict=True):
         sets.setdefault(image.name.split("/")[0], []).append(value)
-    return float(np.mean([np.mean(found) for found in sets.values()]))
+    return float(np.mean([np.mean(of_set) for of_set in sets.values()]))
 
 
 def load_zero_shot(config: Config, data: Path) -> list[LabelledImage]:
     """The images that are scored and that no training sees."""
-    return [image for name, entry in config.zero_shot.items() for image in load_set(Path(data) / name, entry, "validation")]
+    images = []
+    for name, entry in config.zero_shot.items():
+        images += load_set(Path(data) / name, entry, "validation")
+    return images

@@ -1,10 +1,12 @@
-"""What `pseudo-label` leaves in OUT/pseudo, as the other steps read it; the files are described at `hemalum_training.pseudo.labels`."""
+"""What `pseudo-label` leaves in OUT/pseudo, as the other steps read it.
+
+The files are described at `hemalum_training.pseudo.labels`.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,7 @@ import numpy as np
 from hemalum.errors import UsageError
 from hemalum_training.config.data import Pseudo
 from hemalum_training.data.labelled import LabelledImage, distance_map
-from hemalum_training.data.tile_store import Tile, load_tiles
+from hemalum_training.data.tile_store import TileRow, load_tiles
 from hemalum_training.store import read_rows
 
 PICTURES = ("images", "normalized", "labels", "foreground", "distance")
@@ -21,7 +23,7 @@ PICTURES = ("images", "normalized", "labels", "foreground", "distance")
 
 @dataclass(frozen=True)
 class PseudoTile:
-    """A kept tile on disk: paths of its own image, its image in Y's stain, its instances and the maps they come from, see the module."""
+    """A kept tile on disk: its own image, its image in Y's stain, its instances and the maps they come from."""
 
     name: str
     image: Path
@@ -42,14 +44,19 @@ def load_pseudo(out: Path) -> list[PseudoTile]:
     if not (folder / "manifest.csv").is_file():
         raise UsageError(f"{folder / 'manifest.csv'} is missing; run `hemalum train pseudo-label` first.")
     kept = [row for row in read_rows(folder / "manifest.csv") if row["kept"] == "yes"]
-    return [PseudoTile(row["tile"], *(folder / part / f"{row['tile']}.png" for part in PICTURES), float(row["score"]))
-            for row in kept]
+    tiles = []
+    for row in kept:
+        paths = {part: folder / part / f"{row['tile']}.png" for part in PICTURES}
+        paths["image"] = paths.pop("images")
+        tiles.append(PseudoTile(name=row["tile"], score=float(row["score"]), **paths))
+    return tiles
 
 
-def unlabelled_tiles(out: Path) -> list[Tile]:
+def unlabelled_tiles(out: Path) -> list[TileRow]:
     """Training tiles of X that were not kept: a student sees them without labels."""
-    taken = {tile.name for tile in load_pseudo(out)}
-    return [t for t in load_tiles(out) if t.domain == "X" and t.part == "train" and t.tile not in taken and t.weight > 0]
+    kept = {tile.name for tile in load_pseudo(out)}
+    tiles = [tile for tile in load_tiles(out) if tile.domain == "X" and tile.part == "train"]
+    return [tile for tile in tiles if tile.tile not in kept and tile.weight > 0]
 
 
 def teacher_of(out: Path) -> str:
@@ -69,45 +76,50 @@ class StoredTile:
 
     Attributes:
         image: file at 0.5 µm/px.
-        pseudo: of a pseudo tile, else None.
-        wanted: how its labels are learned from.
         weight: how often it is drawn, relative to the others.
+        pseudo: of a pseudo tile, else None.
+        learned: how its labels are learned from.
     """
 
     name: str
     image: Path
     weight: float = 1.0
     pseudo: PseudoTile | None = None
-    wanted: Pseudo | None = None
+    learned: Pseudo | None = None
 
     @classmethod
-    def of(cls, tile: PseudoTile, wanted: Pseudo, weight: float = 1.0) -> StoredTile:
-        return cls(tile.name, tile.image, weight, tile, wanted)
+    def of(cls, tile: PseudoTile, learned: Pseudo, weight: float = 1.0) -> StoredTile:
+        return cls(tile.name, tile.image, weight, tile, learned)
 
     def own(self) -> LabelledImage:
-        return self._shown(self.image)
+        return self._labelled(self.image)
 
     def in_target_stain(self) -> LabelledImage:
-        return self._shown(self.pseudo.normalized)
+        return self._labelled(self.pseudo.normalized)
 
-    def _shown(self, image: Path) -> LabelledImage:
-        shown = at_label_scale(self.name, _read(image))
+    def _labelled(self, image: Path) -> LabelledImage:
+        """The picture of this tile with the labels that it has."""
+        tile = at_label_scale(self.name, _read(image))
         if self.pseudo is None:
-            return shown
-        labels, foreground, distance = (partial(_read, path, cv2.IMREAD_UNCHANGED)
-                                        for path in (self.pseudo.labels, self.pseudo.foreground, self.pseudo.distance))
-        shown.labels = labels().astype(np.int32)
-        if self.wanted.soft:
-            shown.foreground, shown.distance = foreground() / np.float16(255), distance() / np.float16(255)
+            return tile
+        tile.labels = _read_map(self.pseudo.labels).astype(np.int32)
+        if self.learned.soft:
+            tile.foreground = _read_map(self.pseudo.foreground) / np.float16(255)
+            tile.distance = _read_map(self.pseudo.distance) / np.float16(255)
         else:
-            shown.distance = distance_map(shown.labels).astype(np.float16)
-        if self.wanted.sure:
-            shown.known = abs(2 * foreground().astype(np.int16) - 255) >= 255 * self.wanted.sure
-        return shown
+            tile.distance = distance_map(tile.labels).astype(np.float16)
+        if self.learned.sure:
+            foreground = _read_map(self.pseudo.foreground).astype(np.int16)
+            tile.known = abs(2 * foreground - 255) >= 255 * self.learned.sure
+        return tile
+
+
+def _read_map(path: Path) -> np.ndarray:
+    return _read(path, cv2.IMREAD_UNCHANGED)
 
 
 def _read(path: Path, flags: int = cv2.IMREAD_COLOR_RGB) -> np.ndarray:
-    found = cv2.imread(str(path), flags)
-    if found is None:
+    pixels = cv2.imread(str(path), flags)
+    if pixels is None:
         raise UsageError(f"{path} is missing or damaged; delete {path.parent.parent} and run again.")
-    return found
+    return pixels

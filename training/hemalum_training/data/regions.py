@@ -1,7 +1,7 @@
 """Where tiles are cut: regions of 2000–8000 px with tissue (METHOD S1), and the tiles inside them.  Pure.
 
-Frame: px at the tiles' resolution, origin at the image's; all tiles of a slide lie on one grid, so regions may touch and no pixel is
-in two tiles.
+Frame: px at the tiles' resolution, origin at the image's; all tiles of a slide lie on one grid, so regions may touch
+and no pixel is in two tiles.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import numpy as np
 LEAST_TISSUE = 0.05  # share of a region; less is glass with a speck
 
 
-def regions(mask: np.ndarray, size: tuple[int, int], least: int, most: int, count: int) -> list[tuple[int, int, int, int]]:
+def regions(mask: np.ndarray, size: tuple[int, int], least: int, most: int,
+            count: int) -> list[tuple[int, int, int, int]]:
     """The regions with most tissue.
 
     Args:
@@ -30,19 +31,22 @@ def regions(mask: np.ndarray, size: tuple[int, int], least: int, most: int, coun
     width, height = size
     fx, fy = width / mask.shape[1], height / mask.shape[0]
     xs, ys = (np.linspace(0, side, -(-side // most) + 1).round().astype(int) for side in (width, height))
-    found = []
+    areas = []
     for top, bottom in zip(ys, ys[1:], strict=False):
         for left, right in zip(xs, xs[1:], strict=False):
             row, column = int(top / fy), int(left / fx)
             rows, columns = np.nonzero(mask[row:int(np.ceil(bottom / fy)), column:int(np.ceil(right / fx))])
             if not len(rows):
                 continue
-            x, w = _fit(max(left, (column + columns.min()) * fx), min(right, (column + columns.max() + 1) * fx), least, width)
-            y, h = _fit(max(top, (row + rows.min()) * fy), min(bottom, (row + rows.max() + 1) * fy), least, height)
+            left_tissue, right_tissue = (column + columns.min()) * fx, (column + columns.max() + 1) * fx
+            top_tissue, bottom_tissue = (row + rows.min()) * fy, (row + rows.max() + 1) * fy
+            x, w = _fit(max(left, left_tissue), min(right, right_tissue), least, width)
+            y, h = _fit(max(top, top_tissue), min(bottom, bottom_tissue), least, height)
             tissue = len(rows) * fx * fy
             if tissue >= LEAST_TISSUE * w * h:
-                found.append((tissue, (x, y, w, h)))
-    return [region for _, region in sorted(found, key=lambda f: (-f[0], f[1]))[:count]]
+                areas.append((tissue, (x, y, w, h)))
+    areas.sort(key=lambda area: (-area[0], area[1]))
+    return [region for _, region in areas[:count]]
 
 
 def _fit(low: float, high: float, least: int, side: int) -> tuple[int, int]:
@@ -54,7 +58,7 @@ def _fit(low: float, high: float, least: int, side: int) -> tuple[int, int]:
     return low, high - low
 
 
-def tile_grid(found: list[tuple[int, int, int, int]], size: tuple[int, int], tile: int) -> list[tuple[int, int]]:
+def tile_grid(areas: list[tuple[int, int, int, int]], size: tuple[int, int], tile: int) -> list[tuple[int, int]]:
     """Left upper corners of the whole tiles inside the regions, in raster order, each once.
 
     The grid is centred in the image; an image smaller than a tile has one tile, its own size.
@@ -64,7 +68,7 @@ def tile_grid(found: list[tuple[int, int, int, int]], size: tuple[int, int], til
     """
     offset = [max(0, side % tile // 2) if side >= tile else 0 for side in size]
     places = set()
-    for x, y, width, height in found:
+    for x, y, width, height in areas:
         starts = []
         for begin, length, shift, side in ((x, width, offset[0], size[0]), (y, height, offset[1], size[1])):
             first = shift + -(-(begin - shift) // tile) * tile

@@ -1,10 +1,10 @@
-"""What an unlabelled set holds: a data set, an export of `hemalum project export`, a list of slides, or a folder of images.
+"""What an unlabelled set holds: a data set, an export of a project, a list of slides, or a folder of images.
 
 | in the folder | taken |
 |---|---|
-| `manifest.csv` and `unlabelled/` | an export's tissue without labels; patient from the manifest |
+| `manifest.csv` and `unlabelled/` | an export of a project, its tissue without labels; patient from the manifest |
 | `manifest.csv` and `images/` | the images that the manifest names; patient or slide from `group_column` |
-| `slides.csv` (image, annotations, patient, mpp) | those slides; what the GeoJSON calls Complete is labelled and therefore left out |
+| `slides.csv` (image, annotations, patient, mpp) | those slides but for what is labelled, the GeoJSON's Complete |
 | `slides/`, or images directly | every image; each is a group of its own |
 """
 
@@ -15,6 +15,7 @@ import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 import shapely
 
@@ -43,8 +44,12 @@ class TileSource:
     licence: str
     labelled: shapely.Geometry = shapely.Polygon()
 
+    @property
+    def full_name(self) -> str:
+        return f"{self.set}/{self.name}"
 
-def sources_of(name: str, entry: UnlabelledSet, data: Path) -> list[TileSource]:
+
+def tile_sources(name: str, entry: UnlabelledSet, data: Path) -> list[TileSource]:
     """Sources of a set, by name.
 
     Raises:
@@ -52,21 +57,58 @@ def sources_of(name: str, entry: UnlabelledSet, data: Path) -> list[TileSource]:
     """
     folder = Path(data) / (entry.folder or name)
     if not folder.is_dir():
-        raise UsageError(f"unlabelled set {name}: there is no folder {folder}; give the folder that holds the sets with --data.")
+        raise UsageError(
+            f"unlabelled set {name}: there is no folder {folder}; give the folder that holds the sets with --data."
+        )
     if (folder / "manifest.csv").is_file():
-        found = _export(folder, entry) if (folder / "unlabelled").is_dir() else _data_set(folder, entry)
+        listed = _export(folder) if (folder / "unlabelled").is_dir() else _data_set(folder, entry)
     elif (folder / "slides.csv").is_file():
-        found = [(stem(s.image), s.image, s.patient or stem(s.image), s.mpp, read_annotations(s.annotations).region)
-                 for s in read_list(folder / "slides.csv")]
+        listed = _listed_slides(folder)
     else:
         paths = images_in([folder / "slides" if (folder / "slides").is_dir() else folder])
-        found = [(stem(path), path, stem(path), None, None) for path in paths]
-    taken = [TileSource(name, label, path, group, entry.mpp or mpp, entry.licence, region or shapely.Polygon())
-             for label, path, group, mpp, region in sorted(found, key=lambda f: f[0])
-             if any(fnmatchcase(label, p) for p in entry.include) and not any(fnmatchcase(label, p) for p in entry.exclude)]
-    if not taken:
-        raise UsageError(f"unlabelled set {name}: {folder} holds no image that `include` and `exclude` let through; correct the patterns.")
-    return taken
+        listed = [Listed(stem(path), path, stem(path)) for path in paths]
+    sources = []
+    for image in sorted(listed, key=lambda image: image.name):
+        if not _named_by(image.name, entry.include) or _named_by(image.name, entry.exclude):
+            continue
+        source = TileSource(
+            set=name,
+            name=image.name,
+            path=image.path,
+            group=image.group,
+            mpp=entry.mpp or image.mpp,
+            licence=entry.licence,
+            labelled=image.labelled or shapely.Polygon(),
+        )
+        sources.append(source)
+    if not sources:
+        raise UsageError(
+            f"unlabelled set {name}: {folder} holds no image that `include` and `exclude` let through; "
+            "correct the patterns."
+        )
+    return sources
+
+
+class Listed(NamedTuple):
+    """An image of a set's folder, as far as the folder describes it; fields as in `TileSource`."""
+
+    name: str
+    path: Path
+    group: str
+    mpp: float | None = None
+    labelled: shapely.Geometry | None = None
+
+
+def _named_by(name: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _listed_slides(folder: Path) -> list[Listed]:
+    slides = []
+    for slide in read_list(folder / "slides.csv"):
+        name, labelled = stem(slide.image), read_annotations(slide.annotations).region
+        slides.append(Listed(name, slide.image, slide.patient or name, slide.mpp, labelled))
+    return slides
 
 
 def _rows(folder: Path) -> list[dict]:
@@ -77,23 +119,26 @@ def _rows(folder: Path) -> list[dict]:
     return rows
 
 
-def _data_set(folder: Path, entry: UnlabelledSet):
+def _data_set(folder: Path, entry: UnlabelledSet) -> list[Listed]:
     rows = _rows(folder)
     if entry.group_column and entry.group_column not in rows[0]:
-        raise UsageError(f"{folder / 'manifest.csv'} has no column {entry.group_column}, which the configuration names; correct the name.")
+        raise UsageError(
+            f"{folder / 'manifest.csv'} has no column {entry.group_column}, which the configuration names; "
+            "correct the name."
+        )
     files = {path.stem: path for path in (folder / "images").iterdir()}
     if missing := [row["stem"] for row in rows if row["stem"] not in files]:
         raise UsageError(f"{folder / 'images' / missing[0]} is named in the manifest but missing.")
-    return [(row["stem"], files[row["stem"]], row[entry.group_column] if entry.group_column else row["stem"], None, None) for row in rows]
+    return [Listed(row["stem"], files[row["stem"]], row[entry.group_column or "stem"]) for row in rows]
 
 
-def _export(folder: Path, entry: UnlabelledSet):
+def _export(folder: Path) -> list[Listed]:
     """Tiles of an export are called SLIDE_X_Y, its labelled images SLIDE_PIECE; the patient stands with the latter."""
     rows = _rows(folder)
     patients = {row["stem"].rsplit("_", 1)[0]: row.get("patient", "") for row in rows}
     mpp = json.loads((folder / "report.json").read_text(encoding="utf-8"))["mpp"]
-    found = []
+    tiles = []
     for path in sorted((folder / "unlabelled").glob("*.png")):
         slide = path.stem.rsplit("_", 2)[0]
-        found.append((path.stem, path, patients.get(slide) or slide, mpp, None))
-    return found
+        tiles.append(Listed(path.stem, path, patients.get(slide) or slide, mpp))
+    return tiles

@@ -1,8 +1,11 @@
 """What `tiles` leaves in OUT/tiles, as the other steps read it.
 
-    manifest.csv   one row a tile, see `Tile`       images/TILE.png   uint8 RGB, 256×256 px (smaller images as they are)
-    labelled.csv   one row a labelled image         domains.json      how Y was chosen, its reference stain
-    X.png, Y.png   a page of thumbnails a domain    sources/*.json    what is done: a stopped run goes on there
+    manifest.csv     one row a tile, see `TileRow`
+    images/TILE.png  uint8 RGB, 256×256 px (smaller images as they are)
+    labelled.csv     one row a labelled image
+    domains.json     how Y was chosen, its reference stain
+    X.png, Y.png     a page of thumbnails a domain
+    sources/*.json   what is done: a stopped run goes on there
 """
 
 from __future__ import annotations
@@ -16,15 +19,16 @@ import cv2
 import numpy as np
 
 from hemalum.errors import UsageError
-from hemalum.stain import Stain
+from hemalum.stain.estimation import Stain
 from hemalum_training.data.domains import Domains
 from hemalum_training.store import read_rows, write_rows
 
 TILE_MPP = 0.5
+PARSERS = {"int": int, "float": float, "str": str, "Stain": lambda text: Stain.from_record(json.loads(text))}
 
 
 @dataclass(frozen=True)
-class Tile:
+class TileRow:
     """A row of the manifest.
 
     Attributes:
@@ -53,7 +57,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class LabelledRow:
-    """A row of `labelled.csv`; `image` is `LabelledImage.name`, the rest as in `Tile`."""
+    """A row of `labelled.csv`; `image` is `LabelledImage.name`, the rest as in `TileRow`."""
 
     image: str
     set: str
@@ -65,13 +69,13 @@ class LabelledRow:
     stain: Stain
 
 
-def load_tiles(out: Path) -> list[Tile]:
+def load_tiles(out: Path) -> list[TileRow]:
     """The manifest of OUT/tiles.
 
     Raises:
         UsageError: there is none yet.
     """
-    return _read(Path(out) / "tiles" / "manifest.csv", Tile)
+    return _read(Path(out) / "tiles" / "manifest.csv", TileRow)
 
 
 def load_labelled_rows(out: Path) -> dict[str, LabelledRow]:
@@ -98,19 +102,26 @@ def tile_pixels(out: Path, name: str) -> np.ndarray:
         UsageError: its picture is missing or damaged.
     """
     path = Path(out) / "tiles" / "images" / f"{name}.png"
-    if (found := cv2.imread(str(path))) is None:
-        raise UsageError(f"{path} is missing or damaged; delete {path.parent.parent} and run `hemalum train tiles` again.")
-    return found[..., ::-1]
+    pixels = cv2.imread(str(path))
+    if pixels is None:
+        raise UsageError(
+            f"{path} is missing or damaged; delete {path.parent.parent} and run `hemalum train tiles` again."
+        )
+    return pixels[..., ::-1]
 
 
 def write_table(path: Path, rows: list, kind: type) -> None:
-    """Rows of one kind, `Tile` or `LabelledRow`."""
-    names = [f.name for f in dataclasses.fields(kind)]
-    write_rows(path, [{name: getattr(row, name) for name in names} | {"stain": json.dumps(row.stain.record())} for row in rows], names)
+    """Rows of one kind, `TileRow` or `LabelledRow`."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    cells = [{**vars(row), "stain": json.dumps(row.stain.record())} for row in rows]
+    write_rows(path, cells, names)
 
 
-def _read(path: Path, cls) -> list:
+def _read(path: Path, kind: type) -> list:
     if not path.is_file():
         raise UsageError(f"{path} is missing; run `hemalum train tiles` first.")
-    kinds = {"int": int, "float": float, "str": str, "Stain": lambda text: Stain.from_record(json.loads(text))}
-    return [cls(**{f.name: kinds[f.type](row[f.name]) for f in dataclasses.fields(cls)}) for row in read_rows(path)]
+    rows = []
+    for cells in read_rows(path):
+        row = {field.name: PARSERS[field.type](cells[field.name]) for field in dataclasses.fields(kind)}
+        rows.append(kind(**row))
+    return rows

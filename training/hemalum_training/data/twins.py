@@ -1,4 +1,7 @@
-"""No image may be learned from and scored.  Images are compared by 16×16 means, so copies at another scale or as JPEG are found."""
+"""No image may be learned from and scored.
+
+Images are compared by 16×16 means, so copies at another scale or as JPEG are found.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,10 @@ def refuse_twins(learned: dict[str, np.ndarray], kept: list[LabelledImage]) -> N
         own = thumbnail(image.pixels)
         near = np.abs(pictures - own).mean((1, 2, 3))
         if own.std() > FLAT and near.min() < ALIKE:
-            raise UsageError(f"{names[int(near.argmin())]} is the same image as {image.name}, which is kept for validation; "
-                             "put it on the set's `exclude` list.")
+            raise UsageError(
+                f"{names[int(near.argmin())]} is the same image as {image.name}, which is kept for validation; "
+                "put it on the set's `exclude` list."
+            )
 
 
 def refuse_shared(learned: list[LabelledImage], kept: list[LabelledImage]) -> None:
