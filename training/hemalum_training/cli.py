@@ -7,12 +7,15 @@ from pathlib import Path
 
 import click
 
+_config = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+_data = click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data"),
+                     show_default=True, help="Folder that holds the sets the configuration names.")
+_out = click.option("-o", "out", type=click.Path(path_type=Path),
+                    help="Folder of the run; the default is runs/<configuration>.")
+
 
 def _common(function):
-    function = click.option("-o", "out", type=click.Path(path_type=Path), help="Folder of the run; the default is runs/<configuration>.")(function)
-    function = click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True,
-                            help="Folder that holds the sets the configuration names.")(function)
-    return click.argument("config", type=click.Path(path_type=Path, dir_okay=False))(function)
+    return _config(_data(_out(function)))
 
 
 def _torch():
@@ -42,17 +45,22 @@ def _threads(context, parameter, count: int | None) -> None:
         _torch().set_num_threads(count)
 
 
-_device = click.option("--device", default="cpu", show_default=True, callback=_checked, help="A torch device, for instance cuda.")
-_cores = click.option("--threads", type=click.IntRange(min=1), callback=_threads, expose_value=False, help="CPU threads; all cores by default.")
+_device = click.option("--device", default="cpu", show_default=True, callback=_checked,
+                       help="A torch device, for instance cuda.")
+_cores = click.option("--threads", type=click.IntRange(min=1), callback=_threads, expose_value=False,
+                      help="CPU threads; all cores by default.")
 
 
 def _training(function):
-    function = click.option("--init", metavar="MODEL", help="Begin from a model (id or folder) or from a run's weights.pt.")(function)
-    return _common(_cores(_device(function)))
+    init = click.option("--init", metavar="MODEL", help="Begin from a model (id or folder) or from a run's weights.pt.")
+    return _common(_cores(_device(init(function))))
 
 
 def _run(config: Path, out: Path | None, alone: bool = True):
-    """The configuration and the run's folder, which no other command works in meanwhile where this one is to be `alone`."""
+    """The configuration and the run's folder.
+
+    No other command works in it meanwhile where this one is to be `alone`.
+    """
     from hemalum.errors import NotWritable
     from hemalum.lock import JobLock
 
@@ -105,11 +113,14 @@ def tiles(config, data, out):
 
 @train.command(name="pseudo-label")
 @_common
-@click.option("--init", metavar="MODEL", help="The teacher, where OUT/teacher is not trained: a model (id or folder) or a weights.pt.")
+@click.option("--init", metavar="MODEL",
+              help="The teacher, where OUT/teacher is not trained: a model (id or folder) or a weights.pt.")
 @_cores
 @_device
-@click.option("--compare", is_flag=True, help="Only compare the rules, on labelled images that the teacher never saw; writes OUT/rules.json.")
-@click.option("--folds", type=click.IntRange(2), help="With --compare: train so many teachers, each without a part of the labelled images.")
+@click.option("--compare", is_flag=True,
+              help="Only compare the rules, on labelled images that the teacher never saw; writes OUT/rules.json.")
+@click.option("--folds", type=click.IntRange(2),
+              help="With --compare: train so many teachers, each without a part of the labelled images.")
 def pseudo_label(config, data, out, init, device, compare, folds):
     """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts."""
     from hemalum_training.pseudo.labels import make_pseudo_labels
@@ -117,7 +128,7 @@ def pseudo_label(config, data, out, init, device, compare, folds):
 
     loaded, out = _run(config, out)
     if compare or folds:
-        compare_rules(loaded, data, out, init, device, click.echo, folds or 0)
+        compare_rules(loaded, data, out, init=init, device=device, log=click.echo, folds=folds or 0)
         return
     click.echo(f"pseudo labels: {make_pseudo_labels(loaded, out, init, device, log=click.echo)}")
 
@@ -126,10 +137,11 @@ def pseudo_label(config, data, out, init, device, compare, folds):
 @_training
 def teacher(config, data, out, init, device):
     """Train the teacher, AttCycle, on the labelled images of both domains."""
-    from hemalum_training.loops.method import train_teacher
+    from hemalum_training.loops.method import train_method
 
     loaded, out = _run(config, out)
-    click.echo(f"weights: {train_teacher(loaded, data, out, device, init, log=click.echo)}")
+    weights = train_method("teacher", loaded, data, out, device=device, init=init, log=click.echo)
+    click.echo(f"weights: {weights}")
 
 
 @train.command()
@@ -138,10 +150,14 @@ def student(config, data, out, init, device):
     """Train the student: TransCycle, or without a [method] table in CONFIG its segmentation alone."""
     loaded, out = _run(config, out)
     if loaded.method is None:
-        from hemalum_training.loops.supervised import train_supervised as train_student
+        from hemalum_training.loops.supervised import train_supervised
+
+        weights = train_supervised(loaded, data, out, device, init, log=click.echo)
     else:
-        from hemalum_training.loops.method import train_student
-    click.echo(f"weights: {train_student(loaded, data, out, device, init, log=click.echo)}")
+        from hemalum_training.loops.method import train_method
+
+        weights = train_method("student", loaded, data, out, device=device, init=init, log=click.echo)
+    click.echo(f"weights: {weights}")
 
 
 @train.command()
@@ -195,24 +211,26 @@ def report(config, data, out):
 def distil(config, data, out):
     """Fit the colour function behind --stain learned, OUT/learned_stain.npz, to the teacher that [normalizer] names.
 
-    The teacher is a transport of colours between stains, or with `teacher = "generator"` a generator that is trained first.
+    The teacher is a transport of colours between stains, or with `teacher = "generator"` a generator that is trained
+    first.
     """
-    from hemalum_training.stain.distil import distil as work
+    from hemalum_training.stain.distil import distil_normalizer
 
     loaded, out = _run(config, out)
-    click.echo(f"learned stain: {work(loaded, data, out, log=click.echo)}")
+    click.echo(f"learned stain: {distil_normalizer(loaded, data, out, log=click.echo)}")
 
 
 @train.command(name="scanner-pairs")
 @_common
-@click.option("--model", default="nuclei", show_default=True, metavar="ID", help="Model whose nuclei before and after are compared.")
+@click.option("--model", default="nuclei", show_default=True, metavar="ID",
+              help="Model whose nuclei before and after are compared.")
 @_cores
 def scanner_pairs(config, data, out, model):
     """Compare learned and classical normalizations on pairs of one tissue from two scanners."""
-    from hemalum_training.stain.scanner_pairs import run_experiment
+    from hemalum_training.stain.scanner_pairs import compare_on_pairs
 
     loaded, out = _run(config, out)
-    run_experiment(loaded, data, out, model, log=click.echo)
+    compare_on_pairs(loaded, data, out, model, log=click.echo)
 
 
 @train.command()
@@ -230,7 +248,9 @@ def experiment(config, data, out, device):
 @train.command(name="all")
 @_training
 def everything(config, data, out, init, device):
-    """Every step of CONFIG, from a folder of images to a model package: tiles, teacher, pseudo-label, student, export, evaluate, report."""
+    """Every step of CONFIG, from a folder of images to a model package: tiles, teacher, pseudo-label, student, export,
+    evaluate, report.
+    """
     from hemalum_training.stages import run_all
 
     loaded, out = _run(config, out)

@@ -15,7 +15,10 @@ def blend(start: dict[str, torch.Tensor], end: dict[str, torch.Tensor], share: f
 
 
 class Ema:
-    """Exponential moving average of a network's weights and buffers, with warm-up (decay min(decay, step / (step + 20)))."""
+    """Exponential moving average of a network's weights and buffers.
+
+    With warm-up: the decay is min(decay, step / (step + 20)).
+    """
 
     def __init__(self, network: torch.nn.Module, decay: float):
         self.decay, self.state = decay, {k: v.detach().clone() for k, v in network.state_dict().items()}

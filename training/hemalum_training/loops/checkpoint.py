@@ -1,10 +1,9 @@
-"""Checkpoints that survive being killed: written beside, synced, renamed."""
+"""Checkpoints that survive being killed, and the weights that a training begins from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import load as load_tensors
 
 from hemalum.errors import DiskFull, UsageError
+from hemalum.files import whole_file
 from hemalum.models import Model, find
 from hemalum.models.card import Card
 from hemalum_training.store import out_of_space, write_json
@@ -24,19 +24,15 @@ def save(path: Path, state: dict) -> None:
     """Write `state` so that `path` is at any moment the old or the new file, whole.
 
     Raises:
-        DiskFull: no space is left; the old file stays.
+        DiskFull: no space is left, or the folder is lost; the old file stays.
     """
-    temporary = path.with_suffix(".part")
     try:
-        with open(temporary, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
+        with whole_file(path) as part:
+            torch.save(state, part.file)
+    except (DiskFull, RuntimeError) as error:       # the latter is what torch makes of a full disk
         if out_of_space(error):
-            raise DiskFull(f"no space left for {path}; free some and run again, the last checkpoint is whole.") from error
+            sentence = f"no space left for {path}; free some and run again, the last checkpoint is whole."
+            raise DiskFull(sentence) from error
         raise
 
 
@@ -44,11 +40,12 @@ def load(path: Path, expected: dict) -> dict | None:
     """The state in `path`, or None if there is none.
 
     Args:
-        expected: what it must have been made with, by key; tables inside it are compared key by key.  A key that it does not name was not
-            known when it was made.
+        expected: what it must have been made with, by key; tables inside it are compared key by key.  A key that it
+            does not name was not known when it was made.
 
     Raises:
-        UsageError: the checkpoint belongs to another configuration, named by the first key that differs; or it is damaged.
+        UsageError: the checkpoint belongs to another configuration, named by the first key that differs; or it is
+            damaged.
     """
     if not path.is_file():
         return None
@@ -57,12 +54,12 @@ def load(path: Path, expected: dict) -> dict | None:
     return state
 
 
-def refuse_other(path: Path, made: dict, expected: dict) -> None:
+def refuse_other(path: Path, made_with: dict, expected: dict) -> None:
     """Refuse what was made with another configuration, see `load`."""
-    made = _flat(made)
+    before = _flat(made_with)
     for key, value in _flat(expected).items():
-        if key in made and made[key] != value:
-            raise UsageError(f"{path} was made with {key} = {made[key]!r}, the configuration says {value!r}; "
+        if key in before and before[key] != value:
+            raise UsageError(f"{path} was made with {key} = {before[key]!r}, the configuration says {value!r}; "
                              "choose another output folder or restore the configuration.")
 
 
@@ -71,8 +68,13 @@ def _flat(table: dict, prefix: str = "") -> dict:
     >>> _flat({"seed": 1, "network": {"fine": 8}})
     {'seed': 1, 'network.fine': 8}
     """
-    parts = [_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value} for key, value in table.items()]
-    return {key: value for part in parts for key, value in part.items()}
+    flat = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
 
 
 def _read(path: Path) -> dict:
@@ -90,23 +92,29 @@ def initial_weights(source: str | Path) -> dict[str, torch.Tensor]:
     """
     path = Path(source)
     if path.is_file():
-        if "network" not in (state := _read(path)):
+        state = _read(path)
+        if "network" not in state:
             raise UsageError(f"{path} holds no averaged weights; name the weights.pt of a run that is finished.")
         return state["network"]
     model = model_of(source)
     if model.path("weights.safetensors") is None:
-        raise UsageError(f"model {model.id} has no weights.safetensors, so training cannot begin from it; name another model.")
-    return {k: v.float() if v.is_floating_point() else v for k, v in load_tensors(model.verified("weights.safetensors")).items()}
+        raise UsageError(f"model {model.id} has no weights.safetensors, so training cannot begin from it; "
+                         "name another model.")
+    weights = load_tensors(model.verified("weights.safetensors"))
+    return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 
 
 def last_good(out: Path) -> str:
     """Which checkpoint is left where a number became none, and what helps: the end of a sentence."""
     path = out / "checkpoint.pt"
-    return (f"the last good checkpoint is {path}" if path.is_file() else "there is no checkpoint yet") + ", lower learning_rate and run again."
+    left = f"the last good checkpoint is {path}" if path.is_file() else "there is no checkpoint yet"
+    return f"{left}, lower learning_rate and run again."
 
 
 def note_initial(source: str | Path | None, out: Path) -> None:
-    """Keep in OUT which weights a training began from, for the card of what comes of it: `name` and, of a model, `licence`.
+    """Keep in OUT which weights a training began from, for the card of what comes of it.
+
+    Kept are `name` and, of a model, `licence`.
 
     Raises:
         UsageError: the training in OUT began from other weights.
@@ -115,8 +123,8 @@ def note_initial(source: str | Path | None, out: Path) -> None:
     if (out / "checkpoint.pt").is_file():
         known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
         if known.get("name") != begun.get("name"):
-            raise UsageError(f"the training in {out} began from {known.get('name', 'no model')}, not from {begun.get('name', 'none')}; "
-                             "choose another output folder or the --init it had.")
+            raise UsageError(f"the training in {out} began from {known.get('name', 'no model')}, not from "
+                             f"{begun.get('name', 'none')}; choose another output folder or the --init it had.")
     elif begun:
         write_json(note, begun)
 

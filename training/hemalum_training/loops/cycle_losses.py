@@ -1,6 +1,7 @@
-"""The two generators and two discriminators of the method, and every term of their losses (METHOD S2), for teacher and student alike.
+"""The two generators and two discriminators of the method, and every term of their losses (METHOD S2).
 
-What is ours: BatchNorm statistics of the generators follow real tiles only, since only real tiles are seen in use.
+For teacher and student alike.  What is ours: BatchNorm statistics of the generators follow real tiles only, since only
+real tiles are seen in use.
 """
 
 from __future__ import annotations
@@ -79,18 +80,23 @@ class CycleNetworks:
         init: weights both generators begin from (normalization may be missing), or None.
     """
 
-    def __init__(self, network: GeneratorConfig, cycle: Cycle, seed: int, device: str = "cpu", init: dict | None = None):
+    def __init__(self, network: GeneratorConfig, cycle: Cycle, seed: int, device: str = "cpu",
+                 init: dict | None = None):
         torch.manual_seed(seed)
         self.cycle, self.device = cycle, device
-        self.g_xy, self.g_yx = (Generator(network).to(device, memory_format=torch.channels_last) for _ in range(2))
+        self.g_xy = Generator(network).to(device, memory_format=torch.channels_last)
+        self.g_yx = Generator(network).to(device, memory_format=torch.channels_last)
         if init is not None:
             for generator in (self.g_xy, self.g_yx):
                 generator.begin_from(init)
-        self.d_x, self.d_y = (PatchDiscriminator(cycle.discriminator_width, cycle.discriminator_normalization).to(device) for _ in range(2))
+        self.d_x = PatchDiscriminator(cycle.discriminator_width, cycle.discriminator_normalization).to(device)
+        self.d_y = PatchDiscriminator(cycle.discriminator_width, cycle.discriminator_normalization).to(device)
 
     def precision(self):
         """The context of the forward passes."""
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16) if self.cycle.amp == "bf16" else nullcontext()
+        if self.cycle.amp == "bf16":
+            return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+        return nullcontext()
 
     def labelled_loss(self, labelled: Labelled) -> torch.Tensor:
         """Segmentation loss of G_X2Y alone."""
@@ -98,43 +104,55 @@ class CycleNetworks:
 
     def generator_terms(self, batch: Batch) -> tuple[dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
         """Every term of the generators' loss that the configuration asks for, and the fakes (x, y)."""
-        c = self.cycle
-        on_x, on_y = self._pass(self.g_xy, batch.x, normalized=True), self._pass(self.g_yx, batch.y, normalized=True)
+        c, hand = self.cycle, ~batch.y_pseudo
+        pseudo_cycle = c.pseudo_cycle and bool(batch.y_pseudo.any())
+        both_masks = c.cycle_segmentation or c.consistency > 0
+        on_x = self._pass(self.g_xy, batch.x, normalized=True)
+        on_y = self._pass(self.g_yx, batch.y, normalized=True)
         fake_y, fake_x = on_x["normalized"], on_y["normalized"]
-        hand = ~batch.y_pseudo
-        wants_mask = c.cycle_segmentation or c.consistency > 0 or (c.pseudo_cycle and bool(batch.y_pseudo.any()))
-        back_x = self._pass(self.g_yx, fake_y, segmentation=c.cycle_segmentation or c.consistency > 0, normalized=True, real=False)
-        back_y = self._pass(self.g_xy, fake_x, segmentation=wants_mask, normalized=True, real=False)
+        back_x = self._pass(self.g_yx, fake_y, segmentation=both_masks, normalized=True, real=False)
+        back_y = self._pass(self.g_xy, fake_x, segmentation=both_masks or pseudo_cycle, normalized=True, real=False)
         terms = {"gan": gan_generator(self._judge(self.d_y, fake_y)) + gan_generator(self._judge(self.d_x, fake_x)),
                  "cycle": cycle_loss(batch.x, back_x["normalized"], batch.y, back_y["normalized"])}
         if c.lambda_identity or c.identity_segmentation:
-            same_y = self._pass(self.g_xy, batch.y, segmentation=c.identity_segmentation, normalized=True, real=c.identity_segmentation)
-            if c.identity_segmentation and hand.any():
+            masks = c.identity_segmentation
+            same_y = self._pass(self.g_xy, batch.y, segmentation=masks, normalized=True, real=masks)
+            if masks and hand.any():
                 terms["segmentation_identity"] = self._segmentation(same_y["segmentation"], batch.y_targets, hand)
         if c.lambda_identity:
-            same_x = self._pass(self.g_yx, batch.x, segmentation=False, normalized=True, real=False)["normalized"]
-            terms["identity"] = F.l1_loss(same_y["normalized"], batch.y) + F.l1_loss(same_x, batch.x)
-        if batch.x_labelled.any():
-            terms["segmentation_x"] = self._segmentation(on_x["segmentation"], batch.x_targets, batch.x_labelled)
-            if c.cycle_segmentation:
-                terms["segmentation_cycle_x"] = self._segmentation(back_x["segmentation"], batch.x_targets, batch.x_labelled)
-        terms["segmentation_y"] = self._segmentation(on_y["segmentation"], batch.y_targets)
-        if c.cycle_segmentation and hand.any():
-            terms["segmentation_cycle_y"] = self._segmentation(back_y["segmentation"], batch.y_targets, hand)
-        if batch.y_pseudo.any():
-            if c.pseudo_own:
-                terms["pseudo_own"] = self._segmentation(self._pass(self.g_xy, batch.own)["segmentation"], batch.y_targets[batch.y_pseudo])
-            if c.pseudo_cycle:
-                terms["pseudo_cycle"] = self._segmentation(back_y["segmentation"], batch.y_targets, batch.y_pseudo)
+            same_x = self._pass(self.g_yx, batch.x, segmentation=False, normalized=True, real=False)
+            terms["identity"] = (F.l1_loss(same_y["normalized"], batch.y)
+                                 + F.l1_loss(same_x["normalized"], batch.x))
+        terms |= self._segmentation_terms(batch, on_x, on_y, back_x, back_y)
         if c.consistency:
             terms["consistency"] = (consistency_loss(on_x["segmentation"], back_x["segmentation"])
                                     + consistency_loss(on_y["segmentation"], back_y["segmentation"]))
         return terms, (fake_x, fake_y)
 
+    def _segmentation_terms(self, batch: Batch, on_x: dict, on_y: dict, back_x: dict,
+                            back_y: dict) -> dict[str, torch.Tensor]:
+        """What hand and pseudo labels teach; `on_…` are the passes of real tiles, `back_…` those of their fakes."""
+        c, hand, labelled, pseudo = self.cycle, ~batch.y_pseudo, batch.x_labelled, batch.y_pseudo
+        terms = {}
+        if labelled.any():
+            terms["segmentation_x"] = self._segmentation(on_x["segmentation"], batch.x_targets, labelled)
+            if c.cycle_segmentation:
+                terms["segmentation_cycle_x"] = self._segmentation(back_x["segmentation"], batch.x_targets, labelled)
+        terms["segmentation_y"] = self._segmentation(on_y["segmentation"], batch.y_targets)
+        if c.cycle_segmentation and hand.any():
+            terms["segmentation_cycle_y"] = self._segmentation(back_y["segmentation"], batch.y_targets, hand)
+        if pseudo.any() and c.pseudo_own:
+            own = self._pass(self.g_xy, batch.own)
+            terms["pseudo_own"] = self._segmentation(own["segmentation"], batch.y_targets[pseudo])
+        if pseudo.any() and c.pseudo_cycle:
+            terms["pseudo_cycle"] = self._segmentation(back_y["segmentation"], batch.y_targets, pseudo)
+        return terms
+
     def total(self, terms: dict):
         """The weighted sum of the terms; works on tensors and on numbers."""
         c = self.cycle
-        weights = {"gan": c.lambda_gan, "cycle": c.lambda_cycle, "identity": c.lambda_identity, "consistency": c.consistency}
+        weights = {"gan": c.lambda_gan, "cycle": c.lambda_cycle, "identity": c.lambda_identity,
+                   "consistency": c.consistency}
         return sum(weights.get(name, c.lambda_segmentation) * value for name, value in terms.items())
 
     def _pass(self, generator, image, segmentation=True, normalized=False, real=True):
@@ -143,10 +161,12 @@ class CycleNetworks:
             if not self.cycle.gradient_checkpointing:
                 return call(image)
             # the backward pass works the tile again and must not count it twice
-            return checkpoint(call, image, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(generator)))
+            return checkpoint(call, image, use_reentrant=False,
+                              context_fn=lambda: (nullcontext(), frozen_statistics(generator)))
 
-    def _segmentation(self, logits, targets, chosen=None):
-        logits, targets = (logits, targets) if chosen is None else (logits[chosen], targets[chosen])
+    def _segmentation(self, logits, targets, tiles=None):
+        if tiles is not None:
+            logits, targets = logits[tiles], targets[tiles]
         logits = logits.float()
         return segmentation_loss(logits, fit_targets(targets, logits), self.cycle.dice, self.cycle.distance)
 
@@ -157,7 +177,8 @@ class CycleNetworks:
         discriminator.requires_grad_(True)
         return out.float()
 
-    def discriminator_loss(self, batch: Batch, shown_x: torch.Tensor, shown_y: torch.Tensor) -> torch.Tensor:
-        """Both discriminators' loss of real tiles and of the fakes that they are shown."""
-        return sum(gan_discriminator(judge(real).float(), judge(fake).float())
-                   for judge, real, fake in ((self.d_x, batch.x, shown_x), (self.d_y, batch.y, shown_y)))
+    def discriminator_loss(self, batch: Batch, replayed_x: torch.Tensor, replayed_y: torch.Tensor) -> torch.Tensor:
+        """Both discriminators' loss of real tiles and of the fakes from the replay pools."""
+        loss_x = gan_discriminator(self.d_x(batch.x).float(), self.d_x(replayed_x).float())
+        loss_y = gan_discriminator(self.d_y(batch.y).float(), self.d_y(replayed_y).float())
+        return loss_x + loss_y

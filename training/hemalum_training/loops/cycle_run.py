@@ -22,7 +22,7 @@ from hemalum_training.data.twins import refuse_shared
 from hemalum_training.loops import checkpoint
 from hemalum_training.loops.cycle_step import CycleTrainer
 from hemalum_training.loops.pools import Pools
-from hemalum_training.loops.processes import Workers
+from hemalum_training.loops.processes import Processes
 from hemalum_training.scoring.predict import fitted_scores
 from hemalum_training.store import read_lines
 
@@ -31,14 +31,37 @@ LOGGED = 25       # steps between two lines of the log
 
 def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
     """What a checkpoint must have been made with; images and tiles by a digest of their names."""
-    cycle = {k: v for k, v in dataclasses.asdict(config.method.cycle).items() if k not in checkpoint.FREE}
-    labels = {"pseudo": dataclasses.asdict(config.pseudo or Pseudo()), "labels by": pools.labelled_by} if pools.pseudo else {}
-    return {"seed": config.seed, "network": network.as_dict(), "cycle": cycle, "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
-            "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16], **labels}
+    cycle = dataclasses.asdict(config.method.cycle)
+    made_with = {
+        "seed": config.seed,
+        "network": network.as_dict(),
+        "cycle": {key: value for key, value in cycle.items() if key not in checkpoint.FREE},
+        "sets": {name: dataclasses.asdict(entry) for name, entry in config.sets.items()},
+        "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16],
+    }
+    if pools.pseudo:
+        made_with["pseudo"] = dataclasses.asdict(config.pseudo or Pseudo())
+        made_with["labels by"] = pools.labelled_by
+    return made_with
+
+
+def mean_terms(steps: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of each loss over the steps that had it, by name.
+
+    >>> mean_terms([{"gan": 0.5, "total": 1.0}, {"total": 2.0}])
+    {'gan': 0.5, 'total': 1.5}
+    """
+    values: dict[str, list[float]] = {}
+    for terms in steps:
+        for name, value in terms.items():
+            values.setdefault(name, []).append(value)
+    return {name: round(float(np.mean(values[name])), 5) for name in sorted(values)}
 
 
 class CycleRun:
-    """One training of a generator pair in `out`: `checkpoint.pt`, `best.pt` (weights of the best epoch), `log.jsonl`, at the end `weights.pt`.
+    """One training of a generator pair in `out`.
+
+    There lie `checkpoint.pt`, `best.pt` (weights of the best epoch), `log.jsonl`, at the end `weights.pt`.
 
     Args:
         network: shape of the generators.
@@ -46,22 +69,23 @@ class CycleRun:
         init: weights to begin from; the training must beat them, else they are what is kept.
     """
 
-    def __init__(self, network: GeneratorConfig, config: Config, pools: Pools, validation: list[LabelledImage], out: Path,
-                 device: str = "cpu", init: dict | None = None, log=print):
+    def __init__(self, network: GeneratorConfig, config: Config, pools: Pools, validation: list[LabelledImage],
+                 out: Path, device: str = "cpu", init: dict | None = None, log=print):
         if not validation:
-            raise UsageError("the configuration keeps no image for validation, so no epoch can be chosen; name some in [sets.NAME] validation.")
+            raise UsageError("the configuration keeps no image for validation, so no epoch can be chosen; "
+                             "name some in [sets.NAME] validation.")
         if shared := sorted({image.name for image in validation} & set(pools.names())):
             raise UsageError(f"{shared[0]} is both in training and in validation; take it out of one.")
         refuse_shared(pools.x + pools.y, validation)
         cv2.setNumThreads(0)
-        self.workers = Workers.join(device)
+        self.processes = Processes.join(device)
         self.config, self.pools, self.validation, self.out, self.device = config, pools, validation, out, device
-        self.log = log if self.workers.first else lambda *_: None
+        self.log = log if self.processes.first else lambda *_: None
         self.cycle = config.method.cycle
-        self.per_epoch = self.cycle.steps_per_epoch or -(-pools.x_count // (self.cycle.batch * self.workers.count))
+        self.per_epoch = self.cycle.steps_per_epoch or -(-pools.x_count // (self.cycle.batch * self.processes.count))
         self.steps = self.cycle.epochs * self.per_epoch
         out.mkdir(parents=True, exist_ok=True)
-        self.trainer = CycleTrainer(network, self.cycle, config.seed, device, init, self.workers)
+        self.trainer = CycleTrainer(network, self.cycle, config.seed, device, init=init, processes=self.processes)
         self.network, self.identity = network, identity(network, config, pools)
         self.step, self.best = 0, None
         state = checkpoint.load(out / "checkpoint.pt", self.identity)
@@ -84,7 +108,7 @@ class CycleRun:
             terms.append(self._work())
             self.step += 1
             if self.step % LOGGED == 0:
-                mean = {k: round(float(np.mean([t[k] for t in terms if k in t])), 5) for k in sorted({k for t in terms for k in t})}
+                mean = mean_terms(terms)
                 pace = (time.monotonic() - began) / len(terms)
                 self._note({"step": self.step, "seconds_per_step": round(pace, 3), **mean})
                 self.log(f"step {self.step}/{self.steps}  loss {mean['total']:.4f}  {pace:.2f} s a step, "
@@ -95,13 +119,13 @@ class CycleRun:
                 self._validate(self.step // self.per_epoch)
                 began += time.monotonic() - paused
             # every process must come to the same decision
-            if any(self.workers.gather(time.monotonic() - saved > save_seconds)) or self.step % self.per_epoch == 0:
+            if any(self.processes.gather(time.monotonic() - saved > save_seconds)) or self.step % self.per_epoch == 0:
                 self._keep()
                 saved = time.monotonic()
         return self._finish()
 
     def _work(self) -> dict[str, float]:
-        c, rng = self.cycle, np.random.default_rng([self.config.seed, self.step, self.workers.rank])
+        c, rng = self.cycle, np.random.default_rng([self.config.seed, self.step, self.processes.rank])
         labelled = self.pools.labelled(c, rng, self.device) if c.cycle_every > 1 else None
         batch = self.pools.batch(c, rng, self.device) if self.step % c.cycle_every == 0 else None
         terms = self.trainer.step(self.step, self.steps, labelled, batch, rng)
@@ -112,46 +136,55 @@ class CycleRun:
 
     def _validate(self, epoch: int) -> None:
         """Score the averaged G_X2Y with the thresholds that fit it best; keep it, and them, if no epoch was better."""
-        if self.workers.first:
+        if self.processes.first:
             generator = copy.deepcopy(self.trainer.g_xy)
             generator.load_state_dict(self.trainer.ema["g_xy"].state)
-            parameters, found = fitted_scores(generator, self.validation, self.device)
-            mean = {k: round(float(np.mean([getattr(s, k) for s in found])), 4) for k in ("aji", "pq", "dice")}
+            parameters, scores = fitted_scores(generator, self.validation, self.device)
+            mean = {}
+            for measure in ("aji", "pq", "dice"):
+                mean[measure] = round(float(np.mean([getattr(s, measure) for s in scores])), 4)
             # Dice decides while no nucleus is told apart yet
             better = self.best is None or (mean["aji"], mean["dice"]) > (self.best["aji"], self.best["dice"])
             if better:
                 self.best = {"epoch": epoch, "step": self.step, **mean, "foreground": parameters.foreground}
-                checkpoint.save(self.out / "best.pt", {"config": {"network": self.network.as_dict()}, "network": generator.state_dict(),
-                                                       "back": self.trainer.ema["g_yx"].state, "best": self.best})
+                state = {
+                    "config": {"network": self.network.as_dict()},
+                    "network": generator.state_dict(),
+                    "back": self.trainer.ema["g_yx"].state,
+                    "best": self.best,
+                }
+                checkpoint.save(self.out / "best.pt", state)
             self._note({"step": self.step, "epoch": epoch, "validation": mean, "best": better})
-            self.log(f"epoch {epoch}  validation AJI {mean['aji']:.4f}  PQ {mean['pq']:.4f}  Dice {mean['dice']:.4f}{'  (best)' if better else ''}")
-        self.workers.wait()
+            self.log(f"epoch {epoch}  validation AJI {mean['aji']:.4f}  PQ {mean['pq']:.4f}  Dice {mean['dice']:.4f}"
+                     f"{'  (best)' if better else ''}")
+        self.processes.wait()
 
     def _keep(self) -> None:
         state = {"config": self.identity, "trainer": self.trainer.state(), "step": self.step, "best": self.best}
-        if self.workers.first:
+        if self.processes.first:
             checkpoint.save(self.out / "checkpoint.pt", state)
-        self.workers.wait()
+        self.processes.wait()
 
     def _note(self, line: dict) -> None:
-        if self.workers.first:
+        if self.processes.first:
             with open(self.out / "log.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
     def _forget(self) -> None:
         """Take lines out of the log whose steps will be worked again."""
         path = self.out / "log.jsonl"
-        if self.workers.first and path.is_file():
-            path.write_text("".join(json.dumps(line) + "\n" for line in read_lines(path) if line["step"] <= self.step), encoding="utf-8")
+        if self.processes.first and path.is_file():
+            lines = [json.dumps(line) + "\n" for line in read_lines(path) if line["step"] <= self.step]
+            path.write_text("".join(lines), encoding="utf-8")
 
     def _finish(self) -> Path:
         path = self.out / "weights.pt"
-        if self.workers.first:
+        if self.processes.first:
             if self.best["epoch"] == 0:
                 self.log(f"no epoch beat the starting model (validation AJI {self.best['aji']:.4f}), which is kept; "
                          "more steps, more tiles or a lower learning rate may help")
             else:
                 self.log(f"kept: epoch {self.best['epoch']} with validation AJI {self.best['aji']:.4f}")
             checkpoint.save(path, torch.load(self.out / "best.pt", weights_only=True, map_location="cpu"))
-        self.workers.wait()
+        self.processes.wait()
         return path

@@ -1,4 +1,7 @@
-"""Losses of the method: segmentation, least-squares GAN (Mao et al. 2017), cycle and identity (Zhu et al. 2017), METHOD S2."""
+"""Losses of the method: segmentation, least-squares GAN (Mao et al.
+
+2017), cycle and identity (Zhu et al. 2017), METHOD S2.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,17 @@ import torch
 import torch.nn.functional as F
 
 
-def segmentation_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float = 0.5, distance: float = 2.0) -> torch.Tensor:
-    """Binary cross-entropy (the source's) + soft Dice on the foreground, smooth L1 on the distance channel where there is one.
+def segmentation_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float = 0.5,
+                      distance: float = 2.0) -> torch.Tensor:
+    """Binary cross-entropy (the patent's) + soft Dice on the foreground, smooth L1 on the distance if there is one.
 
-    The intersection of Dice is min(p, q), which is p·q where the label q is 0 or 1 and, unlike it, is best at p = q where a teacher's
-    probability is the label (Wang et al. 2023, arXiv 2303.16296).
+    The intersection of Dice is min(p, q), which is p·q where the label q is 0 or 1 and, unlike it, is best at p = q
+    where a teacher's probability is the label (Wang et al. 2023, arXiv 2303.16296).
 
     Args:
         logits: N×1×H×W or N×2×H×W.
         targets: N×2×H×W: foreground and distance 0…1; or N×3×H×W, then with 1 where they count and 0 where they do not.
-        dice, distance: weights of the two added terms (ours; 0 leaves the source's loss).
+        dice, distance: weights of the two added terms (ours; 0 leaves the patent's loss).
     """
     foreground = targets[:, 0]
     known = targets[:, 2] if targets.shape[1] > 2 else torch.ones_like(foreground)

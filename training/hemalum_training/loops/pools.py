@@ -36,8 +36,8 @@ class Pools:
 
     Attributes:
         labelled_by: the teacher of the pseudo labels.
-        density: by name of a labelled image, how often the whole scheme draws it, so that X and Y show equally many nuclei; an image
-            that is not in it is drawn by its `weight`.
+        density: by name of a labelled image, how often the whole scheme draws it, so that X and Y show equally many
+            nuclei; an image that is not in it is drawn by its `weight`.
     """
 
     x: list[LabelledImage]
@@ -48,13 +48,16 @@ class Pools:
     labelled_by: str = ""
 
     def __post_init__(self):
-        for name, images, other in (("X", self.x, "fewer clusters or name another reference"), ("Y", self.y, "name a reference stain in [tiles]")):
-            if not images:
-                raise UsageError(f"domain {name} has no labelled tile, and both domains need some; {other}, or add labelled images.")
+        if not self.x:
+            raise UsageError("domain X has no labelled tile, and both domains need some; "
+                             "fewer clusters or name another reference, or add labelled images.")
+        if not self.y:
+            raise UsageError("domain Y has no labelled tile, and both domains need some; "
+                             "name a reference stain in [tiles], or add labelled images.")
 
     def names(self) -> list[str]:
         """Of every tile, sorted."""
-        return sorted(item.name for pool in (self.x, self.y, self.x_unlabelled, self.pseudo) for item in pool)
+        return sorted(tile.name for tile in [*self.x, *self.y, *self.x_unlabelled, *self.pseudo])
 
     @property
     def x_count(self) -> int:
@@ -64,51 +67,77 @@ class Pools:
         """Tiles for a step of the whole scheme."""
         crop, count = cycle.cycle_crop or cycle.crop, cycle.cycle_batch or cycle.batch
         jitter = partial(stain_jitter, strength=cycle.stain_jitter) if cycle.stain_jitter else _unchanged
-        others = _share(count, cycle.pseudo_share, rng) if self.x_unlabelled else 0
         sampled = partial(sample_crop, crop=crop, turned=cycle.turned)
-        x = [sampled(image, rng=rng, colour=jitter) for image in _draw(self.x, count - others, rng, self.density)]
-        x += [sampled(tile.own(), rng=rng, colour=jitter) for tile in _draw(self.x_unlabelled, others, rng)]
+        others = _share(count, cycle.pseudo_share, rng) if self.x_unlabelled else 0
+        x = []
+        for image in _sample(self.x, count - others, rng, self.density):
+            x.append(sampled(image, rng=rng, colour=jitter))
+        for tile in _sample(self.x_unlabelled, others, rng):
+            x.append(sampled(tile.own(), rng=rng, colour=jitter))
         pseudo = _share(count, cycle.pseudo_share, rng) if self.pseudo else 0
-        y = [sampled(image, rng=rng, colour=_unchanged) for image in _draw(self.y, count - pseudo, rng, self.density)]
-        own = []
-        for tile in _draw(self.pseudo, pseudo, rng):
+        y, own = [], []
+        for image in _sample(self.y, count - pseudo, rng, self.density):
+            y.append(sampled(image, rng=rng, colour=_unchanged))
+        for tile in _sample(self.pseudo, pseudo, rng):
             seed = int(rng.integers(2**63))
             # one seed, one geometry: the pseudo label fits both images
             y.append(sampled(tile.in_target_stain(), rng=np.random.default_rng(seed), colour=_unchanged))
             own.append(sampled(tile.own(), rng=np.random.default_rng(seed), colour=jitter))
-        (x_pixels, x_targets), (y_pixels, y_targets), (own_pixels, _) = (_stack(part, crop, device) for part in (x, y, own))
+        x_pixels, x_targets = _stack(x, crop, device)
+        y_pixels, y_targets = _stack(y, crop, device)
         place = torch.arange(count)
-        return Batch(x_pixels, x_targets, place < count - others, y_pixels, y_targets, place >= count - pseudo, own_pixels)
+        return Batch(
+            x=x_pixels,
+            x_targets=x_targets,
+            x_labelled=place < count - others,
+            y=y_pixels,
+            y_targets=y_targets,
+            y_pseudo=place >= count - pseudo,
+            own=_stack(own, crop, device)[0],
+        )
 
     def labelled(self, cycle: Cycle, rng: np.random.Generator, device: str = "cpu") -> Labelled:
-        """Tiles for a step of segmentation alone: what G_X2Y is supervised on in the whole scheme, with every augmentation."""
+        """Tiles for a step of segmentation alone.
+
+        They are what G_X2Y is supervised on in the whole scheme, with every augmentation.
+        """
         hand = self.x + self.y if cycle.identity_segmentation else self.x
         pseudo = _share(cycle.batch, cycle.pseudo_share, rng) if self.pseudo and cycle.pseudo_own else 0
-        images = _draw(hand, cycle.batch - pseudo * (not cycle.pseudo_added), rng) + [tile.own() for tile in _draw(self.pseudo, pseudo, rng)]
+        images = _sample(hand, cycle.batch - pseudo * (not cycle.pseudo_added), rng)
+        images += [tile.own() for tile in _sample(self.pseudo, pseudo, rng)]
         colour = partial(photometric, stain=cycle.stain_jitter)
-        return Labelled(*_stack([sample_crop(image, cycle.crop, rng, colour, turned=cycle.turned) for image in images], cycle.crop, device))
+        crops = [sample_crop(image, cycle.crop, rng, colour, turned=cycle.turned) for image in images]
+        return Labelled(*_stack(crops, cycle.crop, device))
 
 
 def load_pools(config: Config, data: Path, out: Path, pseudo: bool) -> Pools:
-    """The labelled images by domain and, with `pseudo`, the unlabelled and pseudo-labelled tiles of OUT/tiles and OUT/pseudo.
+    """The labelled images by domain and, with `pseudo`, the tiles of OUT/tiles without labels and of OUT/pseudo.
 
     Raises:
-        UsageError: the tiles or the pseudo labels are not made yet, a domain has no labelled image, or the labelled images are not
-            those that the tiles were made beside.
+        UsageError: the tiles or the pseudo labels are not made yet, a domain has no labelled image, or the labelled
+            images are not those that the tiles were made beside.
     """
     images, rows = load_labelled(config, data), load_labelled_rows(out)
     if strange := [image.name for image in images if image.name not in rows]:
-        raise UsageError(f"{strange[0]} is not in {Path(out) / 'tiles'}; run `hemalum train tiles` again with this configuration.")
-    by_domain = {name: [image for image in images if rows[image.name].domain == name] for name in "XY"}
-    density = {image.name: rows[image.name].weight for image in images}
+        raise UsageError(f"{strange[0]} is not in {Path(out) / 'tiles'}; "
+                         "run `hemalum train tiles` again with this configuration.")
     stored, unlabelled = [], []
     if pseudo:
         stored = [StoredTile.of(tile, config.pseudo) for tile in load_pseudo(out)]
-        unlabelled = [StoredTile(t.tile, Path(out) / "tiles" / "images" / f"{t.tile}.png", t.weight) for t in unlabelled_tiles(out)]
-    return Pools(by_domain["X"], by_domain["Y"], unlabelled, stored, density, teacher_of(out) if pseudo else "")
+        for tile in unlabelled_tiles(out):
+            path = Path(out) / "tiles" / "images" / f"{tile.tile}.png"
+            unlabelled.append(StoredTile(tile.tile, path, tile.weight))
+    return Pools(
+        x=[image for image in images if rows[image.name].domain == "X"],
+        y=[image for image in images if rows[image.name].domain == "Y"],
+        x_unlabelled=unlabelled,
+        pseudo=stored,
+        density={image.name: rows[image.name].weight for image in images},
+        labelled_by=teacher_of(out) if pseudo else "",
+    )
 
 
-def _draw(pool: list, count: int, rng: np.random.Generator, weights: dict[str, float] | None = None) -> list:
+def _sample(pool: list, count: int, rng: np.random.Generator, weights: dict[str, float] | None = None) -> list:
     if not count:
         return []
     share = np.array([(weights or {}).get(item.name, item.weight) for item in pool])

@@ -12,17 +12,18 @@ import torch.distributed as dist
 PATIENCE = timedelta(hours=4)       # the first process validates while the others wait
 
 
-class Workers:
+class Processes:
     """`rank` and `count` of this process; gradients averaged by all-reduce.
 
-    Every process draws its own tiles and works the same kind of step, so weights stay equal; the files are the first one's.
+    Every process draws its own tiles and works the same kind of step, so weights stay equal; the files are the first
+    one's.
     """
 
     def __init__(self):
         self.rank, self.count = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
     @classmethod
-    def join(cls, device: str) -> Workers:
+    def join(cls, device: str) -> Processes:
         """Join the group that the environment of `torchrun` names, if it names one."""
         if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
             if device.startswith("cuda"):

@@ -1,4 +1,7 @@
-"""A pool of earlier fakes shown to the discriminator beside new ones (Shrivastava et al. 2017, arXiv 1612.07828, section 2.3)."""
+"""A pool of earlier fakes shown to the discriminator beside new ones.
+
+Shrivastava et al. 2017, arXiv 1612.07828, section 2.3.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ class ReplayPool:
         self.size, self.images = size, []
 
     def exchange(self, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """N×3×H×W in [-1, 1] → as many: each new fake, or with probability ½, once the pool is full, an earlier one whose place it takes."""
+        """N×3×H×W in [-1, 1] → as many: the new fakes, of which some take the place of earlier ones that come instead.
+
+        Once the pool is full that happens to each with probability ½.
+        """
         out = []
         for image in to_bytes(images):
             if len(self.images) < self.size:

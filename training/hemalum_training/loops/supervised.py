@@ -64,13 +64,13 @@ def batches(config: Config, images: list, step: int) -> Iterator[tuple[np.ndarra
             yield batch
 
 
-def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu", init: str | None = None, save_seconds: float = 120,
-                     log=print) -> Path:
-    """Train until `schedule.steps`, resuming from `out/checkpoint.pt`; returns the path of the EMA weights `out/weights.pt`.
+def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu", init: str | None = None,
+                     save_seconds: float = 120, log=print) -> Path:
+    """Train until `schedule.steps`, resuming from `out/checkpoint.pt`; returns the path of the EMA `out/weights.pt`.
 
-    With a table [pseudo] the kept tiles of OUT/pseudo are learned from too.  Before the cool-down begins the state is kept as
-    `out/stable.pt`: a later run with more steps goes on from there.  Weights begun from (`init`) are kept where the training does not
-    beat them on the validation images.
+    With a table [pseudo] the kept tiles of OUT/pseudo are learned from too.  Before the cool-down begins the state is
+    kept as `out/stable.pt`: a later run with more steps goes on from there.  Weights begun from (`init`) are kept where
+    the training does not beat them on the validation images.
 
     Raises:
         UsageError: no image to learn from, one that is also kept apart, or a checkpoint of another configuration.
@@ -108,8 +108,8 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
         log(f"resumed at step {step}")
 
     def keep(name: str) -> None:
-        checkpoint.save(out / name, {"config": identity, "weights": network.state_dict(), "optimizer": optimizer.state_dict(),
-                                     "ema": ema.state, "step": step})
+        checkpoint.save(out / name, {"config": identity, "weights": network.state_dict(),
+                                     "optimizer": optimizer.state_dict(), "ema": ema.state, "step": step})
 
     network.train()
     if schedule.frozen_statistics:
@@ -131,10 +131,13 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
         ema.update(network, step)
         losses.append(loss.item())
         if step % 50 == 0:
+            seconds, mean = time.monotonic() - began, float(np.mean(losses))
+            line = {"step": step, "loss": round(mean, 5), "seconds": round(seconds),
+                    "lr": optimizer.param_groups[1]["lr"]}
             with open(out / "log.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, "loss": round(float(np.mean(losses)), 5), "seconds": round(time.monotonic() - began),
-                                       "lr": optimizer.param_groups[1]["lr"]}) + "\n")
-            log(f"step {step}/{schedule.steps}  loss {np.mean(losses):.4f}  {(time.monotonic() - began) / len(losses):.2f} s in {len(losses)} steps")
+                file.write(json.dumps(line) + "\n")
+            log(f"step {step}/{schedule.steps}  loss {mean:.4f}  "
+                f"{seconds / len(losses):.2f} s in {len(losses)} steps")
             losses = []
             began = time.monotonic()
         if step == turn:
@@ -151,6 +154,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
 def made_with(config: Config) -> dict:
     """What a checkpoint must have been made with; the rates and the number of steps may change."""
     free = {"steps", "cooldown", "warmup", "blend", *checkpoint.FREE}
-    return {"seed": config.seed, "network": config.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
+    return {"seed": config.seed, "network": config.network.as_dict(),
+            "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
             "schedule": {k: v for k, v in dataclasses.asdict(config.schedule).items() if k not in free},
             "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {}, "fingerprint": config.fingerprint()}

@@ -1,4 +1,4 @@
-"""The two decoders of a generator: segmentation (maps at twice the input's resolution) and stain normalization (an RGB tile)."""
+"""The two decoders of a generator: segmentation (maps at twice the input's resolution) and stain normalization."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class ConvBlock(nn.Sequential):
     """3×3 convolution, BatchNorm, ReLU."""
 
     def __init__(self, inputs: int, outputs: int):
-        super().__init__(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+        convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        super().__init__(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class Decoder(nn.Module):
@@ -54,8 +55,8 @@ class Decoder(nn.Module):
 class SegmentationDecoder(nn.Module):
     """Logits of `channels` maps at `output_scale` times the image's resolution.
 
-    `channels=1` is the source's decoder (foreground); 2 adds the distance to the nucleus border, divided by its largest value in
-    the nucleus, from which instances are told apart.
+    `channels=1` is the patent's decoder (foreground); 2 adds the distance to the nucleus border, divided by its largest
+    value in the nucleus, from which instances are told apart.
     """
 
     def __init__(self, bottleneck, skips, widths, gates=True, fine=32, channels=2, output_scale=2, inputs=3):

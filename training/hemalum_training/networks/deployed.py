@@ -14,26 +14,21 @@ from hemalum_training.networks.generator import Generator
 from hemalum_training.networks.pixels import to_bytes, to_float
 
 HALO = 64           # a multiple of the stride
-
-
 WINDOW = 256        # px at 0.5 µm/px, as is HALO
-
-
 LARGEST_NUCLEUS_UM = 30.0
-
-
 RANGE = 8.0         # of the head's output: beyond a logit of 8 a probability is 0 or 1
 
 
 class Deployed(nn.Module):
     """uint8 1×H×W×3 RGB → float32 1×2×sH×sW at 0.25 µm/px: foreground probability, distance 0…1.
 
-    The input is a tile with its halo, which begins at a multiple of 128 µm, so that its first window begins with it.  Maps of a decoder
-    at 0.5 µm/px are enlarged; a decoder of one channel gives its foreground in place of the distance, so that nuclei
-    are its connected components and, where `part_um2` is set, their parts.
+    The input is a tile with its halo, which begins at a multiple of 128 µm, so that its first window begins with it.
+    Maps of a decoder at 0.5 µm/px are enlarged; a decoder of one channel gives its foreground in place of the distance,
+    so that nuclei are its connected components and, where `part_um2` is set, their parts.
 
-    The generator's copy computes the same in numbers that 8 bits hold: it sees (pixel - 128) / 127.5, which are the pixels themselves
-    with a scale, and its head gives both channels within ±`RANGE`.  Folded pixels stay as they lie in memory, row, column, colour.
+    The generator's copy computes the same in numbers that 8 bits hold: it sees (pixel - 128) / 127.5, which are the
+    pixels themselves with a scale, and its head gives both channels within ±`RANGE`.  Folded pixels stay as they lie in
+    memory, row, column, colour.
     """
 
     def __init__(self, generator: Generator):
@@ -42,7 +37,8 @@ class Deployed(nn.Module):
         with torch.no_grad():
             decoder = self.generator.segmentation
             for part in (self.generator.encoder, decoder.trunk.stem):
-                convolution, norm = (next(m for m in part.modules() if isinstance(m, kind)) for kind in (nn.Conv2d, nn.BatchNorm2d))
+                convolution = next(m for m in part.modules() if isinstance(m, nn.Conv2d))
+                norm = next(m for m in part.modules() if isinstance(m, nn.BatchNorm2d))
                 convolution.weight.copy_(convolution.weight.unflatten(1, (3, -1)).transpose(1, 2).flatten(1, 2))
                 norm.running_mean -= convolution.weight.sum((1, 2, 3)) * (0.5 / 127.5)
             if generator.config.segmentation_channels > 1:
@@ -54,23 +50,27 @@ class Deployed(nn.Module):
         (n, height, width, _), fold = pixels.shape, self.generator.config.fold
         rows = pixels.reshape(n, height // fold, fold, width // fold, 3 * fold).transpose(2, 3)
         folded = rows.reshape(n, height // fold, width // fold, 3 * fold**2).permute(0, 3, 1, 2)
-        logits = self.generator.of_folded((folded.to(self.generator.reduce[0].weight.dtype) - 128) / 127.5)["segmentation"]
+        image = (folded.to(self.generator.reduce[0].weight.dtype) - 128) / 127.5
+        logits = self.generator.of_folded(image)["segmentation"]
         foreground = logits[:, :1].sigmoid()
         distance = (logits[:, 1:2] / (2 * RANGE) + 0.5).clamp(0, 1) if logits.shape[1] > 1 else foreground
         maps = torch.cat([foreground, distance], 1)
         maps = maps if maps.dtype == torch.float32 else maps.float()
-        return maps if self.generator.config.output_scale == 2 else F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+        if self.generator.config.output_scale == 2:
+            return maps
+        return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class Translating(nn.Module):
-    """uint8 1×H×W×3 RGB → uint8 1×H×W×3 in domain Y's stain: the generator's normalization decoder, the source's S4."""
+    """uint8 1×H×W×3 RGB → uint8 1×H×W×3 in domain Y's stain: the generator's normalization decoder, the patent's S4."""
 
     def __init__(self, generator: Generator):
         super().__init__()
         self.generator = generator
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        translated = self.generator(to_float(pixels.permute(0, 3, 1, 2)), segmentation=False, normalized=True)["normalized"]
+        image = to_float(pixels.permute(0, 3, 1, 2))
+        translated = self.generator(image, segmentation=False, normalized=True)["normalized"]
         return to_bytes(translated).permute(0, 2, 3, 1)
 
 

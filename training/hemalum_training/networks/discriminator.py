@@ -10,9 +10,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 class PatchDiscriminator(nn.Module):
     """One logit for each overlapping 70×70 patch: does this patch come from the domain?
 
-    4×4 convolutions of `width`, 2, 4 and 8 times `width` channels, strides 2, 2, 2, 1, then one of a single channel.  Weights start
-    from N(0, 0.02) as in the paper.  It trains generators and never ships, so a normalization by the tile's own statistics is
-    allowed here.
+    4×4 convolutions of `width`, 2, 4 and 8 times `width` channels, strides 2, 2, 2, 1, then one of a single channel.
+    Weights start from N(0, 0.02) as in the paper.  It trains generators and never ships, so a normalization by the
+    tile's own statistics is allowed here.
 
     Args:
         width: channels of the first layer (64 in the paper; less for a small experiment).

