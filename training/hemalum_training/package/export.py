@@ -1,5 +1,8 @@
-"""A trained generator → a model package: `model.onnx`, `model.int8.onnx`, `weights.safetensors`, `check.npz`, `card.json`,
-and `generator.onnx` where a cycle training taught a normalization decoder."""
+"""A trained generator → a model package.
+
+`model.onnx`, `model.int8.onnx`, `model.pt2`, `weights.safetensors`, `check.npz`, `card.json`, and `generator.onnx`
+where a cycle training taught a normalization decoder.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,33 @@ from hemalum_training.package.quantize import halve_weights, prepare, quantize
 
 
 def export_onnx(generator: Generator, path: Path, core: int = WINDOW, translating: bool = False) -> None:
-    """Write the fp32 graph with symbolic H and W (batch 1), traced at one core of `core` px at 0.5 µm/px: `maps`, or `normalized` tiles."""
-    module, output, rows = (Translating(generator), "normalized", 1) if translating else (Deployed(generator), "maps", 2)
+    """Write the fp32 graph with symbolic H and W (batch 1), traced at one core of `core` px at 0.5 µm/px.
+
+    Its output is `maps`, or `normalized` tiles.
+    """
+    if translating:
+        module, output, rows = Translating(generator), "normalized", 1
+    else:
+        module, output, rows = Deployed(generator), "maps", 2
     side = (core + 2 * HALO) * generator.config.fold
     pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8)
     with torch.no_grad():
-        torch.onnx.export(module.eval(), (pixels,), str(path), input_names=["pixels"], output_names=[output], opset_version=18, dynamo=False,
-                          dynamic_axes={"pixels": {1: "H", 2: "W"}, output: {rows: "sH", rows + 1: "sW"}}, do_constant_folding=True)
+        torch.onnx.export(module.eval(), (pixels,), str(path), input_names=["pixels"], output_names=[output],
+                          dynamic_axes={"pixels": {1: "H", 2: "W"}, output: {rows: "sH", rows + 1: "sW"}},
+                          opset_version=18, dynamo=False, do_constant_folding=True)
 
 
 def export_program(generator: Generator, path: Path) -> None:
-    """Write `model.pt2` for the CUDA engine: half-precision weights and arithmetic, any batch, H and W any multiples of the stride from two on."""
-    batch, rows, columns = torch.export.Dim("batch", min=1, max=64), *(torch.export.Dim(name, min=2, max=64) for name in "hw")
+    """Write `model.pt2` for the CUDA engine: half-precision weights and arithmetic.
+
+    Any batch; H and W any multiples of the stride from two on.
+    """
+    batch = torch.export.Dim("batch", min=1, max=64)
+    rows, columns = (torch.export.Dim(name, min=2, max=64) for name in "hw")
     module = Deployed(deepcopy(generator).half()).eval()
     stride = generator.config.stride
-    pixels = torch.zeros(2, 11 * stride, 13 * stride, 3, dtype=torch.uint8)  # unequal sides: equal ones would be taken for one
+    # unequal sides: equal ones would be taken for one
+    pixels = torch.zeros(2, 11 * stride, 13 * stride, 3, dtype=torch.uint8)
     shape = {"pixels": {0: batch, 1: stride * rows, 2: stride * columns}}
     with torch.no_grad():
         program = torch.export.export(module, (pixels,), dynamic_shapes=shape, strict=False)
@@ -49,7 +64,10 @@ def sha256(path: Path) -> str:
 
 
 def write_card(folder: Path, card: dict, network: GeneratorConfig) -> None:
-    """Write `card.json` with the fields every package of ours shares and the sha256 of its files; it is checked as a reader would."""
+    """Write `card.json` with the fields every package of ours shares and the sha256 of its files.
+
+    It is checked as a reader would.
+    """
     full = {"version": "1", "mpp": network.mpp, "output_scale": 2 // network.fold, "halo": HALO * network.fold,
             "largest_nucleus_um": LARGEST_NUCLEUS_UM,
             "input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": network.stride},
@@ -60,7 +78,8 @@ def write_card(folder: Path, card: dict, network: GeneratorConfig) -> None:
     (folder / "card.json").write_text(json.dumps(full, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray], check_tile: np.ndarray, translates: bool = False) -> Path:
+def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray], check_tile: np.ndarray,
+                   translates: bool = False) -> Path:
     """Write a whole model package into `out` and return it.
 
     Args:
@@ -86,7 +105,8 @@ def export_package(weights: Path, out: Path, card: dict, tiles: list[np.ndarray]
     export_program(generator, out / "model.pt2")
     save_file({k: v.half().contiguous() if v.is_floating_point() else v for k, v in generator.state_dict().items()},
               out / "weights.safetensors", metadata={"network": json.dumps(generator.config.as_dict())})
-    maps = ort.InferenceSession(str(out / "model.onnx"), providers=["CPUExecutionProvider"]).run(None, {"pixels": check_tile[None]})[0][0]
+    session = ort.InferenceSession(str(out / "model.onnx"), providers=["CPUExecutionProvider"])
+    maps = session.run(None, {"pixels": check_tile[None]})[0][0]
     with torch.no_grad():
         expected = Deployed(generator)(torch.from_numpy(check_tile[None]))[0].numpy()
     worst = float(np.abs(maps - expected).max())

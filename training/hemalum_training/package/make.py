@@ -16,12 +16,13 @@ from hemalum.errors import UsageError
 from hemalum.grid.resample import box_mean
 from hemalum.models import Model, find
 from hemalum.models.card import Card
+from hemalum.nuclei.instances import InstanceParameters, instances
 from hemalum_training.config.config import Config
 from hemalum_training.data.augment import photometric, sample_crop
 from hemalum_training.data.labelled import LabelledImage, load_labelled
 from hemalum_training.loops.checkpoint import INITIAL
 from hemalum_training.networks.deployed import HALO, WINDOW
-from hemalum_training.package.card import card_of, cycle_data, pseudo_data
+from hemalum_training.package.card import card_of, counts_by_set, cycle_data, pseudo_data
 from hemalum_training.package.export import export_package, write_card
 from hemalum_training.scoring import packages as ev
 
@@ -33,11 +34,15 @@ def calibration(images: list[LabelledImage], seed: int, fold: int) -> list[np.nd
     """Augmented training crops of the exported shape, uint8 384 · fold squared × 3, drawn by the sets' weights."""
     rng, side, colour = np.random.default_rng(seed), WINDOW + 2 * HALO, partial(photometric, fold=fold)
     weights = np.array([image.weight for image in images])
-    return [sample_crop(images[i], side, rng, colour, fold)[0] for i in rng.choice(len(images), CALIBRATION_TILES, p=weights / weights.sum())]
+    drawn = rng.choice(len(images), CALIBRATION_TILES, p=weights / weights.sum())
+    return [sample_crop(images[i], side, rng, colour, fold)[0] for i in drawn]
 
 
 def check_tile(images: list[LabelledImage], fold: int) -> np.ndarray:
-    """A tile of the first image under CC0 (it lies in the package), mirrored to the exported shape; without one, that of the bundled model."""
+    """A tile of the first image under CC0 (it lies in the package), mirrored to the exported shape.
+
+    Without one, that of the bundled model.
+    """
     side = (WINDOW + 2 * HALO) * fold
     if not images:
         return cv2.resize(stored_tile(find("nuclei"))[0], (side, side), interpolation=cv2.INTER_AREA)
@@ -51,8 +56,12 @@ def package_model(out: Path) -> Model:
 
 
 def _validation(config: Config) -> str:
-    return "; ".join(f"{name}: {'patients' if entry.patient_column else 'images'} {', '.join(entry.validation)}"
-                     for name, entry in config.sets.items() if entry.validation)
+    """What is kept for validation, in words."""
+    parts = []
+    for name, entry in config.sets.items():
+        if entry.validation:
+            parts.append(f"{name}: {'patients' if entry.patient_column else 'images'} {', '.join(entry.validation)}")
+    return "; ".join(parts)
 
 
 def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
@@ -64,36 +73,56 @@ def make_package(config: Config, data: Path, out: Path, log=print) -> Path:
     if not (out / "weights.pt").is_file():
         raise UsageError(f"{out} has no weights.pt yet; run `hemalum train student` first.")
     images = load_labelled(config, data)
+    card = _card(config, images, out)
+    folder, fold = out / "package", config.network.fold
     free = [image for image in images if config.sets[image.name.split("/")[0]].licence == "CC0"]
-    counts = {name: sum(image.name.startswith(name + "/") for image in images) for name in config.sets}
-    initial = json.loads((out / INITIAL).read_text(encoding="utf-8")) if (out / INITIAL).is_file() else None
-    thresholds = {"foreground": 0.45, "marker": 0.15, "sigma": 1.0, "min_area_um2": 4.0, "part_um2": config.part_um2}
-    card = card_of(config, counts, pseudo_data(config, out) + cycle_data(config, out), initial) | {"thresholds": thresholds}
-    folder = out / "package"
-    fold = config.network.fold
-    export_package(out / "weights.pt", folder, card, calibration(images, config.seed, fold), check_tile(free, fold), config.method is not None)
+    tiles = calibration(images, config.seed, fold)
+    export_package(
+        out / "weights.pt", folder, card, tiles, check_tile(free, fold), translates=config.method is not None
+    )
     model = package_model(out)
     parts = {name: ev.maps_of(model, part) for name, part in ev.labelled_parts(config, data).items()}
-    base = ev.instance_parameters(card["thresholds"])
+    validation = []
+    for name in config.sets:
+        validation += parts.get(name, [])
     rows = []
-    if judged := [s for name in config.sets if name in parts for s in parts[name]]:
-        chosen, rows = ev.choose_thresholds(judged, base)
-        card["thresholds"] |= chosen
+    if validation:
+        thresholds, rows = ev.choose_thresholds(validation, ev.instance_parameters(card["thresholds"]))
+        card["thresholds"] |= thresholds
+        choice = f"thresholds chosen on the validation images of the training sets ({_validation(config)})"
     else:
-        log("no image is kept for validation, so the thresholds are the usual ones; name some in [sets.NAME] validation.")
-    choice = f"thresholds chosen on the validation images of the training sets ({_validation(config)})" if judged else "the usual thresholds"
-    card["scores"] = {"protocol": f"mean over images, whole images at 0.25 µm/px, default precision, {choice}; zero-shot sets trained nothing"
-                                  + (" and chose nothing but part_um2" if config.part_um2 else ""),
-                      "images": ev.table(parts, ev.instance_parameters(card["thresholds"]))}
-    (out / "thresholds.json").write_text(json.dumps(sorted(rows, key=lambda r: -r["score"]), indent=1), encoding="utf-8")
+        log("no image is kept for validation, so the thresholds are the usual ones; "
+            "name some in [sets.NAME] validation.")
+        choice = "the usual thresholds"
+    protocol = (
+        f"mean over images, whole images at 0.25 µm/px, default precision, {choice}; zero-shot sets trained nothing"
+    )
+    if config.part_um2:
+        protocol += " and chose nothing but part_um2"
+    scores = ev.table(parts, ev.instance_parameters(card["thresholds"]))
+    card["scores"] = {"protocol": protocol, "images": scores}
+    rows.sort(key=lambda row: -row["score"])
+    (out / "thresholds.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     write_card(folder, card, config.network)
-    for name, row in card["scores"]["images"].items():
+    for name, row in scores.items():
         log(f"{name:16} AJI {row['aji']:.4f}  PQ {row['pq']:.4f}  Dice {row['dice']:.4f}  ({row['images']} images)")
     return folder
 
 
+def _card(config: Config, images: list[LabelledImage], out: Path) -> dict:
+    """The card as far as it is known before anything is scored, with the usual thresholds."""
+    counts = counts_by_set(config, images)
+    initial = json.loads((out / INITIAL).read_text(encoding="utf-8")) if (out / INITIAL).is_file() else None
+    card = card_of(config, counts, pseudo_data(config, out) + cycle_data(config, out), initial)
+    thresholds = {"foreground": 0.45, "marker": 0.15, "sigma": 1.0, "min_area_um2": 4.0, "part_um2": config.part_um2}
+    return card | {"thresholds": thresholds}
+
+
 def report_scores(config: Config, data: Path, out: Path, overlays: bool = False, log=print) -> None:
-    """Score the package in every precision it has; writes `out/scores.csv`, worst AJI first, and with `overlays` `out/overlays/SET_STEM.png`."""
+    """Score the package in every precision it has; writes `out/scores.csv`, worst AJI first.
+
+    With `overlays` also `out/overlays/SET_STEM.png`.
+    """
     if not (out / "package" / "card.json").is_file():
         raise UsageError(f"{out} has no package to score yet; run `hemalum train all` or `hemalum train export` first.")
     model = package_model(out)
@@ -106,10 +135,12 @@ def report_scores(config: Config, data: Path, out: Path, overlays: bool = False,
             log(f"{precision}  not used: {error}")
             continue
         for name, items in scored.items():
-            found = [{k: round(getattr(s, k), 4) for k in MEASURES} for s in ev.score_maps(items, parameters)]
-            rows += [{"precision": precision, "image": item.image.name, **row} for item, row in zip(items, found, strict=True)]
-            mean = {k: np.mean([row[k] for row in found]) for k in MEASURES}
-            log(f"{precision}  {name:16} " + "  ".join(f"{label} {mean[k]:.4f}" for k, label in MEASURES.items()))
+            of_set = _score_rows(items, parameters, precision)
+            means = []
+            for measure, label in MEASURES.items():
+                means.append(f"{label} {np.mean([row[measure] for row in of_set]):.4f}")
+            log(f"{precision}  {name:16} " + "  ".join(means))
+            rows += of_set
     if not rows:
         log("no image is kept for validation, so there are no scores.")
         return
@@ -118,8 +149,22 @@ def report_scores(config: Config, data: Path, out: Path, overlays: bool = False,
         writer.writeheader()
         writer.writerows(sorted(rows, key=lambda row: row["aji"]))
     if overlays:
-        (out / "overlays").mkdir(exist_ok=True)
-        for items in scored.values():
-            for s in items:
-                labels = ev.instances(s.maps[0].astype(np.float32), s.maps[1].astype(np.float32), parameters)
-                Image.fromarray(ev.overlay(s.image, labels)).save(out / "overlays" / (s.image.name.replace("/", "_") + ".png"))
+        _overlays(scored, parameters, out / "overlays")
+
+
+def _score_rows(scored: list[ev.Scored], parameters: InstanceParameters, precision: str) -> list[dict]:
+    """A row an image of `scores.csv`."""
+    rows = []
+    for item, scores in zip(scored, ev.score_maps(scored, parameters), strict=True):
+        row = {"precision": precision, "image": item.image.name}
+        rows.append(row | {measure: round(getattr(scores, measure), 4) for measure in MEASURES})
+    return rows
+
+
+def _overlays(scored: dict[str, list[ev.Scored]], parameters: InstanceParameters, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for items in scored.values():
+        for item in items:
+            labels = instances(item.maps[0].astype(np.float32), item.maps[1].astype(np.float32), parameters)
+            name = item.image.name.replace("/", "_")
+            Image.fromarray(ev.overlay(item.image, labels)).save(folder / f"{name}.png")

@@ -10,8 +10,6 @@ import onnx
 from hemalum_training.networks.deployed import RANGE
 
 QUANTIZED = ["Conv", "Relu", "Clip", "Concat", "Resize", "Add"]
-
-
 KEPT_FLOAT = "/transformer/"
 
 
@@ -21,7 +19,8 @@ def halve_weights(source: Path, path: Path) -> None:
     casts = []
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) > 256:
-            half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), tensor.name + ".half")
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            half = onnx.numpy_helper.from_array(values, tensor.name + ".half")
             casts.append(onnx.helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT))
             tensor.CopyFrom(half)
     for node in reversed(casts):
@@ -30,7 +29,10 @@ def halve_weights(source: Path, path: Path) -> None:
 
 
 def prepare(source: Path, path: Path) -> None:
-    """Fold constants and give each padding to the convolution behind it, which spares a pass over the map and lets it be int8."""
+    """Fold constants and give each padding to the convolution behind it.
+
+    That spares a pass over the map and lets it be int8.
+    """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     quant_pre_process(str(source), str(path), skip_symbolic_shape=True)
@@ -54,16 +56,25 @@ def prepare(source: Path, path: Path) -> None:
 
 
 def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
-    """Static int8 (QDQ, per channel, u8 activations, s8 weights, min–max over `tiles`, each uint8 T×T×3 of one shape) of a prepared graph.
+    """Static int8 of a prepared graph: QDQ, per channel, u8 activations, s8 weights, min–max over `tiles`.
 
-    The transformer stays float: attention scores need more than 8 bits.  The image is read as the bytes it is, without any rounding, and
-    the head's output has the scale that `Deployed` made it for.  Activations are named so that a convolution's range is that of what
-    leaves its activation: half the rounding error, and a pass less over each map.
+    Tiles are uint8 T×T×3, of one shape.
+
+    The transformer stays float: attention scores need more than 8 bits.  The image is read as the bytes it is, without
+    any rounding, and the head's output has the scale that `Deployed` made it for.  Activations are named so that a
+    convolution's range is that of what leaves its activation: half the rounding error, and a pass less over each map.
     """
-    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
 
     def scale(value: float) -> list[dict]:
-        return [{"scale": np.array(value, np.float32), "zero_point": np.array(128, np.uint8), "quant_type": QuantType.QUInt8}]
+        return [{"scale": np.array(value, np.float32), "zero_point": np.array(128, np.uint8),
+                 "quant_type": QuantType.QUInt8}]
 
     class Reader(CalibrationDataReader):
         def __init__(self):
@@ -74,17 +85,19 @@ def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
             return None if tile is None else {"pixels": tile[None]}
 
     graph = onnx.load(source).graph
-    image, head = (next(tensors(n)[0] for n in graph.node if n.op_type == "Conv" and part in n.name) for part, tensors in (
-        ("/trunk/stem/", lambda n: n.input), ("/segmentation/head/", lambda n: n.output)))
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    image = next(node.input[0] for node in convolutions if "/trunk/stem/" in node.name)
+    head = next(node.output[0] for node in convolutions if "/segmentation/head/" in node.name)
     quantize_static(str(source), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-                    op_types_to_quantize=QUANTIZED, nodes_to_exclude=[n.name for n in graph.node if KEPT_FLOAT in n.name],
+                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                    calibrate_method=CalibrationMethod.MinMax, op_types_to_quantize=QUANTIZED,
+                    nodes_to_exclude=[node.name for node in graph.node if KEPT_FLOAT in node.name],
                     extra_options={"TensorQuantOverrides": {image: scale(1 / 127.5), head: scale(2 * RANGE / 255)}})
     _read_bytes(path, image)
 
 
 def _read_bytes(path: Path, image: str) -> None:
-    """Give a quantized graph's first layers the tile's own bytes instead of floats made from them and made bytes again."""
+    """Give a quantized graph's first layers the tile's own bytes, not floats made from them and made bytes again."""
     model = onnx.load(path)
     graph, maker = model.graph, {name: node for node in model.graph.node for name in node.output}
     steps = [next(n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == image)]

@@ -1,11 +1,12 @@
 """Pseudo labels: the teacher's nuclei on unlabelled tiles, those kept that a rule trusts.
 
-    OUT/pseudo/manifest.csv   one row a tile: scores, `kept`, `reason`
+    OUT/pseudo/manifest.csv       one row a tile: scores, `kept`, `reason`
     OUT/pseudo/images/*.png       the tile itself, uint8 RGB at 0.5 µm/px
     OUT/pseudo/labels/*.png       uint16 instances at 0.25 µm/px, twice the tile's side
-    OUT/pseudo/normalized/*.png   the tile in the stain of domain Y, by the teacher's normalization decoder or a colour table
+    OUT/pseudo/normalized/*.png   the tile in the stain of domain Y, by the teacher's normalization decoder or a table
     OUT/pseudo/foreground/*.png, distance/*.png   uint8 at 0.25 µm/px: 255 · the teacher's maps, mean over all views
-    OUT/pseudo/teacher.json       which teacher, rule and normalizer        OUT/pseudo/kept.png, discarded.png   with outlines
+    OUT/pseudo/teacher.json       which teacher, rule and normalizer
+    OUT/pseudo/kept.png, discarded.png            with outlines
 """
 
 from __future__ import annotations
@@ -13,88 +14,126 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from hemalum.errors import UsageError
-from hemalum.stain import Stain
+from hemalum.stain.estimation import Stain
 from hemalum_training.config.config import Config
 from hemalum_training.config.data import Pseudo
 from hemalum_training.data.pseudo_store import PICTURES
-from hemalum_training.data.tile_store import Tile, load_domains, load_tiles, tile_pixels
+from hemalum_training.data.tile_store import TileRow, load_domains, load_tiles, tile_pixels
 from hemalum_training.pseudo.rules import TileScores, choose
 from hemalum_training.pseudo.teacher import Teacher, label_tile, load_teacher, normalized_tile
 from hemalum_training.store import thumbnail_page, write_json, write_png, write_rows
 
 
 def make_pseudo_labels(config: Config, out: Path, init: str | None = None, device: str = "cpu", log=print) -> Path:
-    """Write OUT/pseudo from the training tiles of OUT/tiles; tiles that this teacher has labelled already are not computed again.
+    """Write OUT/pseudo from the training tiles of OUT/tiles.
+
+    Tiles that this teacher has labelled already are not computed again.
 
     Raises:
         UsageError: no tiles or no teacher yet, a teacher that finds nothing, or no tile that is kept.
     """
-    out, wanted = Path(out), config.pseudo or Pseudo()
-    tiles = _pool([tile for tile in load_tiles(out) if tile.part == "train"], wanted.pool)
+    out, table = Path(out), config.pseudo or Pseudo()
+    tiles = _pool([tile for tile in load_tiles(out) if tile.part == "train"], table.pool)
     teacher, reference = load_teacher(out, init, device), load_domains(out).reference
     log(f"teacher: {teacher.name}")
     folder = out / "pseudo"
     for part in (*PICTURES, "scores"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(json.dumps([PICTURES, teacher.name, dataclasses.asdict(teacher.parameters), wanted.jitters, wanted.jitter, wanted.band,
-                                     reference.record(), config.seed]).encode()).hexdigest()[:16]
+    labelling = Labelling(out, teacher, reference, table, config.seed)
     scores = []
     for number, tile in enumerate(tiles, 1):
-        scores.append(_labelled(tile, key, config, wanted, out, teacher, reference))
+        scores.append(labelling.scores_of(tile))
         if number % 25 == 0 or number == len(tiles):
             log(f"pseudo labels: {number}/{len(tiles)} tiles")
-    reasons = choose(scores, wanted.rule, wanted.threshold, wanted.keep, wanted.bins, wanted.empty_share)
+    reasons = choose(scores, table.rule, table.threshold, table.keep, bins=table.bins, empty_share=table.empty_share)
     if not any(s.nuclei for s in scores):
-        raise UsageError(f"the teacher ({teacher.name}) finds no nucleus on any of {len(tiles)} tiles; train it longer or name another.")
+        raise UsageError(f"the teacher ({teacher.name}) finds no nucleus on any of {len(tiles)} tiles; "
+                         "train it longer or name another.")
     if all(reasons):
-        best = max(s.of(wanted.rule) for s in scores)
-        raise UsageError(f"no tile is kept: the best score is {best:.3f}, the threshold of [pseudo] is {wanted.threshold:g}; lower it.")
-    write_rows(folder / "manifest.csv", [
-        {"tile": tile.tile, "set": tile.set, "group": tile.group, "domain": tile.domain, "kept": "no" if reason else "yes", "reason": reason,
-         "score": f"{s.of(wanted.rule):.4f}", **{k: round(v, 4) for k, v in dataclasses.asdict(s).items()}}
-        for tile, s, reason in zip(tiles, scores, reasons, strict=True)])
-    normalizer = "colour table" if teacher.generator is None else "normalization decoder"
-    write_json(folder / "teacher.json", {"teacher": teacher.name, "key": key, "normalizer": normalizer, **dataclasses.asdict(wanted)})
-    gallery(folder, tiles, reasons, scores, wanted.rule, config.seed)
-    log(f"kept {reasons.count('')} of {len(tiles)} tiles by the rule {wanted.rule}")
+        best = max(s.of(table.rule) for s in scores)
+        raise UsageError(f"no tile is kept: the best score is {best:.3f}, the threshold of [pseudo] is "
+                         f"{table.threshold:g}; lower it.")
+    rows = [_row(tile, s, reason, table.rule) for tile, s, reason in zip(tiles, scores, reasons, strict=True)]
+    write_rows(folder / "manifest.csv", rows)
+    described = {
+        "teacher": teacher.name,
+        "key": labelling.key,
+        "normalizer": "colour table" if teacher.generator is None else "normalization decoder",
+    }
+    write_json(folder / "teacher.json", described | dataclasses.asdict(table))
+    captions = [f"{s.of(table.rule):.2f} {tile.set}" for tile, s in zip(tiles, scores, strict=True)]
+    gallery(folder, rows, captions, config.seed)
+    log(f"kept {reasons.count('')} of {len(tiles)} tiles by the rule {table.rule}")
     return folder
 
 
-def _pool(tiles: list[Tile], most: int) -> list[Tile]:
-    """At most so many tiles (0: all), drawn by a hash of their names: the same ones whatever else the manifest holds."""
+def _pool(tiles: list[TileRow], most: int) -> list[TileRow]:
+    """At most so many tiles (0: all), drawn by a hash of their names, so the same whatever else the manifest holds."""
     if not most or len(tiles) <= most:
         return tiles
     drawn = sorted(tiles, key=lambda tile: hashlib.sha256(tile.tile.encode()).hexdigest())[:most]
     return sorted(drawn, key=lambda tile: tile.tile)
 
 
-def _labelled(tile: Tile, key: str, config: Config, wanted: Pseudo, out: Path, teacher: Teacher, reference: Stain) -> TileScores:
-    """Scores of a tile; its pictures are written first, so a score on disk means that they are whole."""
-    path = out / "pseudo" / "scores" / f"{tile.tile}.json"
-    if path.is_file() and (record := json.loads(path.read_text(encoding="utf-8"))).pop("key") == key:
-        return TileScores(**record)
-    pixels = tile_pixels(out, tile.tile)
-    labels, scores, maps = label_tile(teacher, pixels, wanted, int(hashlib.sha256(tile.tile.encode()).hexdigest()[:8], 16) + config.seed)
-    pictures = pixels, normalized_tile(teacher, pixels, tile.stain, reference), labels.astype(np.uint16), *maps
-    for part, picture in zip(PICTURES, pictures, strict=True):
-        write_png(out / "pseudo" / part / f"{tile.tile}.png", picture)
-    write_json(path, {"key": key, **dataclasses.asdict(scores)})
-    return scores
+@dataclass(frozen=True)
+class Labelling:
+    """A teacher at work in OUT/pseudo; `reference` is the stain of domain Y."""
+
+    out: Path
+    teacher: Teacher
+    reference: Stain
+    table: Pseudo
+    seed: int
+
+    @cached_property
+    def key(self) -> str:
+        """A digest of everything that the scores and pictures of a tile depend on."""
+        teacher, table = self.teacher, self.table
+        made_with = [PICTURES, teacher.name, dataclasses.asdict(teacher.parameters), table.jitters, table.jitter,
+                     table.band, self.reference.record(), self.seed]
+        return hashlib.sha256(json.dumps(made_with).encode()).hexdigest()[:16]
+
+    def scores_of(self, tile: TileRow) -> TileScores:
+        """Scores of a tile; its pictures are written first, so a score on disk means that they are whole."""
+        path = self.out / "pseudo" / "scores" / f"{tile.tile}.json"
+        if path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if record.pop("key") == self.key:
+                return TileScores(**record)
+        pixels = tile_pixels(self.out, tile.tile)
+        seed = int(hashlib.sha256(tile.tile.encode()).hexdigest()[:8], 16) + self.seed
+        labels, scores, maps = label_tile(self.teacher, pixels, self.table, seed)
+        normalized = normalized_tile(self.teacher, pixels, tile.stain, self.reference)
+        pictures = [pixels, normalized, labels.astype(np.uint16), *maps]
+        for part, picture in zip(PICTURES, pictures, strict=True):
+            write_png(self.out / "pseudo" / part / f"{tile.tile}.png", picture)
+        write_json(path, {"key": self.key, **dataclasses.asdict(scores)})
+        return scores
 
 
-def gallery(folder: Path, tiles: list[Tile], reasons: list[str], scores: list[TileScores], rule: str, seed: int) -> None:
+def _row(tile: TileRow, scores: TileScores, reason: str, rule: str) -> dict:
+    """A row of the manifest."""
+    row = {"tile": tile.tile, "set": tile.set, "group": tile.group, "domain": tile.domain}
+    row |= {"kept": "no" if reason else "yes", "reason": reason, "score": f"{scores.of(rule):.4f}"}
+    return row | {name: round(value, 4) for name, value in dataclasses.asdict(scores).items()}
+
+
+def gallery(folder: Path, rows: list[dict], captions: list[str], seed: int) -> None:
     """`kept.png` and `discarded.png` with the nuclei's outlines in yellow."""
-    for name, wanted in (("kept", True), ("discarded", False)):
-        shown = [i for i, reason in enumerate(reasons) if (not reason) == wanted]
-        if len(shown) > 80:
-            shown = sorted(np.random.default_rng(seed).choice(shown, 80, replace=False))
-        thumbnail_page([(outlined(folder, tiles[i].tile), f"{scores[i].of(rule):.2f} {tiles[i].set}") for i in shown], folder / f"{name}.png")
+    for name, kept in (("kept", "yes"), ("discarded", "no")):
+        places = [i for i, row in enumerate(rows) if row["kept"] == kept]
+        if len(places) > 80:
+            places = sorted(np.random.default_rng(seed).choice(places, 80, replace=False))
+        pictures = [(outlined(folder, rows[i]["tile"]), captions[i]) for i in places]
+        thumbnail_page(pictures, folder / f"{name}.png")
 
 
 def outlined(folder: Path, name: str) -> np.ndarray:

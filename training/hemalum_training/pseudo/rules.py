@@ -1,8 +1,9 @@
-"""Which pseudo labels to trust: two rules that score a tile, and the choice of tiles by rule, threshold and quota.  Pure.
+"""Which pseudo labels to trust: two rules that score a tile, and the choice of tiles by rule, threshold and quota.
 
-*mean_softmax* is the source's (METHOD S2): the mean over **all** pixels of max(σ(z), 1 − σ(z)).  A tile without nuclei gets the best
-score.  *agreement* looks only where a decision was made, at the predicted foreground and a band around its border, and asks whether
-the tile mirrored, turned and stained otherwise shows the same nuclei: confidence × agreement.
+Pure.  *mean_softmax* is the patent's (METHOD S2): the mean over **all** pixels of max(σ(z), 1 − σ(z)).  A tile without
+nuclei gets the best score.  *agreement* looks only where a decision was made, at the predicted foreground and a band
+around its border, and asks whether the tile mirrored, turned and stained otherwise shows the same nuclei: confidence ×
+agreement.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class TileScores:
     """What the rules see of a tile.
 
     Attributes:
-        mean_softmax: 0.5…1.  confidence: mean of |2p − 1| over foreground and band, p the mean over all views, 0…1; 0 without foreground.
+        mean_softmax: 0.5…1.  confidence: mean of |2p − 1| over foreground and band, p the mean over all views, 0…1; 0
+            without foreground.
         agreement: mean AJI of each view's nuclei against those of the mean maps, 0…1.
         density: share of the tile that is foreground.  nuclei: how many.
     """
@@ -43,7 +45,7 @@ class TileScores:
 
 
 def mean_softmax(foreground: np.ndarray) -> float:
-    """The source's score of one pass, float h×w probabilities.
+    """The patent's score of one pass, float h×w probabilities.
 
     >>> mean_softmax(np.array([[0.0, 0.5]])), mean_softmax(np.zeros((4, 4)))
     (0.75, 1.0)
@@ -82,16 +84,22 @@ def score_tile(foreground: np.ndarray, views: np.ndarray, labels: np.ndarray, vi
     """
     count = len(np.unique(labels)) - bool((labels == 0).any())
     same = [metrics.score(labels, other).aji for other in view_labels] if count else [0.0]
-    return TileScores(mean_softmax(foreground), confidence(views.mean(0), band, threshold), float(np.mean(same)),
-                      float((labels > 0).mean()), count)
+    return TileScores(
+        mean_softmax=mean_softmax(foreground),
+        confidence=confidence(views.mean(0), band, threshold),
+        agreement=float(np.mean(same)),
+        density=float((labels > 0).mean()),
+        nuclei=count,
+    )
 
 
-def choose(scores: list[TileScores], rule: str, threshold: float, keep: int, bins: int = 1, empty_share: float = 0.0) -> list[str]:
+def choose(scores: list[TileScores], rule: str, threshold: float, keep: int, bins: int = 1,
+           empty_share: float = 0.0) -> list[str]:
     """Why each tile is not kept; "" for those that are.
 
-    By *mean_softmax* the best `keep` tiles above the threshold.  By *agreement* the tiles with nuclei are cut into `bins` strata of
-    equally many by density; in turns, the best of each stratum is taken, so neither sparse nor dense tiles take over.  Tiles without
-    nuclei, by their mean softmax, make up at most `empty_share` of what is kept.
+    By *mean_softmax* the best `keep` tiles above the threshold.  By *agreement* the tiles with nuclei are cut into
+    `bins` strata of equally many by density; in turns, the best of each stratum is taken, so neither sparse nor dense
+    tiles take over.  Tiles without nuclei, by their mean softmax, make up at most `empty_share` of what is kept.
     """
     value = np.array([s.of(rule) for s in scores])
     reasons = ["" if v > threshold else f"score {v:.3f} is not above {threshold:g}" for v in value]
@@ -102,13 +110,17 @@ def choose(scores: list[TileScores], rule: str, threshold: float, keep: int, bin
         return reasons
     full = [i for i, s in enumerate(scores) if not s.empty]
     empty = sorted((i for i, s in enumerate(scores) if s.empty), key=lambda i: -scores[i].mean_softmax)
-    taken = _in_turns([[i for i in stratum if not reasons[i]] for stratum in _strata(full, scores, bins)], value, keep)
+    strata = []
+    for stratum in _strata(full, scores, bins):
+        strata.append([i for i in stratum if not reasons[i]])
+    taken = _in_turns(strata, value, keep)
     spare = int(empty_share * len(taken))
     for i in full:
         if not reasons[i] and i not in taken:
             reasons[i] = "the quota of its density is full"
     for position, i in enumerate(empty):
-        reasons[i] = "" if position < spare and len(taken) + position < keep else "no nuclei, and enough tiles like it are kept"
+        fits = position < spare and len(taken) + position < keep
+        reasons[i] = "" if fits else "no nuclei, and enough tiles like it are kept"
     return reasons
 
 

@@ -1,4 +1,7 @@
-"""The source's table (METHOD S4) for the generators of a run: segmentation and normalization scores, the published ones beside them."""
+"""The patent's table (METHOD S4) for the generators of a run: segmentation and normalization scores.
+
+The published ones stand beside them.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from hemalum.errors import UsageError
+from hemalum.files import commit_text
 from hemalum.grid.resample import box_mean
-from hemalum.nuclei.instances import Parameters
+from hemalum.nuclei.instances import InstanceParameters
 from hemalum.scoring import metrics
-from hemalum.stain import Stain, estimate
+from hemalum.stain.estimation import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
 from hemalum_training.config.config import Config
 from hemalum_training.data.domains import style
@@ -21,26 +25,34 @@ from hemalum_training.data.tile_store import load_domains
 from hemalum_training.networks import Generator
 from hemalum_training.networks.deployed import load_generator
 from hemalum_training.scoring.packages import labelled_parts
-from hemalum_training.scoring.predict import INSTANCES, MPP, parameters_of, predict
+from hemalum_training.scoring.predict import INSTANCES, MPP, fitted_parameters, predict
 from hemalum_training.scoring.similarity import luminance, mae, rmse, ssim
-from hemalum_training.store import write_json, write_text
+from hemalum_training.store import write_json
 
 COLUMNS = ("F1 pixel", "F1 nucleus", "mIOU", "AJI", "AJI components", "MAE", "RMSE", "SSIM", "to Y")
 UNCHANGED = "the input itself"
-# The source's own 70 tiles; its F1 is not said to be of pixels or nuclei, its nuclei are connected components.
+# The patent's own 70 tiles; its F1 is not said to be of pixels or nuclei, its nuclei are connected components.
 PUBLISHED = {
     "AttCycle": (0.8095, None, 0.8156, None, 0.6835, 0.1204, 0.1603, 0.7270, None),
     "TransCycle without pseudo labels": (0.7733, None, 0.7888, None, 0.6382, 0.1328, 0.1765, 0.7612, None),
     "TransCycle with pseudo labels": (0.8140, None, 0.8201, None, 0.6915, 0.1233, 0.1598, 0.8224, None),
 }
-DEFINITIONS = f"""\
-Means over images, at 0.25 µm/px, thresholds chosen with the epoch on the validation images. F1 pixel: 2·TP / (2·TP + FP + FN) of
-foreground pixels. F1 nucleus: the same of nuclei matched at IoU > 0.5. mIOU: mean of the IoU of background and of nuclei. AJI:
-Kumar et al. 2017; nuclei told apart by the distance channel where the decoder has one, and “AJI components” as in the source, by the connected
-components of the foreground. MAE, RMSE, SSIM (Wang et al. 2004): the normalized image at {MPP} µm/px against its own input, luminance in
-[0, 1], so they say how much structure is kept; the source does not name its reference image, so those columns cannot be compared with the
-published ones. To Y: distance of the image's stain from the reference stain of domain Y (unit optical densities and amounts of both
-stains); a generator that changes nothing keeps all structure and comes no nearer than “{UNCHANGED}”."""
+# One paragraph in Markdown; its lines are broken where they always were, for the table is a file of the run.
+DEFINITIONS = (
+    "Means over images, at 0.25 µm/px, thresholds chosen with the epoch on the validation images. "
+    "F1 pixel: 2·TP / (2·TP + FP + FN) of\n"
+    "foreground pixels. F1 nucleus: the same of nuclei matched at IoU > 0.5. "
+    "mIOU: mean of the IoU of background and of nuclei. AJI:\n"
+    "Kumar et al. 2017; nuclei told apart by the distance channel where the decoder has one, and “AJI components” "
+    "as in the source, by the connected\n"
+    "components of the foreground. "
+    f"MAE, RMSE, SSIM (Wang et al. 2004): the normalized image at {MPP} µm/px against its own input, luminance in\n"
+    "[0, 1], so they say how much structure is kept; the source does not name its reference image, "
+    "so those columns cannot be compared with the\n"
+    "published ones. To Y: distance of the image's stain from the reference stain of domain Y "
+    "(unit optical densities and amounts of both\n"
+    f"stains); a generator that changes nothing keeps all structure and comes no nearer than “{UNCHANGED}”."
+)
 
 
 @dataclass(frozen=True)
@@ -55,28 +67,42 @@ class Row:
         return {column: float(np.mean(self.values[column])) if column in self.values else None for column in COLUMNS}
 
 
-def score(generator: Generator, images: list[LabelledImage], reference: Stain, device: str = "cpu", parameters: Parameters = INSTANCES) -> Row:
-    """Every column of the table for each image; the generator is in evaluation mode, `reference` is the stain of domain Y."""
+def score(generator: Generator, images: list[LabelledImage], reference: Stain, device: str = "cpu",
+          parameters: InstanceParameters = INSTANCES) -> Row:
+    """Every column of the table for each image.
+
+    The generator is in evaluation mode, `reference` is the stain of domain Y.
+    """
     values: dict[str, list[float]] = {column: [] for column in COLUMNS}
     for image in images:
         height, width = image.labels.shape
         pixels = box_mean(image.pixels, 2)
-        found = predict(generator, pixels, normalized=True, device=device)
-        labels, components = (a[:height, :width] for a in (found.labels(parameters), found.components(parameters)))
-        s = metrics.score(image.labels, labels)
-        before, after = luminance(pixels), luminance(found.normalized)
-        row = (s.dice, s.f1, mean_iou(image.labels > 0, labels > 0), s.aji, metrics.score(image.labels, components).aji,
-               mae(before, after), rmse(before, after), ssim(before, after), stain_distance(found.normalized, reference))
-        for column, value in zip(COLUMNS, row, strict=True):
-            values[column].append(value)
+        prediction = predict(generator, pixels, normalized=True, device=device)
+        labels = prediction.labels(parameters)[:height, :width]
+        components = prediction.components(parameters)[:height, :width]
+        scores = metrics.score(image.labels, labels)
+        before, after = luminance(pixels), luminance(prediction.normalized)
+        row = {
+            "F1 pixel": scores.dice,
+            "F1 nucleus": scores.f1,
+            "mIOU": mean_iou(image.labels > 0, labels > 0),
+            "AJI": scores.aji,
+            "AJI components": metrics.score(image.labels, components).aji,
+            "MAE": mae(before, after),
+            "RMSE": rmse(before, after),
+            "SSIM": ssim(before, after),
+            "to Y": stain_distance(prediction.normalized, reference),
+        }
+        for column in COLUMNS:
+            values[column].append(row[column])
     return Row([image.name for image in images], values)
 
 
 def unchanged(images: list[LabelledImage], reference: Stain) -> Row:
     """The row of the images themselves: nothing segmented, nothing normalized."""
-    known = {"MAE": 0.0, "RMSE": 0.0, "SSIM": 1.0}
-    values = {column: [known[column]] * len(images) for column in known}
-    return Row([image.name for image in images], values | {"to Y": [stain_distance(box_mean(image.pixels, 2), reference) for image in images]})
+    values = {column: [value] * len(images) for column, value in (("MAE", 0.0), ("RMSE", 0.0), ("SSIM", 1.0))}
+    values["to Y"] = [stain_distance(box_mean(image.pixels, 2), reference) for image in images]
+    return Row([image.name for image in images], values)
 
 
 def stain_distance(pixels: np.ndarray, reference: Stain) -> float:
@@ -102,35 +128,51 @@ def scored_images(config: Config, data: Path) -> tuple[str, list[LabelledImage]]
     parts = labelled_parts(config, data)
     names = [name for name in config.zero_shot if name in parts] or list(parts)
     kind = "zero-shot, no training saw them" if config.zero_shot else "validation, which also chose the epoch"
-    images = [image for name in names for image in parts[name]]
+    images = []
+    for name in names:
+        images += parts[name]
     return f"{len(images)} images of {', '.join(names)} ({kind})", images
 
 
 def as_text(means: dict[str, dict[str, float | None]], images: str) -> str:
     """The table in Markdown, the published rows below."""
-    def line(name, values):
-        return f"| {name} | " + " | ".join("–" if v is None else f"{v:.4f}" for v in values) + " |"
-
     lines = [f"Scored on {images}.", "", f"| | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    lines += [line(name, (row[column] for column in COLUMNS)) for name, row in means.items()]
-    lines += [line(f"published: {name}", row) for name, row in PUBLISHED.items()]
+    for name, row in means.items():
+        lines.append(_line(name, [row[column] for column in COLUMNS]))
+    for name, row in PUBLISHED.items():
+        lines.append(_line(f"published: {name}", row))
     return "\n".join([*lines, "", DEFINITIONS])
 
 
-def evaluate_arms(config: Config, data: Path, out: Path, device: str = "cpu", log=print, beside: Sequence[Path] = ()) -> Path | None:
-    """Print and write OUT/table.md and table.json for the teacher and the student of a run, as far as they are trained, and for the
-    students of the runs `beside`, for instance the one without pseudo labels."""
+def _line(name: str, values: Sequence[float | None]) -> str:
+    cells = ["–" if value is None else f"{value:.4f}" for value in values]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def evaluate_arms(config: Config, data: Path, out: Path, device: str = "cpu", log=print,
+                  beside: Sequence[Path] = ()) -> Path | None:
+    """Print and write OUT/table.md and table.json for the teacher and the student of a run, as far as they are trained.
+
+    Also for the students of the runs `beside`, for instance the one without pseudo labels.
+    """
     student = "student with pseudo labels" if config.pseudo else "student without pseudo labels"
     arms = {"teacher": Path(out) / "teacher" / "weights.pt", student: Path(out) / "weights.pt"}
-    others = {f"student of {Path(other).name}": Path(other) / "weights.pt" for other in beside}
-    if lacking := [path for path in others.values() if not path.is_file()]:
-        raise UsageError(f"{lacking[0]} is missing; run `hemalum train student` there first.")
-    what, images = scored_images(config, data)
+    arms = {name: path for name, path in arms.items() if path.is_file()}
+    for other in beside:
+        path = Path(other) / "weights.pt"
+        if not path.is_file():
+            raise UsageError(f"{path} is missing; run `hemalum train student` there first.")
+        arms[f"student of {Path(other).name}"] = path
+    title, images = scored_images(config, data)
     reference = load_domains(out).reference
-    rows = {name: score(load_generator(path).to(device), images, reference, device, parameters_of(path))
-            for name, path in (arms | others).items() if path.is_file()}
-    text = as_text({name: row.means() for name, row in [*rows.items(), (UNCHANGED, unchanged(images, reference))]}, what)
+    rows = {}
+    for name, path in arms.items():
+        generator = load_generator(path).to(device)
+        rows[name] = score(generator, images, reference, device, fitted_parameters(path))
+    means = {name: row.means() for name, row in rows.items()}
+    means[UNCHANGED] = unchanged(images, reference).means()
+    text = as_text(means, title)
     log(text)
     write_json(Path(out) / "table.json", {name: {"images": row.images, **row.values} for name, row in rows.items()})
-    write_text(Path(out) / "table.md", text + "\n")
+    commit_text(Path(out) / "table.md", text + "\n")
     return Path(out) / "table.md"

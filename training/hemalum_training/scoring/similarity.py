@@ -32,8 +32,8 @@ def rmse(first: np.ndarray, second: np.ndarray) -> float:
 def ssim(first: np.ndarray, second: np.ndarray) -> float:
     """Structural similarity of two images, float H×W or H×W×C in [0, 1], sides ≥ 11; the mean over channels.
 
-    Wang et al. 2004 (doi 10.1109/TIP.2003.819861): Gaussian window of 11×11 and σ 1.5, C1 = 0.01², C2 = 0.03²; windows that would reach
-    beyond the image are left out.
+    Wang et al. 2004 (doi 10.1109/TIP.2003.819861): Gaussian window of 11×11 and σ 1.5, C1 = 0.01², C2 = 0.03²; windows
+    that would reach beyond the image are left out.
     """
     def mean(x):
         return cv2.GaussianBlur(x, (11, 11), SIGMA)[5:-5, 5:-5]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemalum.errors import UsageError
-from hemalum.stain import Stain, estimate
+from hemalum.stain.estimation import Stain, estimate
 from hemalum.stain.tissue import tissue_mask
 from hemalum_training.config.normalizer import ColourFit
 from hemalum_training.data.augment import stain_jitter
-from hemalum_training.data.tile_store import Tile
+from hemalum_training.data.tile_store import TileRow
 from hemalum_training.networks import Generator
 from hemalum_training.stain.normalizer import translate
 from hemalum_training.stain.transport import transported
@@ -39,12 +39,17 @@ class Pairs:
     stains: list[Stain]
     sources: list[str]
 
-    def of(self, chosen: set[str]) -> Pairs:
+    def of(self, names: set[str]) -> Pairs:
         """The pairs of these sources."""
-        kept = np.array([name in chosen for name in self.sources])
+        kept = np.array([name in names for name in self.sources])
         place, mine = np.cumsum(kept) - 1, kept[self.view]
-        return Pairs(self.density[mine], self.translated[mine], place[self.view[mine]],
-                     [s for s, k in zip(self.stains, kept, strict=True) if k], [s for s in self.sources if s in chosen])
+        return Pairs(
+            density=self.density[mine],
+            translated=self.translated[mine],
+            view=place[self.view[mine]],
+            stains=[stain for stain, keep in zip(self.stains, kept, strict=True) if keep],
+            sources=[name for name in self.sources if name in names],
+        )
 
 
 def mosaic(tiles: list[np.ndarray]) -> np.ndarray:
@@ -64,18 +69,24 @@ def density_of(pixels: np.ndarray, glass) -> np.ndarray:
     return np.log10((np.asarray(glass, np.float32) + 1) / (pixels.reshape(-1, 3).astype(np.float32) + 1))
 
 
-def pairs_of(sources: Iterable[tuple[str, list[np.ndarray]]], teacher: Callable[[str, list[np.ndarray], Stain, np.ndarray], np.ndarray],
-             fit: ColourFit, mpp: float | None, seed: int) -> Pairs:
+Teaching = Callable[[str, list[np.ndarray], Stain, np.ndarray], np.ndarray]     # see `pairs_of`
+
+
+def pairs_of(sources: Iterable[tuple[str, list[np.ndarray]]], teacher: Teaching, fit: ColourFit, mpp: float | None,
+             seed: int) -> Pairs:
     """`fit.pixels` pixels a tile, of all sources in `fit.views` stains, and what a teacher makes of them.
 
-    The teacher gets a source's name, its tiles as shown (uint8 h×w×3), their stain and the flat places (tiles × pixels) of the pixels,
-    and answers float n×3, optical densities against the target's glass.  A view whose stain cannot be estimated is left out.
+    The teacher gets a source's name, its tiles as shown (uint8 h×w×3), their stain and the flat places (tiles × pixels)
+    of the pixels, and answers float n×3, optical densities against the target's glass.  A view whose stain cannot be
+    estimated is left out.
     """
     density, translated, view, stains, names = [], [], [], [], []
     for number, (name, tiles) in enumerate(sources):
-        for shown in range(fit.views):
-            key = [seed, number, shown]
-            jittered = [stain_jitter(t, np.random.default_rng(key), fit.jitter) if shown else t for t in tiles]
+        for variant in range(fit.views):
+            key = [seed, number, variant]
+            jittered = tiles
+            if variant:
+                jittered = [stain_jitter(tile, np.random.default_rng(key), fit.jitter) for tile in tiles]
             stain = stain_of_tiles(jittered, mpp)
             if stain.note:
                 continue
@@ -93,26 +104,34 @@ def pairs_of(sources: Iterable[tuple[str, list[np.ndarray]]], teacher: Callable[
 
 def at_places(tiles: list[np.ndarray], places: np.ndarray, glass) -> np.ndarray:
     """float32 n×3: optical densities at the flat places, tile by tile."""
-    return np.concatenate([density_of(tile.reshape(-1, 3)[chosen], glass) for tile, chosen in zip(tiles, places, strict=True)])
+    return np.concatenate([density_of(tile.reshape(-1, 3)[at], glass) for tile, at in zip(tiles, places, strict=True)])
 
 
-def by_generator(generator: Generator, target: Stain) -> Callable:
+def by_generator(generator: Generator, target: Stain) -> Teaching:
     """A teacher that looks at whole tiles."""
-    return lambda name, tiles, stain, places: at_places([translate(generator, tile) for tile in tiles], places, target.background)
-
-
-def by_transport(goal: Callable[[str], np.ndarray], seed: int) -> Callable:
-    """A teacher that knows colours alone; `goal` gives the target's optical densities (n×3) that suit a source."""
     def teacher(name, tiles, stain, places):
-        return transported(at_places(tiles, places, stain.background), goal(name), seed)
+        return at_places([translate(generator, tile) for tile in tiles], places, target.background)
+
     return teacher
 
 
-def goal_of_density(tiles: list[Tile], pixels_of: Callable[[Tile], np.ndarray], target: Stain, count: int, seed: int) -> Callable[[str], np.ndarray]:
-    """For a source, densities of the Y tiles that show about as many nuclei as its own tiles: `ALIKE` of them, `count` px in all."""
-    mine = {}
+def by_transport(goal: Callable[[str], np.ndarray], seed: int) -> Teaching:
+    """A teacher that knows colours alone; `goal` gives the target's optical densities (n×3) that suit a source."""
+    def teacher(name, tiles, stain, places):
+        return transported(at_places(tiles, places, stain.background), goal(name), seed)
+
+    return teacher
+
+
+def goal_of_density(tiles: list[TileRow], pixels_of: Callable[[TileRow], np.ndarray], target: Stain, count: int,
+                    seed: int) -> Callable[[str], np.ndarray]:
+    """For a source, densities of the Y tiles that show about as many nuclei as its own tiles.
+
+    `ALIKE` of them, `count` px in all.
+    """
+    own = {}
     for tile in tiles:
-        mine.setdefault(f"{tile.set}/{tile.source}", []).append(tile.density)
+        own.setdefault(f"{tile.set}/{tile.source}", []).append(tile.density)
     there = [tile for tile in tiles if tile.domain == "Y"]
     dense = np.array([tile.density for tile in there])
     rng = np.random.default_rng(seed)
@@ -120,7 +139,7 @@ def goal_of_density(tiles: list[Tile], pixels_of: Callable[[Tile], np.ndarray], 
     clouds = [density_of(c[rng.integers(0, len(c), count // ALIKE)], target.background) for c in colours]
 
     def goal(name: str) -> np.ndarray:
-        nearest = np.argsort(np.abs(dense - np.mean(mine[name])), kind="stable")[:ALIKE]
+        nearest = np.argsort(np.abs(dense - np.mean(own[name])), kind="stable")[:ALIKE]
         return np.concatenate([clouds[i] for i in nearest])
 
     return goal

@@ -1,4 +1,7 @@
-"""Scores of the scanner experiment: how like the target, how true to the source, how fast, and whether the nuclei stay the same."""
+"""Scores of the scanner experiment.
+
+How like the target, how true to the X tile, how fast, and whether the nuclei stay the same.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,11 @@ from hemalum_training.scoring.similarity import rmse, ssim
 CLASSICAL = ("reinhard", "macenko", "vahadane")
 ROWS = ("identity", *CLASSICAL, "transport", "distilled", "generator")
 TIMED = 2048  # px, side of the picture that is timed
-PROTOCOL = ("RGB SSIM (Gaussian window, σ 1.5) and PSNR inside the valid rectangle, generators and functions from slides of other folds, unpaired; "
-            "means of frames, 95 % bootstrap over frames, differences paired; nuclei F1 at IoU 0.5 against those of the unchanged X tile")
+PROTOCOL = (
+    "RGB SSIM (Gaussian window, σ 1.5) and PSNR inside the valid rectangle, generators and functions from slides of "
+    "other folds, unpaired; means of frames, 95 % bootstrap over frames, differences paired; nuclei F1 at IoU 0.5 "
+    "against those of the unchanged X tile"
+)
 
 
 @dataclass(frozen=True)
@@ -34,29 +40,44 @@ class Pair:
     inside: tuple[slice, slice]
 
 
-def likeness(shown: np.ndarray, pair: Pair) -> dict[str, float]:
+def likeness(tile: np.ndarray, pair: Pair) -> dict[str, float]:
     """SSIM and PSNR (dB) to the Y tile and SSIM to the X tile, within the rectangle that counts."""
-    a, x, y = (image[pair.inside] / 255 for image in (shown, pair.x, pair.y))
-    return {"ssim": ssim(a, y), "psnr": float(-20 * np.log10(max(rmse(a, y), 1e-6))), "ssim_to_source": ssim(a, x)}
+    tile, x, y = (image[pair.inside] / 255 for image in (tile, pair.x, pair.y))
+    decibels = float(-20 * np.log10(max(rmse(tile, y), 1e-6)))
+    return {"ssim": ssim(tile, y), "psnr": decibels, "ssim_to_source": ssim(tile, x)}
 
 
-def summary(rows: list[dict], chosen: Callable[[str], bool]) -> dict[str, dict]:
-    """By method: means with intervals, and paired differences in SSIM and PSNR from identity and from the best classical method."""
-    frames = sorted({row["frame"] for row in rows if chosen(row["slide"])})
+def summary(rows: list[dict], slides: set[str]) -> dict[str, dict]:
+    """By method: means with intervals, and paired differences in SSIM and PSNR.
 
-    def values(method: str, key: str) -> list[float]:
-        return [float(np.mean([row[key] for row in rows if row["frame"] == f and row["method"] == method])) for f in frames]
-
+    Differences are from identity and from the best classical method; `slides`: those summed up.
+    """
+    frames = sorted({row["frame"] for row in rows if row["slide"] in slides})
     if not frames:
         return {}
-    best = {key: max(CLASSICAL, key=lambda m: np.mean(values(m, key))) for key in ("ssim", "psnr")}
+
+    def values(method: str, key: str) -> list[float]:
+        """One value a frame, the mean over its pairs."""
+        means = []
+        for frame in frames:
+            of_frame = [row[key] for row in rows if row["frame"] == frame and row["method"] == method]
+            means.append(float(np.mean(of_frame)))
+        return means
+
+    best = {}
+    for key in ("ssim", "psnr"):
+        means = {method: np.mean(values(method, key)) for method in CLASSICAL}
+        best[key] = max(means, key=means.get)
     out = {}
     for method in ROWS:
-        out[method] = {key: list(bootstrap(values(method, key))) for key in ("ssim", "psnr", "ssim_to_source", "nuclei_f1")}
+        out[method] = {}
+        for key in ("ssim", "psnr", "ssim_to_source", "nuclei_f1"):
+            out[method][key] = list(bootstrap(values(method, key)))
+        if method in ("identity", *CLASSICAL):
+            continue
         for key, classical in best.items():
             for other in ("identity", classical):
-                if method not in (other, *CLASSICAL, "identity"):
-                    out[method][f"{key} - {other}"] = list(bootstrap(values(method, key), values(other, key)))
+                out[method][f"{key} - {other}"] = list(bootstrap(values(method, key), values(other, key)))
     return out
 
 
@@ -68,12 +89,20 @@ def text(result: dict) -> str:
             continue
         lines += [title, f"{'':10}{'SSIM':>22}{'PSNR dB':>22}{'SSIM to X':>11}{'nuclei F1':>11}{'ms/Mpx':>9}"]
         for method, row in result[part].items():
-            cells = [f"{row[k][0]:.{d}f} [{row[k][1]:.{d}f}, {row[k][2]:.{d}f}]" for k, d in (("ssim", 3), ("psnr", 2))]
-            lines.append(f"{method:10}{cells[0]:>22}{cells[1]:>22}{row['ssim_to_source'][0]:11.3f}{row['nuclei_f1'][0]:11.3f}"
+            similarity, decibels = _interval(row["ssim"], 3), _interval(row["psnr"], 2)
+            lines.append(f"{method:10}{similarity:>22}{decibels:>22}"
+                         f"{row['ssim_to_source'][0]:11.3f}{row['nuclei_f1'][0]:11.3f}"
                          f"{result['milliseconds_per_megapixel'][method]:9.1f}")
         for method, row in result[part].items():
-            lines += [f"  {method}: {key} {v[0]:+.3f} [{v[1]:+.3f}, {v[2]:+.3f}]" for key, v in row.items() if " - " in key]
+            for key, (mean, low, high) in row.items():
+                if " - " in key:
+                    lines.append(f"  {method}: {key} {mean:+.3f} [{low:+.3f}, {high:+.3f}]")
     return "\n".join([*lines, result["protocol"]])
+
+
+def _interval(values: list[float], digits: int) -> str:
+    mean, low, high = values
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def milliseconds(methods: dict[str, Callable], tile: np.ndarray) -> dict[str, float]:
@@ -101,5 +130,8 @@ class NucleiFinder:
 
     def labels(self, tiles: list[np.ndarray]) -> list[np.ndarray]:
         """int32 h×w for each uint8 h×w×3."""
-        images = [LabelledImage("", t, np.zeros(t.shape[:2], np.int32), np.zeros(t.shape[:2], np.float16)) for t in tiles]
+        images = []
+        for tile in tiles:
+            shape = tile.shape[:2]
+            images.append(LabelledImage("", tile, np.zeros(shape, np.int32), np.zeros(shape, np.float16)))
         return [instances(*s.maps.astype(np.float32), self.parameters) for s in maps_of(self.model, images)]

@@ -1,6 +1,6 @@
-"""Colours carried from one cloud to another without pairs: iterative distribution transfer (Pitié, Kokaram & Dahyot 2007,
-doi 10.1016/j.cviu.2006.11.011), a sliced optimal transport.
+"""Colours carried from one cloud to another without pairs: a sliced optimal transport.
 
+Iterative distribution transfer (Pitié, Kokaram & Dahyot 2007, doi 10.1016/j.cviu.2006.11.011).
 It is what a learned normalization has to be compared with: it knows the same unpaired images and needs no network.
 
 >>> x = np.random.default_rng(0).normal(0, 1, (4000, 3))
@@ -28,8 +28,8 @@ def transported(points: np.ndarray, goal: np.ndarray, seed: int, rounds: int = R
     moved, share = points.astype(np.float64), (np.arange(len(points)) + 0.5) / len(points)
     for _ in range(rounds):
         axes = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-        along, wanted = moved @ axes, goal @ axes
+        along, goal_along = moved @ axes, goal @ axes
         for axis in range(3):
-            along[np.argsort(along[:, axis], kind="stable"), axis] = np.quantile(wanted[:, axis], share)
+            along[np.argsort(along[:, axis], kind="stable"), axis] = np.quantile(goal_along[:, axis], share)
         moved = along @ axes.T
     return moved

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
+from hemalum.files import commit_text
 from hemalum.scoring.metrics import bootstrap
 from hemalum_training.scoring.patent_table import COLUMNS, UNCHANGED, Row, as_text
-from hemalum_training.store import write_json, write_text
+from hemalum_training.store import write_json
 
 COMPARED = ("AJI", "F1 nucleus", "F1 pixel", "SSIM")
 WITHOUT = " without "
 
 
 def comparisons(arms: list[str]) -> list[tuple[str, str]]:
-    """Pairs whose difference is reported: pseudo labels against none, student against teacher, rule against rule, an arm against itself
-    without a part.
+    """Pairs whose difference is reported.
+
+    Pseudo labels against none, student against teacher, rule against rule, an arm against itself without a part.
 
     >>> comparisons(["teacher", "student", "student+agreement"])
     [('student+agreement', 'student'), ('student+agreement', 'teacher'), ('student', 'teacher')]
@@ -37,25 +39,44 @@ def difference(first: dict[int, dict], second: dict[int, dict], column: str) -> 
     return values.mean(0).tolist(), values.mean(1).tolist()
 
 
-def write_comparison(scores: dict[str, dict[int, dict]], untouched: Row, images: str, steps: int, path: Path, log=print) -> Path:
+def write_comparison(scores: dict[str, dict[int, dict]], untouched: Row, *, images: str, steps: int, path: Path,
+                     log=print) -> Path:
     """Print and write the comparison to `path`, Markdown, and beside it as JSON.
 
     Args:
-        scores: by arm and seed, columns of one value an image.  untouched: the row of the images themselves.
+        scores: by arm and seed, columns of one value an image.
+        untouched: the row of the images themselves.
         images: what was scored, for the title.
+        steps: that every arm was trained for.
     """
     seeds = list(next(iter(scores.values())))
-    means = {arm: {c: float(np.mean([rows[s][c] for s in seeds])) if c in rows[seeds[0]] else None for c in COLUMNS} for arm, rows in scores.items()}
-    lines = [as_text(means | {UNCHANGED: untouched.means()}, f"{images}; means over seeds {', '.join(map(str, seeds))}; {steps} steps an arm"), "",
-             "Differences: mean over seeds and images, 95 % interval by bootstrap over images (seeds averaged first), then each seed's mean.", ""]
-    record = {"means": means, "differences": {}}
+    means = {arm: _means(rows) for arm, rows in scores.items()}
+    title = f"{images}; means over seeds {', '.join(map(str, seeds))}; {steps} steps an arm"
+    lines = [
+        as_text(means | {UNCHANGED: untouched.means()}, title),
+        "",
+        "Differences: mean over seeds and images, 95 % interval by bootstrap over images (seeds averaged first), "
+        "then each seed's mean.",
+        "",
+    ]
+    differences = {}
     for first, second in comparisons(list(scores)):
         for column in COMPARED:
             by_image, by_seed = difference(scores[first], scores[second], column)
             mean, low, high = bootstrap(by_image)
-            record["differences"][f"{first} − {second}: {column}"] = {"mean": mean, "low": low, "high": high, "seeds": by_seed}
-            lines.append(f"{first} − {second}  {column:10} {mean:+.4f} ({low:+.4f} … {high:+.4f})   seeds " + " ".join(f"{v:+.4f}" for v in by_seed))
+            differences[f"{first} − {second}: {column}"] = {"mean": mean, "low": low, "high": high, "seeds": by_seed}
+            each_seed = " ".join(f"{value:+.4f}" for value in by_seed)
+            lines.append(f"{first} − {second}  {column:10} {mean:+.4f} ({low:+.4f} … {high:+.4f})   seeds {each_seed}")
     log("\n".join(lines))
-    write_json(path.with_suffix(".json"), record)
-    write_text(path, "\n".join(lines) + "\n")
+    write_json(path.with_suffix(".json"), {"means": means, "differences": differences})
+    commit_text(path, "\n".join(lines) + "\n")
     return path
+
+
+def _means(rows: dict[int, dict]) -> dict[str, float | None]:
+    """By column, over the images of all seeds; None where an arm was not measured."""
+    means = {}
+    for column in COLUMNS:
+        values = [row[column] for row in rows.values() if column in row]
+        means[column] = float(np.mean(values)) if values else None
+    return means
