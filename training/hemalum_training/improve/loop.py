@@ -1,4 +1,6 @@
-"""The loop: corrected nuclei → training set → a model fine-tuned from the one in use → a verdict on regions kept apart → installed.
+"""The loop from corrected nuclei to a model that is installed.
+
+A training set, a model fine-tuned from the one in use, a verdict on regions kept apart, and the model is installed.
 
     OUT/improve.json   what is to be done, fixed at the first start
     OUT/data/project/  the training set of `hemalum.projects.export`
@@ -6,8 +8,8 @@
     OUT/run/           checkpoints and weights
     OUT/verdict.json   OUT/package/   OUT/run.json
 
-Each step leaves something that appears whole or not at all and is not done again; training goes on from its checkpoint.  The
-configuration excludes what is kept apart, so that no step of the training can read it.
+Each step leaves something that appears whole or not at all and is not done again; training goes on from its checkpoint.
+The configuration excludes what is kept apart, so that no step of the training can read it.
 """
 
 from __future__ import annotations
@@ -31,8 +33,7 @@ from hemalum.runs.record import Stopwatch, record
 from hemalum_training.config.config import Config, LabelledSet
 from hemalum_training.data.labelled import load_labelled, load_set
 from hemalum_training.data.tiles import make_tiles
-from hemalum_training.improve.configuration import OWN, SET, configuration
-from hemalum_training.improve.configuration import card as card_of
+from hemalum_training.improve.configuration import OWN, SET, card, configuration
 from hemalum_training.improve.plan import Request, fix
 from hemalum_training.improve.verdict import judge
 from hemalum_training.loops.supervised import train_supervised
@@ -45,15 +46,15 @@ from hemalum_training.stages import stages_of
 
 @dataclass(frozen=True)
 class Improvement:
-    """The verdict (fields of `hemalum_training.improve.verdict.Verdict` and `sentence`), the package, and the installed model or None."""
+    """The verdict (fields of `verdict.Verdict` and `sentence`), the package, and the installed model or None."""
 
     verdict: dict
     package: Path
     installed: Model | None
 
 
-def improve(request: Request, out: str | Path, device: str = "cpu", into: Path | None = None, keep_out: bool = False,
-            say: Callable[[str], Any] = print) -> Improvement:
+def improve(request: Request, out: str | Path, *, device: str = "cpu", into: Path | None = None,
+            keep_out: bool = False, say: Callable[[str], Any] = print) -> Improvement:
     """Do what is left of an improvement.
 
     Args:
@@ -71,7 +72,7 @@ def improve(request: Request, out: str | Path, device: str = "cpu", into: Path |
             with watch("export"):
                 export(request.sources, data / SET, 0.25, request.validation, request.unlabelled, say)
         if not (out / "package").exists():
-            kept, learned = _rows(data / SET)
+            kept, learned = _stems(data / SET, "validation"), _stems(data / SET, "train")
             config = configuration(request, out, kept)
             with watch("train"):
                 _train(request, config, data, out / "run", device, say)
@@ -84,25 +85,30 @@ def improve(request: Request, out: str | Path, device: str = "cpu", into: Path |
             installed = install(out / "package", into)
             say(f"installed as {installed.id} in {installed.folder}; servers that run offer it at once")
         else:
-            say(f"not installed; the model is in {out / 'package'}: `hemalum models install` it if you want it all the same")
-        commit_json(out / "run.json", record("improve", request=request.record(), verdict=verdict, seconds=watch.seconds))
+            say(f"not installed; the model is in {out / 'package'}: "
+                "`hemalum models install` it if you want it all the same")
+        content = record("improve", request=request.record(), verdict=verdict, seconds=watch.seconds)
+        commit_json(out / "run.json", content)
     return Improvement(verdict, out / "package", installed)
 
 
-def _rows(folder: Path) -> tuple[list[str], list[str]]:
-    """Stems of the set's images that are kept apart, and of those that are learned."""
+def _stems(folder: Path, part: str) -> list[str]:
+    """Of the set's images of one part, "train" or "validation"."""
     with open(folder / "manifest.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return tuple([row["stem"] for row in rows if row["part"] == part] for part in ("validation", "train"))
+        return [row["stem"] for row in csv.DictReader(file) if row["part"] == part]
 
 
 def _train(request: Request, config: Config, data: Path, run: Path, device: str, say) -> None:
-    """Tiles, pseudo labels of the model in use, fine-tuning; the first two are left out where no tile can be trusted.  Or the whole method."""
+    """Tiles, pseudo labels of the model in use, fine-tuning; the first two are left out where no tile can be trusted.
+
+    Or the whole method.
+    """
     if request.full:
-        stages = stages_of(config, data, run, device, None, say)
-        for name in [name for name in ("tiles", "teacher", "pseudo-label", "student") if name in stages]:
-            say(name)
-            stages[name]()
+        stages = stages_of(config, data, run, device=device, init=None, log=say)
+        for name in ("tiles", "teacher", "pseudo-label", "student"):
+            if name in stages:
+                say(name)
+                stages[name]()
         return
     init = str(request.base.folder)
     if config.pseudo is not None:
@@ -118,21 +124,30 @@ def _train(request: Request, config: Config, data: Path, run: Path, device: str,
 def _package(request: Request, config: Config, data: Path, out: Path, learned: list[str]) -> None:
     """Export, choose thresholds on the training images, judge, commit verdict.json, then the package."""
     images, base = load_labelled(config, data), request.base
-    stored, card, fold = stored_tile(base), card_of(request, config, images, out / "run"), config.network.fold
+    fold = config.network.fold
+    stored = stored_tile(base)
+    tile = stored[0] if stored else check_tile(images, fold)
+    fields = card(request, config, images, out / "run")
     apart = load_set(data / SET, LabelledSet(OWN, exclude=learned), "train")
     with tempfile.TemporaryDirectory(dir=out, prefix=".package-") as scratch:
         fresh = Path(scratch) / "package"
-        export_package(out / "run" / "weights.pt", fresh, card, calibration(images, config.seed, fold),
-                       stored[0] if stored else check_tile(images, fold), config.method is not None)
+        tiles = calibration(images, config.seed, fold)
+        export_package(out / "run" / "weights.pt", fresh, fields, tiles, tile, translates=config.method is not None)
         # never on what is kept apart: a whole configuration has validation images of its own, fine-tuning has none
-        judged = load_labelled(config, data, "validation") or images
-        chosen, _ = choose_thresholds(maps_of(_model(fresh), judged), instance_parameters(card["thresholds"]), OWN_GRID)
-        card["thresholds"] |= chosen
-        write_card(fresh, card, config.network)
-        found = judge(base, _model(fresh), apart)
-        verdict = dataclasses.asdict(found) | {"sentence": found.sentence, "kept_apart": [image.name for image in apart], "against": base.id}
-        card["scores"] = {"protocol": "fields of 64 µm that no step saw, against the model in use; thresholds chosen on other images", **verdict}
-        write_card(fresh, card, config.network)
+        scored = load_labelled(config, data, "validation") or images
+        usual = instance_parameters(fields["thresholds"])
+        thresholds, _ = choose_thresholds(maps_of(_model(fresh), scored), usual, OWN_GRID)
+        fields["thresholds"] |= thresholds
+        write_card(fresh, fields, config.network)
+        judged = judge(base, _model(fresh), apart)
+        verdict = dataclasses.asdict(judged) | {
+            "sentence": judged.sentence,
+            "kept_apart": [image.name for image in apart],
+            "against": base.id,
+        }
+        protocol = "fields of 64 µm that no step saw, against the model in use; thresholds chosen on other images"
+        fields["scores"] = {"protocol": protocol, **verdict}
+        write_card(fresh, fields, config.network)
         commit_json(out / "verdict.json", verdict)
         fresh.rename(out / "package")
 

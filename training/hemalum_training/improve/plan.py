@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import shapely
@@ -37,8 +37,8 @@ class Request:
         validation: share of patients (or slides) kept apart for the verdict.
         unlabelled: tissue tiles without labels a training slide.
         pseudo: learn also from pseudo labels that the model in use gives the user's own unlabelled tissue.
-        full: a configuration of `hemalum train all`; the whole of it is trained, with the slides as a further set, instead of
-            fine-tuning.  data: the folder that holds its sets.
+        full: a configuration of `hemalum train all`; the whole of it is trained, with the slides as a further set,
+            instead of fine-tuning.  data: the folder that holds its sets.
     """
 
     sources: list[AnnotatedSlide]
@@ -54,20 +54,49 @@ class Request:
     def record(self) -> dict:
         """Everything the result depends on, as plain values."""
         return {
-            "hemalum": __version__, "model": self.base.id, "model_sha256": self.base.digest, "name": self.name,
-            "schedule": vars(self.schedule), "validation": self.validation, "unlabelled": self.unlabelled, "pseudo": self.pseudo,
-            "full": hashlib.sha256(self.full.read_bytes()).hexdigest() if self.full else None,
-            "slides": [{"image": source.image.name, "bytes": source.image.stat().st_size, "patient": source.patient, "mpp": source.mpp,
-                        "annotations": hashlib.sha256(source.annotations.read_bytes()).hexdigest()} for source in self.sources],
+            "hemalum": __version__,
+            "model": self.base.id,
+            "model_sha256": self.base.digest,
+            "name": self.name,
+            "schedule": vars(self.schedule),
+            "validation": self.validation,
+            "unlabelled": self.unlabelled,
+            "pseudo": self.pseudo,
+            "full": _digest(self.full) if self.full else None,
+            "slides": [_slide_record(source) for source in self.sources],
         }
 
 
+def _slide_record(source: AnnotatedSlide) -> dict:
+    return {
+        "image": source.image.name,
+        "bytes": source.image.stat().st_size,
+        "patient": source.patient,
+        "mpp": source.mpp,
+        "annotations": _digest(source.annotations),
+    }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def fine_tuning(steps: int) -> Schedule:
-    """A schedule that begins from a trained model: half the usual rate, half of the steps cooling down, a quarter of the pixels, BatchNorm
-    as it is.  A few hundred nuclei are soon known by heart: a quarter of the way to the trained weights does better on tissue kept apart.
+    """A schedule that begins from a trained model.
+
+    Half the usual rate, half of the steps cooling down, a quarter of the pixels, BatchNorm as it is.  A few hundred
+    nuclei are soon known by heart: a quarter of the way to the trained weights does better on tissue kept apart.
     """
-    return Schedule(steps, warmup=min(40, max(1, steps // 10)), cooldown=steps // 2, learning_rate=1e-3, batch=4, crop=128,
-                    frozen_statistics=True, blend=0.25)
+    return Schedule(
+        steps=steps,
+        warmup=min(40, max(1, steps // 10)),
+        cooldown=steps // 2,
+        learning_rate=1e-3,
+        batch=4,
+        crop=128,
+        frozen_statistics=True,
+        blend=0.25,
+    )
 
 
 def fix(request: Request, out: Path, write: bool = True) -> None:
@@ -84,13 +113,23 @@ def fix(request: Request, out: Path, write: bool = True) -> None:
         return
     for key, value in now.items():
         if kept.get(key) != value:
-            what = "annotations or slides have changed" if key == "slides" else f"its {key} is {kept.get(key)!r}, not {value!r}"
-            raise UsageError(f"{out} holds an improvement begun otherwise: {what}; go on with -o ANOTHER_FOLDER or restore it")
+            what = f"its {key} is {kept.get(key)!r}, not {value!r}"
+            if key == "slides":
+                what = "annotations or slides have changed"
+            raise UsageError(f"{out} holds an improvement begun otherwise: {what}; "
+                             "go on with -o ANOTHER_FOLDER or restore it")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What will be done and what it costs; see `lines`."""
+class ImprovementPlan:
+    """What will be done and what it costs; see `lines`.
+
+    Attributes:
+        regions, nuclei: images with Complete regions to learn from, and the nuclei in them.
+        kept, kept_nuclei: patients or slides kept apart for the verdict, and the nuclei in their regions.
+        seconds: of the training, None where it is a whole configuration's.
+        megabytes: of disk.
+    """
 
     request: Request
     regions: int
@@ -102,54 +141,106 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Sentences for the user."""
-        request = self.request
-        card = request.base.card
-        pseudo = f", and pseudo labels on up to {request.unlabelled} tiles of unlabelled tissue a slide" if request.pseudo else ""
-        learn = f"{self.nuclei} nuclei in {self.regions} images with Complete regions"
+        request, base = self.request, self.request.base
+        learned = f"{self.nuclei} nuclei in {self.regions} images with Complete regions"
         if request.full:
-            how = [f"train: the whole of {request.full.name}, with {learn}; the new model will be called {request.name}",
-                   f"compare with: {request.base.id} {card.version}", "time: as long as `hemalum train all` takes, hours at least"]
+            lines = [
+                f"train: the whole of {request.full.name}, with {learned}; the new model will be called {request.name}",
+                f"compare with: {base.id} {base.card.version}",
+                "time: as long as `hemalum train all` takes, hours at least",
+            ]
         else:
-            how = [f"begin from: {request.base.id} {card.version} ({card.licence['weights']}); the new model will be called {request.name}",
-                   f"learn from: {learn}{pseudo}",
-                   f"time: about {max(1, self.seconds / 60):.0f} min for {request.schedule.steps} steps as measured here, "
-                   "some minutes to export and judge"]
-        return [*how, f"keep apart for the verdict: {', '.join(self.kept)} ({self.kept_nuclei} nuclei)", f"disk: about {self.megabytes:.0f} MB"]
+            if request.pseudo:
+                learned += f", and pseudo labels on up to {request.unlabelled} tiles of unlabelled tissue a slide"
+            lines = [
+                f"begin from: {base.id} {base.card.version} ({base.card.licence['weights']}); "
+                f"the new model will be called {request.name}",
+                f"learn from: {learned}",
+                f"time: about {max(1, self.seconds / 60):.0f} min for {request.schedule.steps} steps as measured here, "
+                "some minutes to export and judge",
+            ]
+        lines.append(f"keep apart for the verdict: {', '.join(self.kept)} ({self.kept_nuclei} nuclei)")
+        lines.append(f"disk: about {self.megabytes:.0f} MB")
+        return lines
 
 
-def make_plan(request: Request, out: Path, device: str = "cpu") -> Plan:
+def make_plan(request: Request, out: Path, device: str = "cpu") -> ImprovementPlan:
     """Check what can be checked before any work, and measure a training step.
 
     Raises:
-        UsageError: nothing is annotated; nothing could be kept apart; the id is taken by the model to begin from; too little disk.
+        UsageError: nothing is annotated; nothing could be kept apart; the id is taken by the model to begin from; too
+            little disk.
         DamagedModel: of the model to begin from.
     """
     base = request.base
     if request.name == base.id:
-        raise UsageError(f"the new model cannot be called {base.id} like the one it begins from; choose another --name")
+        raise UsageError(f"the new model cannot be called {base.id} like the one it begins from; "
+                         "choose another --name")
     weights = initial_weights(base.folder)
+    parts = _annotated(request)
+    if not parts["validation"].images:
+        raise UsageError("the verdict needs regions kept apart, and only one patient or slide has a Complete "
+                         "annotation; annotate one more")
+    for part, purpose in (("train", "to learn from"), ("validation", "kept apart for the verdict")):
+        if not parts[part].nuclei:
+            raise UsageError(f"the Complete regions {purpose} hold no nucleus; "
+                             "correct nuclei there, or annotate more regions")
+    megabytes = _megabytes(request, weights, parts)
+    free = _free_megabytes(out)
+    if free < megabytes:
+        raise UsageError(f"{out} needs about {megabytes:.0f} MB and {free:.0f} MB are free; "
+                         "free some or choose another folder with -o")
+    seconds = None
+    if not request.full:
+        seconds = request.schedule.steps * step_seconds(network_of(base), request.schedule, device)
+    return ImprovementPlan(
+        request=request,
+        regions=parts["train"].images,
+        nuclei=parts["train"].nuclei,
+        kept=sorted(parts["validation"].owners),
+        kept_nuclei=parts["validation"].nuclei,
+        seconds=seconds,
+        megabytes=megabytes,
+    )
+
+
+@dataclass
+class Annotated:
+    """Images with Complete regions, the nuclei in these, and whose they are: patients, or slides."""
+
+    images: int = 0
+    nuclei: int = 0
+    owners: set[str] = field(default_factory=set)
+
+
+def _annotated(request: Request) -> dict[str, Annotated]:
+    """What is annotated of the parts "train" and "validation"."""
     annotations = [read(source.annotations) for source in request.sources]
-    owners, parts = assign(request.sources, annotations, request.validation)
-    nuclei, images = {"train": 0, "validation": 0}, {"train": 0, "validation": 0}
-    for owner, found in zip(owners, annotations, strict=True):
-        if found.region.area and found.nuclei:
-            shapely.prepare(found.region)
-            nuclei[parts[owner]] += int(shapely.intersects(found.region, found.nuclei).sum())
-        images[parts[owner]] += found.region.area > 0
-    if not images["validation"]:
-        raise UsageError("the verdict needs regions kept apart, and only one patient or slide has a Complete annotation; annotate one more")
-    if not nuclei["train"] or not nuclei["validation"]:
-        where = "to learn from" if not nuclei["train"] else "kept apart for the verdict"
-        raise UsageError(f"the Complete regions {where} hold no nucleus; correct nuclei there, or annotate more regions")
-    kept = sorted({owner for owner, found in zip(owners, annotations, strict=True) if parts[owner] == "validation" and found.region.area})
-    tiles = request.unlabelled * len(request.sources)
+    owners, part_of = assign(request.sources, annotations, request.validation)
+    parts = {"train": Annotated(), "validation": Annotated()}
+    for owner, slide in zip(owners, annotations, strict=True):
+        if not slide.region.area:
+            continue
+        part = parts[part_of[owner]]
+        part.images += 1
+        part.owners.add(owner)
+        if slide.nuclei:
+            shapely.prepare(slide.region)
+            part.nuclei += int(shapely.intersects(slide.region, slide.nuclei).sum())
+    return parts
+
+
+def _megabytes(request: Request, weights: dict[str, torch.Tensor], parts: dict[str, Annotated]) -> float:
+    """Of disk that an improvement takes: checkpoints and package, tiles, labelled images."""
     numbers = sum(value.numel() for value in weights.values())
-    megabytes = (2 * STATES * 4 + 12) * numbers / 1e6 + 0.8 * tiles + 2.0 * sum(images.values())
-    there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
-    if (free := shutil.disk_usage(there).free / 1e6) < megabytes:
-        raise UsageError(f"{out} needs about {megabytes:.0f} MB and {free:.0f} MB are free; free some or choose another folder with -o")
-    seconds = None if request.full else request.schedule.steps * step_seconds(network_of(base), request.schedule, device)
-    return Plan(request, sum(images.values()) - images["validation"], nuclei["train"], kept, nuclei["validation"], seconds, megabytes)
+    tiles = request.unlabelled * len(request.sources)
+    images = sum(part.images for part in parts.values())
+    return (2 * STATES * 4 + 12) * numbers / 1e6 + 0.8 * tiles + 2.0 * images
+
+
+def _free_megabytes(out: Path) -> float:
+    existing = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
+    return shutil.disk_usage(existing).free / 1e6
 
 
 def network_of(model: Model) -> GeneratorConfig:
@@ -160,9 +251,10 @@ def network_of(model: Model) -> GeneratorConfig:
     """
     content = model.verified("weights.safetensors")
     length = int.from_bytes(content[:8], "little")
-    described = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get("network")
+    described = json.loads(content[8:8 + length]).get("__metadata__", {}).get("network")
     if described is None:
-        raise UsageError(f"the weights of model {model.id} do not say which network they are for; begin from another model")
+        raise UsageError(f"the weights of model {model.id} do not say which network they are for; "
+                         "begin from another model")
     return GeneratorConfig(**json.loads(described))
 
 

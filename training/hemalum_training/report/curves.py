@@ -1,6 +1,7 @@
 """Curves of a training log as inline SVG.
 
->>> svg = curves([{"step": 25, "gan": 0.5}, {"step": 50, "gan": 0.4}, {"step": 50, "epoch": 1, "validation": {"aji": 0.3}}], "teacher")
+>>> losses = [{"step": 25, "gan": 0.5}, {"step": 50, "gan": 0.4}]
+>>> svg = curves([*losses, {"step": 50, "epoch": 1, "validation": {"aji": 0.3}}], "teacher")
 >>> svg.count("<svg"), "aji" in svg
 (2, True)
 """
@@ -24,27 +25,29 @@ def curves(lines: list[dict], title: str) -> str:
     for line in lines:
         for name, value in line.items():
             if name == "validation":
-                for score, found in value.items():
-                    scores.setdefault(score, []).append((line["step"], found))
+                for measure, score in value.items():
+                    scores.setdefault(measure, []).append((line["step"], score))
             elif name not in COUNTED and isinstance(value, (int, float)):
                 losses.setdefault(name, []).append((line["step"], value))
     parts = []
     # text stays text, names are those of this figure, no date: the same log gives the same page
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 9}):
-        for what, found in (("losses", losses), ("validation", scores)):
-            if found:
-                parts.append(_plot(found, f"{title}: {what}", what == "losses"))
+        if losses:
+            parts.append(_plot(losses, f"{title}: losses", logarithmic=True))
+        if scores:
+            parts.append(_plot(scores, f"{title}: validation", logarithmic=False))
     return "".join(parts)
 
 
-def _plot(found: dict[str, list[tuple[int, float]]], title: str, logarithmic: bool) -> str:
+def _plot(lines: dict[str, list[tuple[int, float]]], title: str, logarithmic: bool) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3), layout="tight")
     axes = figure.add_subplot()
-    for name, points in found.items():
+    for name, points in lines.items():
         axes.plot(*zip(*points, strict=True), label=name, linewidth=1.4, marker="" if len(points) > 1 else "o")
-    if logarithmic and all(value > 0 for points in found.values() for _, value in points):
+    values = [value for points in lines.values() for _, value in points]
+    if logarithmic and min(values) > 0:
         axes.set_yscale("log")
     axes.set(title=title, xlabel="step")
     axes.grid(alpha=0.3)
