@@ -1,4 +1,7 @@
-"""The loop from corrected nuclei to a judged model: nothing of what is kept apart is learned, a kill costs nothing, worse labels are seen."""
+"""The loop from corrected nuclei to a judged model.
+
+Nothing of what is kept apart is learned, a kill costs nothing, worse labels are seen.
+"""
 
 import csv
 import json
@@ -48,7 +51,9 @@ def base(tmp_path_factory):
     """A narrow network that learned nothing, packed as models are."""
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
-    config = GeneratorConfig(encoder="test_resnet", transformer_depth=1, transformer_heads=2, bottleneck=16, widths=[16, 12, 8, 8], fine=8)
+    config = GeneratorConfig(
+        encoder="test_resnet", transformer_depth=1, transformer_heads=2, bottleneck=16, widths=[16, 12, 8, 8], fine=8
+    )
     generator = Generator(config, imagenet=False)
     torch.save({"config": {"network": config.as_dict()}, "network": generator.state_dict()}, folder / "weights.pt")
     tile = np.random.default_rng(0).integers(0, 255, (384, 384, 3), dtype=np.uint8)
@@ -71,7 +76,9 @@ def lab(tmp_path_factory):
 def request_of(lab, base, **changes) -> Request:
     path, annotations, _ = lab
     with sources_of(path, annotations, None, "^(P[0-9]+)_") as sources:
-        return replace(Request(sources, Model(Card.read(base), base), "lab", SHORT, validation=0.3, unlabelled=2), **changes)
+        return replace(
+            Request(sources, Model(Card.read(base), base), "lab", SHORT, validation=0.3, unlabelled=2), **changes
+        )
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +108,9 @@ def test_no_pixel_of_what_is_kept_apart_is_learned(done, lab):
     learned = [image.pixels for image in load_labelled(config, out / "data")]
     learned += [pixels_of(path) for path in (folder / "unlabelled").iterdir()]
     learned += [pixels_of(path) for path in (out / "run").rglob("*.png")]
-    assert len(kept) > 10_000 and len(learned) >= 3 + 2 + 2, "labelled images, unlabelled tissue, and the tiles made of it"
+    assert len(kept) > 10_000 and len(learned) >= 3 + 2 + 2, (
+        "labelled images, unlabelled tissue, and the tiles made of it"
+    )
     assert runs(pixels_of(IMAGES / "images" / f"{NAMES[3]}.png")) & kept, "the hashes would find a shared pixel"
     assert not any(kept & runs(pixels) for pixels in learned)
 
@@ -109,13 +118,26 @@ def test_no_pixel_of_what_is_kept_apart_is_learned(done, lab):
 def test_the_verdict_decides_what_is_installed(done, base):
     result, out = done
     verdict = json.loads((out / "verdict.json").read_text(encoding="utf-8"))
-    assert verdict == result.verdict and verdict["better"] == (verdict["fields"] >= 5 and verdict["difference"]["score"][1] > 0)
-    assert verdict["fields"] == 2 and not verdict["better"] and result.installed is None and "annotate more regions" in verdict["sentence"]
+    assert verdict == result.verdict and verdict["better"] == (
+        verdict["fields"] >= 5 and verdict["difference"]["score"][1] > 0
+    )
+    assert (
+        verdict["fields"] == 2
+        and not verdict["better"]
+        and result.installed is None
+        and "annotate more regions" in verdict["sentence"]
+    )
     model = Model(Card.read(result.package), result.package)
-    assert model.id == "lab" and model.card.scores["sentence"] == verdict["sentence"] and model.card.licence["weights"] == "CC0-1.0"
+    assert (
+        model.id == "lab"
+        and model.card.scores["sentence"] == verdict["sentence"]
+        and model.card.licence["weights"] == "CC0-1.0"
+    )
     before, after = (load_tensors(m.verified("weights.safetensors")) for m in (Model(Card.read(base), base), model))
     statistics = [name for name in before if "running_" in name]
-    assert statistics and all(torch.equal(before[name], after[name]) for name in statistics), "a few images do not change BatchNorm"
+    assert statistics and all(torch.equal(before[name], after[name]) for name in statistics), (
+        "a few images do not change BatchNorm"
+    )
     assert not all(torch.equal(before[name], after[name]) for name in before)
     assert "export" in json.loads((out / "run.json").read_text(encoding="utf-8"))["seconds"]
 
@@ -149,13 +171,17 @@ def test_own_labels_say_whether_a_nucleus_has_parts():
     """A nucleus with two peaks in the distance map, labelled as one or as two."""
     rows, columns = np.mgrid[:64, :64]
     halves = [np.clip(1 - np.hypot(rows - 32, columns - x) / 16, 0, 1) for x in (20, 42)]
-    distance = np.maximum(np.maximum(*halves), 0.7 * (np.hypot((rows - 32) / 14, (columns - 31) / 26) < 1)).astype(np.float32)
+    distance = np.maximum(np.maximum(*halves), 0.7 * (np.hypot((rows - 32) / 14, (columns - 31) / 26) < 1)).astype(
+        np.float32
+    )
     whole = (distance > 0.2).astype(np.int32)
     maps = np.stack([whole, distance]).astype(np.float16)
     chosen = {}
     for name, labels in (("one", whole), ("two", whole * (1 + (columns > 31)))):
         image = LabelledImage("own/a", np.zeros((64, 64, 3), np.uint8), labels, distance)
-        base = packages.instance_parameters({"foreground": 0.4, "marker": 0.35, "sigma": 1.0, "min_area_um2": 4.0, "part_um2": 2.5})
+        base = packages.instance_parameters(
+            {"foreground": 0.4, "marker": 0.35, "sigma": 1.0, "min_area_um2": 4.0, "part_um2": 2.5}
+        )
         chosen[name], rows_ = packages.choose_thresholds([packages.Scored(image, maps)], base, packages.OWN_GRID)
         assert max(row["score"] for row in rows_) > 0.9, "the labels can be met"
     assert chosen["one"]["part_um2"] == 0 and chosen["two"]["part_um2"] > 0
@@ -179,22 +205,53 @@ def test_nothing_to_keep_apart_is_said_before_any_work(lab, base, tmp_path):
         make_plan(one, tmp_path / "out")
     with pytest.raises(UsageError, match="--name"):
         make_plan(replace(whole, name="base"), tmp_path / "out")
-    assert "will be called lab" in "".join(make_plan(whole, tmp_path / "out").lines()) and not (tmp_path / "out").exists()
+    assert (
+        "will be called lab" in "".join(make_plan(whole, tmp_path / "out").lines()) and not (tmp_path / "out").exists()
+    )
 
 
 def test_a_killed_improvement_goes_on(done, lab, base, tmp_path):
     path, annotations, _ = lab
-    command = [sys.executable, "-m", "hemalum", "project", "improve", path, "--annotations", annotations, "--patient-pattern", "^(P[0-9]+)_",
-               "--validation", "0.3", "--unlabelled", "2", "--steps", "6", "--models", base.parent, "--model", "base", "--name", "lab",
-               "-o", tmp_path / "out", "--no-install", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "hemalum",
+        "project",
+        "improve",
+        path,
+        "--annotations",
+        annotations,
+        "--patient-pattern",
+        "^(P[0-9]+)_",
+        "--validation",
+        "0.3",
+        "--unlabelled",
+        "2",
+        "--steps",
+        "6",
+        "--models",
+        base.parent,
+        "--model",
+        "base",
+        "--name",
+        "lab",
+        "-o",
+        tmp_path / "out",
+        "--no-install",
+        "--json",
+    ]
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path)}
-    child = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    child = subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
     until = time.monotonic() + 240
     while not (tmp_path / "out" / "run" / "stable.pt").exists() and time.monotonic() < until:
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert not (tmp_path / "out" / "package").exists()
-    ended = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=400, check=False, env=environment)
+    ended = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, timeout=400, check=False, env=environment
+    )
     assert ended.returncode == 0, ended.stderr
     assert "resumed at step 3" in ended.stderr and json.loads(ended.stdout)["fields"] == 2

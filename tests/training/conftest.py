@@ -10,8 +10,15 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 torch.set_num_threads(1)
 
-NARROW = {"encoder": "test_resnet", "transformer_depth": 1, "transformer_heads": 2, "bottleneck": 16, "widths": [16, 12, 8, 8], "fine": 8,
-          "normalization": True}
+NARROW = {
+    "encoder": "test_resnet",
+    "transformer_depth": 1,
+    "transformer_heads": 2,
+    "bottleneck": 16,
+    "widths": [16, 12, 8, 8],
+    "fine": 8,
+    "normalization": True,
+}
 
 
 def drawn_tile(seed: int, side: int = 192, nuclei: int = 14, eosin=(225, 170, 205), haematoxylin=(110, 70, 150)):

@@ -61,7 +61,10 @@ def data(tmp_path):
 
 @pytest.fixture
 def config(tmp_path):
-    """`config(validation, change…)`: a configuration that keeps these stems; each change is a text and what replaces it."""
+    """`config(validation, change…)`: a configuration that keeps these stems.
+
+    Each change is a text and what replaces it.
+    """
     def make(validation=("nucls_train_3",), *changes, extra: str = ""):
         text = CONFIG + f"validation = {list(validation)}\n".replace("'", '"') + extra
         for old, new in changes:
@@ -78,13 +81,21 @@ def test_no_image_left_to_learn_from(config, data, tmp_path):
         train_supervised(config(STEMS), data, tmp_path / "run", log=quiet)
 
 
-@pytest.mark.parametrize("part, spoil, words", [
-    ("labels", lambda path: Image.open(path).crop((0, 0, 90, 80)).save(path), r"label \(90, 80\) and image \(288, 260\) differ in size"),
-    ("labels", lambda path: Image.fromarray(np.zeros((260, 288, 3), np.uint8)).save(path), "has 3 channels"),
-    ("labels", lambda path: path.unlink(), "named in the manifest but missing"),
-    ("images", lambda path: path.write_bytes(path.read_bytes()[:5000]), "cannot be read"),
-    ("images", lambda path: path.write_text("no picture"), "cannot be read"),
-], ids=["other size", "colours", "missing", "cut off", "text"])
+@pytest.mark.parametrize(
+    "part, spoil, words",
+    [
+        (
+            "labels",
+            lambda path: Image.open(path).crop((0, 0, 90, 80)).save(path),
+            r"label \(90, 80\) and image \(288, 260\) differ in size",
+        ),
+        ("labels", lambda path: Image.fromarray(np.zeros((260, 288, 3), np.uint8)).save(path), "has 3 channels"),
+        ("labels", lambda path: path.unlink(), "named in the manifest but missing"),
+        ("images", lambda path: path.write_bytes(path.read_bytes()[:5000]), "cannot be read"),
+        ("images", lambda path: path.write_text("no picture"), "cannot be read"),
+    ],
+    ids=["other size", "colours", "missing", "cut off", "text"],
+)
 def test_an_image_that_cannot_be_used_is_named(config, data, part, spoil, words):
     spoil(data / SET / part / "nucls_train_2.png")
     with pytest.raises(UsageError, match=words) as raised:
@@ -92,7 +103,9 @@ def test_an_image_that_cannot_be_used_is_named(config, data, part, spoil, words)
     assert "nucls_train_2" in str(raised.value)
 
 
-@pytest.mark.parametrize("columns, words", [(["name", "patient"], "no column stem"), (["stem", "person"], "no column patient")])
+@pytest.mark.parametrize(
+    "columns, words", [(["name", "patient"], "no column stem"), (["stem", "person"], "no column patient")]
+)
 def test_a_manifest_without_the_column_is_named(config, data, columns, words):
     with open(data / SET / "manifest.csv", "w", newline="") as file:
         csv.writer(file).writerows([columns, *([stem, "anna"] for stem in STEMS)])
@@ -102,13 +115,17 @@ def test_a_manifest_without_the_column_is_named(config, data, columns, words):
 
 def test_a_folder_of_images_and_labels_needs_no_manifest(config, data):
     (data / SET / "manifest.csv").unlink()
-    assert [image.name for image in load_labelled(config(), data)] == [f"{SET}/{stem}" for stem in sorted(STEMS) if stem != "nucls_train_3"]
+    assert [image.name for image in load_labelled(config(), data)] == [
+        f"{SET}/{stem}" for stem in sorted(STEMS) if stem != "nucls_train_3"
+    ]
 
 
 def test_a_picture_learned_from_and_kept_apart_is_refused_under_whatever_name(config, data, tmp_path):
     for part in ("images", "labels"):
         shutil.copy(data / SET / part / "nucls_train_3.png", data / SET / part / "nucls_train_2.png")
-    with pytest.raises(UsageError, match="nucls_train_2 is the same image as .*nucls_train_3, which is kept for validation"):
+    with pytest.raises(
+        UsageError, match="nucls_train_2 is the same image as .*nucls_train_3, which is kept for validation"
+    ):
         train_supervised(config(), data, tmp_path / "run", log=quiet)
 
 
@@ -121,13 +138,22 @@ def test_a_scored_picture_among_those_learned_from_is_refused(config, data, tmp_
 
 def test_a_checkpoint_of_another_configuration_is_refused_by_its_key(config, data, tmp_path):
     train_supervised(config(), data, tmp_path / "run", log=quiet)
-    for change, words in ((("fine = 8", "fine = 12"), "network.fine = 8, the configuration says 12"),
-                          (("batch = 2", "batch = 3"), "schedule.batch = 2, the configuration says 3"),
-                          (('licence = "CC0"', 'licence = "CC0"\nweight = 2.0'), "sets.nucls_sample.weight = 1.0, the configuration says 2.0")):
+    for change, words in (
+        (("fine = 8", "fine = 12"), "network.fine = 8, the configuration says 12"),
+        (("batch = 2", "batch = 3"), "schedule.batch = 2, the configuration says 3"),
+        (
+            ('licence = "CC0"', 'licence = "CC0"\nweight = 2.0'),
+            "sets.nucls_sample.weight = 1.0, the configuration says 2.0",
+        ),
+    ):
         with pytest.raises(UsageError, match=words):
             train_supervised(config(("nucls_train_3",), change), data, tmp_path / "run", log=quiet)
-    train_supervised(config(("nucls_train_3",), ("learning_rate = 1e-4", "learning_rate = 1e-5"), ("steps = 2", "steps = 3")), data, tmp_path / "run",
-                     log=quiet)
+    train_supervised(
+        config(("nucls_train_3",), ("learning_rate = 1e-4", "learning_rate = 1e-5"), ("steps = 2", "steps = 3")),
+        data,
+        tmp_path / "run",
+        log=quiet,
+    )
 
 
 def test_a_damaged_checkpoint_is_named(config, data, tmp_path):
@@ -141,7 +167,7 @@ def test_a_damaged_checkpoint_is_named(config, data, tmp_path):
 
 
 def test_a_training_from_labels_that_cannot_beat_its_starting_model_says_so_and_keeps_it(config, data, tmp_path):
-    from hemalum_training.scoring.predict import better, scores
+    from hemalum_training.scoring.predict import better, score_images
 
     wanted, said = config(), []
     images = load_labelled(wanted, data, "validation")
@@ -149,14 +175,17 @@ def test_a_training_from_labels_that_cannot_beat_its_starting_model_says_so_and_
     for seed in (0, 1):
         torch.manual_seed(seed)
         states.append(Generator(wanted.network, imagenet=False).state_dict())
-    states[0]["segmentation.head.bias"] = torch.full_like(states[0]["segmentation.head.bias"], -9.0)        # finds nothing
+    finds_nothing = torch.full_like(states[0]["segmentation.head.bias"], -9.0)
+    states[0]["segmentation.head.bias"] = finds_nothing
     network = Generator(wanted.network, imagenet=False)
     network.load_state_dict(states[1])
-    assert scores(network, images)[0].aji >= 0
-    assert better(network, states[0], states[0], images, "cpu", said.append) is states[0] and "did not beat the starting model" in said[0]
+    assert score_images(network, images)[0].aji >= 0
+    assert better(network, states[0], states[0], images, "cpu", said.append) is states[0]
+    assert "did not beat the starting model" in said[0]
     torch.save({"network": states[0]}, tmp_path / "start.pt")
-    kept = torch.load(train_supervised(config(("nucls_train_3",), ("1e-4", "0.0")), data, tmp_path / "run", init=tmp_path / "start.pt",
-                                       log=said.append), weights_only=True)["network"]
+    still = config(("nucls_train_3",), ("1e-4", "0.0"))
+    path = train_supervised(still, data, tmp_path / "run", init=tmp_path / "start.pt", log=said.append)
+    kept = torch.load(path, weights_only=True)["network"]
     assert "is kept" in said[-1] and all(torch.equal(kept[key], value) for key, value in states[0].items())
 
 
@@ -172,7 +201,8 @@ def test_without_validation_images_a_model_is_packed_and_it_is_said_that_nothing
 def test_a_card_does_not_promise_what_the_images_or_the_first_weights_do_not_allow(config, tmp_path):
     open_images = ["CC0", "Apache-2.0"]
     assert licence_of(open_images)["commercial"] and not licence_of([*open_images, "CC BY-NC-SA 4.0"])["commercial"]
-    assert licence_of([*open_images, "research only"])["weights"] == "not stated" and "research only" in licence_of(["research only"])["why"]
+    assert licence_of([*open_images, "research only"])["weights"] == "not stated"
+    assert "research only" in licence_of(["research only"])["why"]
     restricted = licence_of(["CC BY-NC 4.0"])
     assert licence_of(open_images, restricted)["weights"] == restricted["weights"]
     folder, run = tmp_path / "first", tmp_path / "run"
@@ -182,7 +212,8 @@ def test_a_card_does_not_promise_what_the_images_or_the_first_weights_do_not_all
     run.mkdir()
     checkpoint.note_initial(folder, run)
     second = card_of(config(), {SET: 7}, [], json.loads((run / checkpoint.INITIAL).read_text()))
-    assert not second["licence"]["commercial"] and second["data"][0] == {"name": f"model first {card['version']}", "use": "initial weights"}
+    assert not second["licence"]["commercial"]
+    assert second["data"][0] == {"name": f"model first {card['version']}", "use": "initial weights"}
 
 
 def test_a_training_goes_on_only_from_the_weights_it_began_from(tmp_path):
@@ -197,10 +228,19 @@ def test_a_training_goes_on_only_from_the_weights_it_began_from(tmp_path):
             checkpoint.note_initial(other, tmp_path)
 
 
-@pytest.mark.parametrize("table, key, value", [
-    ("", "seed", "-1"), ("schedule", "learning_rate", "-1.0"), ("schedule", "clip", "0.0"), ("method.cycle", "beta1", "1.5"),
-    ("method.cycle", "lambda_cycle", "-1.0"), ("method.cycle", "learning_rate", "2.0"),
-    ("pseudo", "jitter", "-0.1"), ("pseudo", "empty_share", "2.0")])
+@pytest.mark.parametrize(
+    "table, key, value",
+    [
+        ("", "seed", "-1"),
+        ("schedule", "learning_rate", "-1.0"),
+        ("schedule", "clip", "0.0"),
+        ("method.cycle", "beta1", "1.5"),
+        ("method.cycle", "lambda_cycle", "-1.0"),
+        ("method.cycle", "learning_rate", "2.0"),
+        ("pseudo", "jitter", "-0.1"),
+        ("pseudo", "empty_share", "2.0"),
+    ],
+)
 def test_a_number_that_makes_no_sense_is_refused_by_its_name(tmp_path, table, key, value):
     path = tmp_path / "own.toml"
     path.write_text((f"[{table}]\n" if table else "") + f"{key} = {value}\n[sets.own]\nlicence = 'CC0'\n")

@@ -12,11 +12,18 @@ from hemalum.errors import UsageError
 from hemalum_training.config.config import load_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.toml"))
-GOOD = {"": "seed = 1", "network": 'encoder = "test_resnet"', "schedule": "steps = 10\ncooldown = 2", "sets.some": 'licence = "CC0"'}
+GOOD = {
+    "": "seed = 1",
+    "network": 'encoder = "test_resnet"',
+    "schedule": "steps = 10\ncooldown = 2",
+    "sets.some": 'licence = "CC0"',
+}
 
 
 def read(folder: Path, table: str, line: str):
-    text = "".join((f"[{name}]\n" if name else "") + body + "\n" for name, body in ({**GOOD, table: f"{GOOD.get(table, '')}\n{line}"}).items())
+    text = ""
+    for name, body in {**GOOD, table: f"{GOOD.get(table, '')}\n{line}"}.items():
+        text += f"[{name}]\n{body}\n" if name else f"{body}\n"
     (folder / "wrong.toml").write_text(text)
     return load_config(folder / "wrong.toml")
 
@@ -67,8 +74,14 @@ def test_a_file_that_is_no_configuration(tmp_path, text, words):
         load_config(tmp_path / "wrong.toml")
 
 
-@pytest.mark.parametrize("encoder, words", [("resnet49", "knows no encoder"), ("vit_base_patch16_224", "strides 2, 4, 8, 16 and 32"),
-                                            ("mobilenetv3_small_050", "a statistic over the tile")])
+@pytest.mark.parametrize(
+    "encoder, words",
+    [
+        ("resnet49", "knows no encoder"),
+        ("vit_base_patch16_224", "strides 2, 4, 8, 16 and 32"),
+        ("mobilenetv3_small_050", "a statistic over the tile"),
+    ],
+)
 def test_an_encoder_that_cannot_be_used_is_named(narrow, encoder, words):
     from hemalum_training.networks import Generator
 

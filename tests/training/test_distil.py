@@ -1,4 +1,7 @@
-"""Generators into functions of colour: what is distilled repeats its teacher, and what is trained goes on where it was stopped."""
+"""Generators into functions of colour.
+
+What is distilled repeats its teacher, and what is trained goes on where it was stopped.
+"""
 
 import json
 from dataclasses import replace
@@ -25,7 +28,9 @@ from hemalum_training.stain.transport import transported
 from .conftest import NARROW, drawn_tile
 
 FIT = ColourFit(hidden=16, views=1, pixels=800, steps=500, batch=2048)
-CYCLE = Cycle(epochs=1, steps_per_epoch=4, batch=1, crop=64, discriminator_width=4, discriminator_normalization="none", pool=4)
+CYCLE = Cycle(
+    epochs=1, steps_per_epoch=4, batch=1, crop=64, discriminator_width=4, discriminator_normalization="none", pool=4
+)
 NETWORK = GeneratorConfig(**{**NARROW, "transformer_depth": 0})
 
 
@@ -84,14 +89,21 @@ def test_what_is_written_is_what_is_read(taught, tmp_path):
 
 def test_transport_carries_one_cloud_of_colours_to_another():
     rng = np.random.default_rng(0)
-    x, y = rng.gamma(2, 0.1, (5000, 3)), rng.gamma(3, 0.2, (4000, 3)) @ np.array([[1, 0.3, 0], [0, 1, 0.2], [0.1, 0, 1]])
+    x, y = (
+        rng.gamma(2, 0.1, (5000, 3)),
+        rng.gamma(3, 0.2, (4000, 3)) @ np.array([[1, 0.3, 0], [0, 1, 0.2], [0.1, 0, 1]]),
+    )
     moved = transported(x, y, 0)
     assert np.allclose(moved.mean(0), y.mean(0), atol=0.02) and np.allclose(np.cov(moved.T), np.cov(y.T), atol=0.01)
     assert (moved == transported(x, y, 0)).all()
 
 
 def test_transport_compares_a_source_with_tiles_that_show_as_many_nuclei():
-    tiles = [SimpleNamespace(set="a", source=f"{d}{i}", density=d / 10, domain=d_) for i in range(12) for d, d_ in ((1, "Y"), (9, "Y"), (8, "X"))]
+    tiles = [
+        SimpleNamespace(set="a", source=f"{d}{i}", density=d / 10, domain=d_)
+        for i in range(12)
+        for d, d_ in ((1, "Y"), (9, "Y"), (8, "X"))
+    ]
     shade = {1: 220, 9: 90, 8: 0}
     target = replace(REFERENCE, background=(255,) * 3)
     goal = goal_of_density(tiles, lambda t: np.full((4, 4, 3), shade[round(10 * t.density)], np.uint8), target, 100, 0)
@@ -102,13 +114,17 @@ def test_transport_compares_a_source_with_tiles_that_show_as_many_nuclei():
 
 
 def domains():
-    return [normalizer.Picture(drawn_tile(s, 96, eosin=e)[0]) for s in range(3) for e in [(225, 170, 205), (235, 190, 160)]], \
-           [normalizer.Picture(drawn_tile(s, 96, eosin=(200, 120, 190))[0]) for s in range(7, 10)]
+    x = []
+    for seed in range(3):
+        for eosin in ((225, 170, 205), (235, 190, 160)):
+            x.append(normalizer.Picture(drawn_tile(seed, 96, eosin=eosin)[0]))
+    y = [normalizer.Picture(drawn_tile(seed, 96, eosin=(200, 120, 190))[0]) for seed in range(7, 10)]
+    return x, y
 
 
 def test_a_stopped_normalizer_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
     x, y = domains()
-    whole = normalizer.train_generator(NETWORK, CYCLE, x, y, tmp_path / "whole", 1, log=quiet)
+    whole = normalizer.train_generator(NETWORK, CYCLE, x, y, out=tmp_path / "whole", seed=1, log=quiet)
     original, count = normalizer.ColourTrainer.step, []
 
     def killed(self, *arguments):
@@ -119,9 +135,9 @@ def test_a_stopped_normalizer_goes_on_as_if_it_had_not_been(tmp_path, monkeypatc
 
     monkeypatch.setattr(normalizer.ColourTrainer, "step", killed)
     with pytest.raises(KeyboardInterrupt):
-        normalizer.train_generator(NETWORK, CYCLE, x, y, tmp_path / "stop", 1, save_seconds=0, log=quiet)
+        normalizer.train_generator(NETWORK, CYCLE, x, y, out=tmp_path / "stop", seed=1, save_seconds=0, log=quiet)
     monkeypatch.undo()
-    again = normalizer.train_generator(NETWORK, CYCLE, x, y, tmp_path / "stop", 1, log=quiet)
+    again = normalizer.train_generator(NETWORK, CYCLE, x, y, out=tmp_path / "stop", seed=1, log=quiet)
     a, b = (torch.load(p, weights_only=True)["network"] for p in (whole, again))
     assert all(torch.allclose(a[k].float(), b[k].float(), atol=1e-6) for k in a)
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
@@ -132,10 +148,10 @@ def test_a_stopped_normalizer_goes_on_as_if_it_had_not_been(tmp_path, monkeypatc
 def test_bad_input_is_refused_with_what_to_do(tmp_path, monkeypatch):
     x, y = domains()
     with pytest.raises(UsageError, match="domain Y is empty"):
-        normalizer.train_generator(NETWORK, CYCLE, x, [], tmp_path, 1, log=quiet)
+        normalizer.train_generator(NETWORK, CYCLE, x, [], out=tmp_path, seed=1, log=quiet)
     monkeypatch.setattr(normalizer.ColourTrainer, "step", lambda *_: {"total": float("nan")})
     with pytest.raises(RunLost, match="step 0"):
-        normalizer.train_generator(NETWORK, CYCLE, x, y, tmp_path, 1, log=quiet)
+        normalizer.train_generator(NETWORK, CYCLE, x, y, out=tmp_path, seed=1, log=quiet)
     path = tmp_path / "c.toml"
     path.write_text('licences = ["CC0"]\n[normalizer.cycle]\ncrop = 64\n[unlabelled.a]\nlicence = "not stated"\n')
     with pytest.raises(UsageError, match="not stated"):
@@ -192,13 +208,16 @@ folds = [["01"], ["02", "03"]]
 apart = ["03"]
 """)
     said = []
-    scores = json.loads(scanner_pairs.run_experiment(load_config(path), tmp_path, tmp_path / "out", "toy", said.append).read_text())
+    written = scanner_pairs.compare_on_pairs(load_config(path), tmp_path, tmp_path / "out", "toy", said.append)
+    scores = json.loads(written.read_text())
     assert set(scores["main"]) == set(scanner_pairs.ROWS) and scores["main"]["identity"]["ssim_to_source"][0] == 1
     assert scores["main"]["identity"]["nuclei_f1"][0] == 1
-    assert scores["main"]["transport"]["psnr"][0] > scores["main"]["identity"]["psnr"][0] + 1, "a change of scanner is found without pairs"
+    assert scores["main"]["transport"]["psnr"][0] > scores["main"]["identity"]["psnr"][0] + 1, (
+        "a change of scanner is found without pairs"
+    )
     assert "slides apart" in said[-1] and "ms/Mpx" in said[-1]
     rows = (tmp_path / "out" / "pairs.csv").read_text().splitlines()
     assert len(rows) == 1 + 6 * len(scanner_pairs.ROWS)
     path.write_text(path.read_text().replace('["02", "03"]', '["02"]'))
     with pytest.raises(UsageError, match="once"):
-        scanner_pairs.run_experiment(load_config(path), tmp_path, tmp_path / "out", "toy", quiet)
+        scanner_pairs.compare_on_pairs(load_config(path), tmp_path, tmp_path / "out", "toy", quiet)

@@ -30,10 +30,20 @@ def config(tmp_path):
     (tmp_path / "data").mkdir()
     for name in ("nucls_sample", "scored"):
         (tmp_path / "data" / name).symlink_to(DATA / "nucls_sample", target_is_directory=True)
-    text = (CONFIGS / "smoke.toml").read_text().replace('folder = "../../server/hemalum/data"', f'folder = "{ROOT}/server/hemalum/data"')
-    for old, new in (("epochs = 2", "epochs = 1"), ("steps_per_epoch = 30", "steps_per_epoch = 12"), ("crop = 96", "crop = 64"),
-                     ("learning_rate = 2e-3", "learning_rate = 5e-3"), ("keep = 8", "keep = 2\npool = 5"), ("jitters = 1", "jitters = 0"),
-                     ('licence = "CC0"\nvalidation', 'licence = "CC0"\nexclude = ["nucls_train_1", "nucls_train_2"]\nvalidation')):
+    text = (
+        (CONFIGS / "smoke.toml")
+        .read_text()
+        .replace('folder = "../../server/hemalum/data"', f'folder = "{ROOT}/server/hemalum/data"')
+    )
+    for old, new in (
+        ("epochs = 2", "epochs = 1"),
+        ("steps_per_epoch = 30", "steps_per_epoch = 12"),
+        ("crop = 96", "crop = 64"),
+        ("learning_rate = 2e-3", "learning_rate = 5e-3"),
+        ("keep = 8", "keep = 2\npool = 5"),
+        ("jitters = 1", "jitters = 0"),
+        ('licence = "CC0"\nvalidation', 'licence = "CC0"\nexclude = ["nucls_train_1", "nucls_train_2"]\nvalidation'),
+    ):
         assert old in text
         text = text.replace(old, new)
     path = tmp_path / "tiny.toml"
@@ -57,8 +67,12 @@ def test_every_arm_is_trained_and_compared_on_images_that_none_saw(config, tmp_p
     text, record = (tmp_path / "out" / "tiny.md").read_text(), json.loads((tmp_path / "out" / "tiny.json").read_text())
     assert list(record["means"]) == ARMS and "2 images of scored" in text and "12 steps an arm" in text
     assert "student+agreement − student+agreement without cycle: AJI" in record["differences"]
-    rows = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "out" / "seed-1").glob("*/scores.json")}
-    assert {name: row["pseudo_tiles"] for name, row in rows.items()} == {arm.replace(" ", "-"): 2 if "+" in arm else 0 for arm in ARMS}
+    rows = {
+        path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "out" / "seed-1").glob("*/scores.json")
+    }
+    assert {name: row["pseudo_tiles"] for name, row in rows.items()} == {
+        arm.replace(" ", "-"): 2 if "+" in arm else 0 for arm in ARMS
+    }
     before = (tmp_path / "out" / "tiny.md").read_text()
     again = []
     run_experiment(config, tmp_path / "data", tmp_path / "out", log=again.append)
@@ -69,7 +83,9 @@ def test_every_arm_is_trained_and_compared_on_images_that_none_saw(config, tmp_p
         run_experiment(other, tmp_path / "data", tmp_path / "out", log=again.append)
 
 
-def test_arms_that_would_learn_from_unequal_numbers_of_tiles_are_refused_before_they_are_trained(config, tmp_path, monkeypatch):
+def test_arms_that_would_learn_from_unequal_numbers_of_tiles_are_refused_before_they_are_trained(
+    config, tmp_path, monkeypatch
+):
     trained = []
     monkeypatch.setattr(arms, "_labelled", lambda arm, *_: {"agreement": 3, "mean_softmax": 2}[arm.rule])
     original = arms._train
@@ -94,7 +110,9 @@ def test_an_unknown_arm_is_named(config, name):
 def test_an_arm_without_something_differs_in_that_alone(config):
     arm = arm_of("student+agreement without cycle", config)
     assert arm.rule == arm.config.pseudo.rule == "agreement" and arm.config.method.cycle.lambda_gan == 0
-    assert replace(arm.config.method.cycle, lambda_gan=1.0, lambda_cycle=10.0, lambda_identity=5.0) == config.method.cycle
+    assert (
+        replace(arm.config.method.cycle, lambda_gan=1.0, lambda_cycle=10.0, lambda_identity=5.0) == config.method.cycle
+    )
 
 
 def test_every_arm_of_the_repositorys_experiments_exists():
@@ -104,7 +122,9 @@ def test_every_arm_of_the_repositorys_experiments_exists():
 
 
 def test_arms_are_compared_image_by_image_and_seed_by_seed():
-    assert ("student+agreement", "student+mean_softmax") in comparisons(["teacher", "student", "student+agreement", "student+mean_softmax"])
+    assert ("student+agreement", "student+mean_softmax") in comparisons(
+        ["teacher", "student", "student+agreement", "student+mean_softmax"]
+    )
     first, second = {1: {"AJI": [0.5, 0.7]}, 2: {"AJI": [0.3, 0.7]}}, {1: {"AJI": [0.4, 0.7]}, 2: {"AJI": [0.4, 0.6]}}
     by_image, by_seed = difference(first, second, "AJI")
     assert by_image == pytest.approx([0.0, 0.05]) and by_seed == pytest.approx([0.05, 0.0])

@@ -31,7 +31,7 @@ def test_cycle_loss_is_the_sum_of_both_directions_means():
     assert cycle_loss(x, x + 0.25, y, y - 0.5).item() == pytest.approx(0.75)
 
 
-def test_segmentation_is_the_sources_cross_entropy_when_the_added_terms_are_off():
+def test_segmentation_is_the_patents_cross_entropy_when_the_added_terms_are_off():
     logits = torch.tensor([0.0, 2.0, -1.0, 3.0]).view(1, 1, 2, 2)
     targets = torch.zeros(1, 2, 2, 2)
     targets[0, 0] = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
@@ -50,13 +50,18 @@ def test_added_terms_of_the_segmentation():
 
 
 def test_pixels_that_are_not_known_count_for_nothing():
-    logits, targets = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True), torch.zeros(2, 3, 4, 4)
+    logits, targets = (
+        torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True),
+        torch.zeros(2, 3, 4, 4),
+    )
     targets[:, 0, :2], targets[:, 1, :2], targets[:, 2, :, :3] = 1, 0.5, 1
     loss = segmentation_loss(logits, targets)
     loss.backward()
     assert (logits.grad[..., 3] == 0).all() and (logits.grad[..., :3] != 0).all()
     assert loss.item() == pytest.approx(segmentation_loss(logits[..., :3], targets[:, :2, :, :3]).item(), abs=1e-6)
-    assert segmentation_loss(logits, targets * torch.tensor([1.0, 1, 0]).view(3, 1, 1)).item() == pytest.approx(0, abs=1e-6)
+    assert segmentation_loss(logits, targets * torch.tensor([1.0, 1, 0]).view(3, 1, 1)).item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_a_probability_as_label_is_best_answered_by_itself():
@@ -77,7 +82,10 @@ def test_targets_are_brought_to_the_logits_size():
 
 
 def test_consistency_moves_the_translations_segmentation_only():
-    first, second = torch.zeros(1, 2, 2, 2, requires_grad=True), torch.full((1, 2, 2, 2), math.log(3), requires_grad=True)
+    first, second = (
+        torch.zeros(1, 2, 2, 2, requires_grad=True),
+        torch.full((1, 2, 2, 2), math.log(3), requires_grad=True),
+    )
     loss = consistency_loss(first, second)
     loss.backward()
     assert loss.item() == pytest.approx((0.75 - 0.5) ** 2)
@@ -88,7 +96,9 @@ class TestReplayPool:
     def test_gives_back_new_fakes_until_it_is_full(self):
         pool, rng = ReplayPool(3), np.random.default_rng(0)
         for k in range(3):
-            assert pool.exchange(torch.full((1, 3, 2, 2), k / 127.5 - 1), rng)[0, 0, 0, 0].item() == pytest.approx(k / 127.5 - 1)
+            assert pool.exchange(torch.full((1, 3, 2, 2), k / 127.5 - 1), rng)[0, 0, 0, 0].item() == pytest.approx(
+                k / 127.5 - 1
+            )
 
     def test_then_half_of_what_it_gives_is_old_and_nothing_is_lost(self):
         pool, rng, given = ReplayPool(5), np.random.default_rng(1), []
@@ -105,7 +115,9 @@ class TestReplayPool:
         second = ReplayPool(4)
         second.load(first.state())
         more = torch.rand(8, 3, 4, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
-        assert torch.equal(first.exchange(more, np.random.default_rng(3)), second.exchange(more, np.random.default_rng(3)))
+        assert torch.equal(
+            first.exchange(more, np.random.default_rng(3)), second.exchange(more, np.random.default_rng(3))
+        )
 
     def test_of_no_size_passes_fakes_through(self):
         images = torch.rand(2, 3, 4, 4) * 2 - 1
@@ -118,8 +130,9 @@ class TestSimilarity:
         rng = np.random.default_rng(0)
         first = rng.random((40, 50))
         second = np.clip(first + rng.normal(0, 0.1, first.shape), 0, 1)
-        expected, whole = skimage.structural_similarity(first, second, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-                                                        data_range=1.0, full=True)
+        expected, whole = skimage.structural_similarity(
+            first, second, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0, full=True
+        )
         assert ssim(first, second) == pytest.approx(whole[5:-5, 5:-5].mean(), abs=1e-9)
 
     def test_a_change_of_colour_alone_keeps_the_structure(self):

@@ -99,14 +99,17 @@ class TestGenerator:
 
     def test_a_padded_tile_has_the_same_interior(self, narrow, name):
         generator = build(narrow, name).eval()
-        fold, cells = generator.config.fold, 2                  # the tile begins two cells of 32 px at 0.5 µm/px inside the image
+        fold, cells = generator.config.fold, 2  # the tile begins two cells of 32 px at 0.5 µm/px inside the image
         big, corner = image(384 * fold), 32 * cells * fold
         with torch.no_grad():
             whole = outputs(generator, big)
             part = outputs(generator, big[..., corner:-corner, corner:-corner], (cells, cells))
         for key, found in part.items():
-            border = 64 * found.shape[-1] // 256                # 64 of the tile's 256 px at 0.5 µm/px, as are the 64 around it
-            a, b = whole[key][..., 2 * border:-2 * border, 2 * border:-2 * border], found[..., border:-border, border:-border]
+            border = 64 * found.shape[-1] // 256  # 64 of the tile's 256 px at 0.5 µm/px, as are the 64 around it
+            a, b = (
+                whole[key][..., 2 * border : -2 * border, 2 * border : -2 * border],
+                found[..., border:-border, border:-border],
+            )
             assert a.shape == b.shape
             assert (a - b).abs().max() < INVARIANCE * max(1.0, float(a.abs().max())), (key, float((a - b).abs().max()))
 
@@ -139,7 +142,9 @@ def test_a_training_step_can_be_measured_beforehand(narrow, fold):
 def test_no_shipped_network_has_a_statistic_over_the_tile(narrow):
     for name in FAMILY:
         kinds = {type(m).__name__ for m in build(narrow, name).modules()}
-        assert not {k for k in kinds if "Instance" in k or "GroupNorm" in k or "SqueezeExcite" in k or "AdaptiveAvg" in k}, name
+        assert not {
+            k for k in kinds if "Instance" in k or "GroupNorm" in k or "SqueezeExcite" in k or "AdaptiveAvg" in k
+        }, name
 
 
 def test_attention_gate_follows_the_equations():

@@ -63,7 +63,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     config = configuration(tmp_path, 12)
     supervised.train_supervised(config, DATA, whole, log=lambda *_: None)
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     drawn = []
@@ -71,12 +71,12 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     def six_batches(*arguments):
         drawn.append(1)
         if len(drawn) > 6:
-            raise Killed
+            raise KilledError
         return original(*arguments)
 
     original = supervised.sample_batch
     monkeypatch.setattr(supervised, "sample_batch", six_batches)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         supervised.train_supervised(config, DATA, stop, save_seconds=0, log=lambda *_: None)
     monkeypatch.undo()
     supervised.train_supervised(config, DATA, stop, log=lambda *_: None)
@@ -130,7 +130,8 @@ def test_distance_map_of_known_geometry():
 def test_shipped_configurations_train_on_allowed_images_only():
     for name in ("nuclei-first", "nuclei-second", "nuclei"):
         config = load_config(Path(__file__).parents[2] / "training" / "configs" / f"{name}.toml")
-        assert {s.licence for s in [*config.sets.values(), *config.unlabelled.values()]} <= {"CC0", "CC BY 4.0", "Apache-2.0"}
+        licences = {entry.licence for entry in [*config.sets.values(), *config.unlabelled.values()]}
+        assert licences <= {"CC0", "CC BY 4.0", "Apache-2.0"}
         assert "monuseg" not in config.sets
 
 

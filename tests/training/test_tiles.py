@@ -194,4 +194,5 @@ def test_regions_hold_the_tissue_and_tiles_lie_inside_on_one_grid():
     places = tile_grid(found, size, 256)
     assert len(set(places)) == len(places)
     assert len({x % 256 for x, _ in places}) == len({y % 256 for _, y in places}) == 1
-    assert all(any(x <= left and y <= top and left + 256 <= x + w and top + 256 <= y + h for x, y, w, h in found) for left, top in places)
+    for left, top in places:
+        assert any(x <= left and y <= top and left + 256 <= x + w and top + 256 <= y + h for x, y, w, h in found)
