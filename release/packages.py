@@ -40,7 +40,7 @@ def build_packages(source: Path, target: Path, seconds: int) -> tuple[Path, Path
     try:
         output([sys.executable, "-m", "build", "--outdir", target, source], environment=environment)
     except CommandFailure as failure:
-        if unreachable(failure.said):
+        if unreachable(failure.said) or "(from versions: none)" in failure.said:  # setuptools lies on every index
             raise ReleaseFailure(UNREACHABLE) from None
         raise ReleaseFailure(f"The wheel could not be built: {failure.tail()}") from None
     wheel, sdist = next(target.glob("hemalum-*.whl")), next(target.glob("hemalum-*.tar.gz"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from release import packages
 from release.contents import CONTENTS, SUMS, write_contents, write_sums
-from release.failure import ReleaseFailure
+from release.failure import CommandFailure, ReleaseFailure
 from release.network import unreachable
 from release.packages import NEEDED, dated, wheel_faults
 from release.platforms import ALL, chosen
@@ -108,6 +108,15 @@ def test_no_network_is_recognized():
     assert unreachable("cause: error sending request for url (http://127.0.0.1:9/simple/)")
     assert unreachable("WARNING: Retrying: Failed to establish a new connection: [Errno -2] Name or service not known")
     assert not unreachable("No matching distribution found for numba")
+
+
+def test_a_build_without_a_network_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(command, **_):
+        raise CommandFailure(command[0], "ERROR: no version satisfies setuptools>=77 (from versions: none)")
+
+    monkeypatch.setattr(packages, "output", fail)
+    with pytest.raises(ReleaseFailure, match="needs a network"):
+        packages.build_packages(tmp_path, tmp_path, 0)
 
 
 def test_platforms_and_pythons():
