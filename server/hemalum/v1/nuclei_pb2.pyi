@@ -16,7 +16,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ...) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("api_version", "oldest_api_version", "server_version", "ready", "state", "device", "execution_provider", "models", "broken_models", "default_model", "stains", "limits", "slide_folders", "pid", "runs")
+    __slots__ = ("api_version", "oldest_api_version", "server_version", "ready", "state", "device", "execution_provider", "models", "broken_models", "default_model", "stains", "limits", "slide_folders", "pid", "runs", "waiting", "heartbeat_seconds")
     API_VERSION_FIELD_NUMBER: _ClassVar[int]
     OLDEST_API_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,8 @@ class ServerInfo(_message.Message):
     SLIDE_FOLDERS_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     api_version: int
     oldest_api_version: int
     server_version: str
@@ -47,23 +49,27 @@ class ServerInfo(_message.Message):
     slide_folders: _containers.RepeatedScalarFieldContainer[str]
     pid: int
     runs: int
-    def __init__(self, api_version: _Optional[int] = ..., oldest_api_version: _Optional[int] = ..., server_version: _Optional[str] = ..., ready: bool = ..., state: _Optional[str] = ..., device: _Optional[str] = ..., execution_provider: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ..., broken_models: _Optional[_Iterable[str]] = ..., default_model: _Optional[str] = ..., stains: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., slide_folders: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[int] = ...) -> None: ...
+    waiting: int
+    heartbeat_seconds: float
+    def __init__(self, api_version: _Optional[int] = ..., oldest_api_version: _Optional[int] = ..., server_version: _Optional[str] = ..., ready: bool = ..., state: _Optional[str] = ..., device: _Optional[str] = ..., execution_provider: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ..., broken_models: _Optional[_Iterable[str]] = ..., default_model: _Optional[str] = ..., stains: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., slide_folders: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[int] = ..., waiting: _Optional[int] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("message_bytes", "image_pixels", "overview_side", "runs", "tiles_in_flight", "tiles")
+    __slots__ = ("message_bytes", "image_pixels", "overview_side", "runs", "tiles_in_flight", "tiles", "core")
     MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     IMAGE_PIXELS_FIELD_NUMBER: _ClassVar[int]
     OVERVIEW_SIDE_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     TILES_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     TILES_FIELD_NUMBER: _ClassVar[int]
+    CORE_FIELD_NUMBER: _ClassVar[int]
     message_bytes: int
     image_pixels: int
     overview_side: int
     runs: int
     tiles_in_flight: int
     tiles: int
-    def __init__(self, message_bytes: _Optional[int] = ..., image_pixels: _Optional[int] = ..., overview_side: _Optional[int] = ..., runs: _Optional[int] = ..., tiles_in_flight: _Optional[int] = ..., tiles: _Optional[int] = ...) -> None: ...
+    core: int
+    def __init__(self, message_bytes: _Optional[int] = ..., image_pixels: _Optional[int] = ..., overview_side: _Optional[int] = ..., runs: _Optional[int] = ..., tiles_in_flight: _Optional[int] = ..., tiles: _Optional[int] = ..., core: _Optional[int] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
     __slots__ = ("id", "version", "sha256", "mpp", "largest_nucleus_um", "halo", "licence", "licence_why", "commercial", "description", "thresholds", "card_json", "generator")
@@ -164,18 +170,20 @@ class SegmentRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., overview: _Optional[_Union[Overview, _Mapping]] = ..., tile: _Optional[_Union[Tile, _Mapping]] = ..., failed: _Optional[_Union[TileFailed, _Mapping]] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("api_version", "client", "model", "image", "parameters")
+    __slots__ = ("api_version", "client", "model", "image", "parameters", "queues")
     API_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    QUEUES_FIELD_NUMBER: _ClassVar[int]
     api_version: int
     client: str
     model: str
     image: Image
     parameters: Parameters
-    def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ...) -> None: ...
+    queues: bool
+    def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., queues: bool = ...) -> None: ...
 
 class Overview(_message.Message):
     __slots__ = ("pixels", "unread")
@@ -222,7 +230,7 @@ class Pixels(_message.Message):
     def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., encoding: _Optional[_Union[Pixels.Encoding, str]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class SegmentReply(_message.Message):
-    __slots__ = ("overview_request", "opened", "credit", "nuclei", "normalized_tile", "settled", "failed", "progress", "summary")
+    __slots__ = ("overview_request", "opened", "credit", "nuclei", "normalized_tile", "settled", "failed", "progress", "summary", "queued")
     OVERVIEW_REQUEST_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
@@ -232,6 +240,7 @@ class SegmentReply(_message.Message):
     FAILED_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
     overview_request: OverviewRequest
     opened: Opened
     credit: Credit
@@ -241,7 +250,18 @@ class SegmentReply(_message.Message):
     failed: TileFailed
     progress: Progress
     summary: Summary
-    def __init__(self, overview_request: _Optional[_Union[OverviewRequest, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., nuclei: _Optional[_Union[FoundNuclei, _Mapping]] = ..., normalized_tile: _Optional[_Union[NormalizedTile, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., failed: _Optional[_Union[TileFailed, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., summary: _Optional[_Union[Summary, _Mapping]] = ...) -> None: ...
+    queued: Queued
+    def __init__(self, overview_request: _Optional[_Union[OverviewRequest, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., nuclei: _Optional[_Union[FoundNuclei, _Mapping]] = ..., normalized_tile: _Optional[_Union[NormalizedTile, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., failed: _Optional[_Union[TileFailed, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., summary: _Optional[_Union[Summary, _Mapping]] = ..., queued: _Optional[_Union[Queued, _Mapping]] = ...) -> None: ...
+
+class Queued(_message.Message):
+    __slots__ = ("place", "runs", "sentence")
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    place: int
+    runs: int
+    sentence: str
+    def __init__(self, place: _Optional[int] = ..., runs: _Optional[int] = ..., sentence: _Optional[str] = ...) -> None: ...
 
 class OverviewRequest(_message.Message):
     __slots__ = ("max_side",)
@@ -389,7 +409,7 @@ class Summary(_message.Message):
     def __init__(self, nuclei: _Optional[int] = ..., tiles: _Optional[int] = ..., skipped: _Optional[int] = ..., failed: _Optional[_Iterable[_Union[TileFailed, _Mapping]]] = ..., seconds: _Optional[_Mapping[str, float]] = ..., duplicates_removed: _Optional[int] = ...) -> None: ...
 
 class SegmentSlideRequest(_message.Message):
-    __slots__ = ("api_version", "client", "model", "path", "mpp", "parameters", "width", "height", "identity")
+    __slots__ = ("api_version", "client", "model", "path", "mpp", "parameters", "width", "height", "identity", "queues")
     API_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -399,6 +419,7 @@ class SegmentSlideRequest(_message.Message):
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    QUEUES_FIELD_NUMBER: _ClassVar[int]
     api_version: int
     client: str
     model: str
@@ -408,7 +429,8 @@ class SegmentSlideRequest(_message.Message):
     width: int
     height: int
     identity: str
-    def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., model: _Optional[str] = ..., path: _Optional[str] = ..., mpp: _Optional[float] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., identity: _Optional[str] = ...) -> None: ...
+    queues: bool
+    def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ..., model: _Optional[str] = ..., path: _Optional[str] = ..., mpp: _Optional[float] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., identity: _Optional[str] = ..., queues: bool = ...) -> None: ...
 
 class NormalizeRequest(_message.Message):
     __slots__ = ("api_version", "client", "overview", "stain", "stain_matrix", "reference", "table_size", "thumbnail", "overview_mpp", "tile", "model")

@@ -70,7 +70,7 @@ class NucleiServicer(object):
     def Segment(self, request_iterator, context):
         """One run on one image whose pixels the client reads.
 
-        client → Open                server → OverviewRequest
+        client → Open                server → Queued … (while it has no place), OverviewRequest
         client → Overview            server → Opened (plan, credits)
         client → Tile | TileFailed … server → Credit, Nuclei, NormalizedTile, Settled, Failed, Progress … (any order)
         client half-closes           server → Summary, then OK
