@@ -26,6 +26,7 @@ test: .venv/.dev lint extension-test   ## everything that must hold, in at most 
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/python -m handbook.links
 
 .venv/.release: pyproject.toml $(BIN)/hemalum

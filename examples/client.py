@@ -1,6 +1,7 @@
 """Nuclei of pixels that exist only in memory, by a server: `python examples/client.py HOST:PORT`.
 
-Start one with `hemalum serve`.  The client reads a tile when the server asks for one, and gets nuclei as they become final.
+Start one with `hemalum serve`.  The client reads a tile when the server asks for one, and gets nuclei as they become
+final.
 """
 
 import sys

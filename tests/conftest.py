@@ -13,8 +13,8 @@ import pytest
 def write_toy_model(folder: Path, name: str = "toy", **changes) -> Path:
     """Dark purple → nucleus: two convolutions over colour and neighbourhood, maps at twice the input's resolution.
 
-    float32 maps; foreground = sigmoid(gain · (blurred darkness − threshold)), distance = clipped wider blur.  Its generator gives the
-    negative.
+    float32 maps; foreground = sigmoid(gain · (blurred darkness − threshold)), distance = clipped wider blur.  Its
+    generator gives the negative.
     """
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
@@ -45,9 +45,11 @@ def write_toy_model(folder: Path, name: str = "toy", **changes) -> Path:
         helper.make_node("Conv", ["dark", "narrow"], ["near"], pads=[2] * 4),
         helper.make_node("Conv", ["dark", "wide"], ["far"], pads=[8] * 4),
         resize("near", "near2"), resize("far", "far2"),
-        helper.make_node("Sub", ["near2", "threshold"], ["above"]), helper.make_node("Mul", ["above", "gain"], ["logit"]),
+        helper.make_node("Sub", ["near2", "threshold"], ["above"]),
+        helper.make_node("Mul", ["above", "gain"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["foreground"]),
-        helper.make_node("Sub", ["far2", "low"], ["far3"]), helper.make_node("Mul", ["far3", "stretch"], ["far4"]),
+        helper.make_node("Sub", ["far2", "low"], ["far3"]),
+        helper.make_node("Mul", ["far3", "stretch"], ["far4"]),
         helper.make_node("Clip", ["far4", "zero", "unit"], ["distance"]),
         helper.make_node("Concat", ["foreground", "distance"], ["maps"], axis=1),
     ]  # fmt: skip
@@ -59,25 +61,27 @@ def write_toy_model(folder: Path, name: str = "toy", **changes) -> Path:
     )  # fmt: skip
     folder = folder / name
     folder.mkdir(parents=True)
-    negative = helper.make_graph(
-        [helper.make_node("BitwiseNot", ["pixels"], ["normalized"])], "negative",
-        *([helper.make_tensor_value_info(said, TensorProto.UINT8, [1, "H", "W", 3])] for said in ("pixels", "normalized")),
-    )  # fmt: skip
-    for said, made in (("model.onnx", graph), ("generator.onnx", negative)):
-        onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / said)
+    ends = [helper.make_tensor_value_info(end, TensorProto.UINT8, [1, "H", "W", 3]) for end in ("pixels", "normalized")]
+    inverted = helper.make_node("BitwiseNot", ["pixels"], ["normalized"])
+    negative = helper.make_graph([inverted], "negative", ends[:1], ends[1:])
+    for file, contents in (("model.onnx", graph), ("generator.onnx", negative)):
+        opset = [helper.make_opsetid("", 18)]
+        onnx.save(helper.make_model(contents, opset_imports=opset, ir_version=9), folder / file)
 
     import onnxruntime
 
     pixels = picture(384, 384, seed=9)
-    maps = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"]).run(None, {"pixels": pixels[None]})[0][0]
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    maps = session.run(None, {"pixels": pixels[None]})[0][0]
     np.savez_compressed(folder / "check.npz", pixels=pixels, maps=maps.astype(np.float16))
+    files = ("model.onnx", "generator.onnx", "check.npz")
     card = {
         "id": name, "version": "1", "mpp": 0.5, "output_scale": 2, "halo": 64, "largest_nucleus_um": 30.0,
         "input": {"name": "pixels", "layout": "NHWC", "dtype": "uint8", "multiple_of": 32},
         "outputs": {"name": "maps", "channels": ["foreground", "distance"]},
         "thresholds": {"foreground": 0.5, "marker": 0.35, "sigma": 1.0, "min_area_um2": 5.0},
         "licence": {"weights": "CC0-1.0", "why": "written by hand"},
-        "files": {f: hashlib.sha256((folder / f).read_bytes()).hexdigest() for f in ("model.onnx", "generator.onnx", "check.npz")}, **changes,
+        "files": {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}, **changes,
     }  # fmt: skip
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     return folder

@@ -1,6 +1,7 @@
 """Hemalum: nucleus segmentation and stain normalization for H&E slides.  For research use only.
 
-What a user of the library needs is here; each name is imported when it is first asked for, so that `import hemalum` costs nothing.
+What a user of the library needs is here; each name is imported when it is first asked for, so that `import hemalum`
+costs nothing.
 
 >>> import hemalum
 >>> with hemalum.open_slide("slide.svs") as slide:                               # doctest: +SKIP

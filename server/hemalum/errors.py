@@ -1,11 +1,13 @@
 """One exception tree; each class is mapped once to an exit code and a gRPC status.
 
-Every message is one sentence that says what is wrong and what to do.  Exit codes are DESIGN's: 2 = wrong before the first
-tile, 1 = lost in mid-run, 3 = part of the work failed.
+Every message is one sentence that says what is wrong and what to do.  Exit codes: 2 = wrong before the first tile,
+1 = lost in mid-run, 3 = part of the work failed.
 
 >>> UnknownResolution("slide.png has no resolution; give it with --mpp 0.25").exit_code
 2
 """
+
+from __future__ import annotations
 
 
 class HemalumError(Exception):
@@ -26,6 +28,12 @@ class UsageError(HemalumError):
 
 class UnreadableImage(HemalumError):
     """Missing, empty, truncated, or not an image that can be read."""
+
+
+class MissingImage(UnreadableImage):
+    """No file of this path where the server may read."""
+
+    grpc_status = "NOT_FOUND"
 
 
 class UnsupportedImage(HemalumError):
@@ -85,9 +93,21 @@ class ProtocolError(HemalumError):
 
 
 class TooMuch(HemalumError):
-    """A limit of the server is exceeded: message size, image size, number of runs."""
+    """A limit that no waiting changes: size of a message, an image, a tile, a plan."""
+
+
+class Busy(HemalumError):
+    """The same call may succeed later.
+
+    Attributes:
+        retry_after: seconds until it is worth another try.
+    """
 
     grpc_status = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, sentence: str | None = None, retry_after: float = 10):
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class ServerUnavailable(HemalumError):
@@ -100,7 +120,7 @@ class RunLost(HemalumError):
     """The run ended before it was finished: server gone, process interrupted."""
 
     exit_code = 1
-    grpc_status = "UNAVAILABLE"
+    grpc_status = "ABORTED"  # UNAVAILABLE would invite a repetition by the transport
 
 
 class DiskFull(RunLost):

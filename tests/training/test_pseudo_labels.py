@@ -340,7 +340,7 @@ def test_soft_labels_are_what_the_teacher_saw_and_hard_ones_the_nuclei_it_comes_
     assert (soft.labels == hard.labels).all() and soft.foreground.shape == soft.labels.shape
     (_, told), (_, seen) = (sample_crop(image, 128, np.random.default_rng(3)) for image in (hard, soft))
     assert set(np.unique(told[0])) <= {0, 1} and ((seen[0] > 0.05) & (seen[0] < 0.95)).any()
-    assert 0 <= seen.min() and seen.max() <= 1
+    assert seen.min() >= 0 and seen.max() <= 1
     inside = told[0] > 0
     assert seen[0][inside].mean() > seen[0][~inside].mean() + 0.1 and seen[1][inside].mean() > seen[1][~inside].mean()
 
