@@ -19,6 +19,8 @@ from hemalum.models import find
 from hemalum_training.config.config import load_config
 from hemalum_training.data.labelled import distance_map, load_labelled
 from hemalum_training.loops import supervised
+from hemalum_training.networks import Generator
+from hemalum_training.scoring.predict import at_mpp_of, fitted_scores, predict
 
 DATA = Path(__file__).parent.parent / "data"
 CONFIG = """
@@ -84,16 +86,26 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     assert all(torch.allclose(a[k].float(), b[k].float(), atol=1e-4) for k in a)
 
 
+def contrast(foreground: np.ndarray, nuclei: np.ndarray) -> float:
+    """How much higher the foreground's probability is inside nuclei than outside."""
+    return float(foreground[nuclei].mean() - foreground[~nuclei].mean())
+
+
 def test_a_trained_model_beats_an_untrained_one_and_loads_in_the_engine(run):
     config, folder = run
     make_package(config, DATA, folder, log=lambda *_: None)
     model = package_model(folder)
     images = load_labelled(config, DATA, "validation")
     scored = packages.maps_of(model, images, precision="fp32")
-    truth = images[0].labels > 0
-    trained = scored[0].maps[0].astype(np.float32)
-    inside, outside = trained[truth].mean(), trained[~truth].mean()
-    assert inside > outside + 0.1, "the foreground probability must be higher inside nuclei"
+    trained = packages.score_maps(scored, packages.instance_parameters(model.card.thresholds))
+    torch.manual_seed(config.seed)
+    untrained = Generator(config.network).eval()
+    _, untrained_scores = fitted_scores(untrained, images)      # with the threshold that suits it best
+    assert trained[0].aji > untrained_scores[0].aji + 0.2
+    nuclei = images[0].labels > 0
+    before = predict(untrained, at_mpp_of(untrained, images[0].pixels)).foreground[: nuclei.shape[0], : nuclei.shape[1]]
+    after = scored[0].maps[0].astype(np.float32)
+    assert contrast(after, nuclei) > contrast(before, nuclei) + 0.1, "nuclei stand out more than before"
     engine = open_engine(model, precision="int8")
     assert engine.maps(np.zeros((1, 384, 384, 3), np.uint8)).shape == (1, 2, 768, 768)
 
