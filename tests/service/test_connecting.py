@@ -114,9 +114,8 @@ def test_a_stream_without_a_token_is_refused_at_once(server):
     from hemalum.v1 import nuclei_pb2 as pb
     from hemalum.v1.nuclei_pb2_grpc import NucleiStub
 
-    with grpc.insecure_channel(server.address) as channel:
-        with pytest.raises(grpc.RpcError) as caught:
-            next(NucleiStub(channel).Segment(iter([pb.SegmentRequest()])))
+    with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError) as caught:
+        next(NucleiStub(channel).Segment(iter([pb.SegmentRequest()])))
     assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
     assert dict(caught.value.trailing_metadata())["hemalum-error"] == "Unauthenticated"
 

@@ -230,7 +230,7 @@ def test_another_file_of_the_same_path(server, slides):
     from hemalum.v1.nuclei_pb2_grpc import NucleiStub
 
     with grpc.insecure_channel(server.address) as channel:
-        for difference in (dict(width=701), dict(identity="0" * 64)):
+        for difference in ({"width": 701}, {"identity": "0" * 64}):
             request = pb.SegmentSlideRequest(api_version=1, model="toy", path="inside.png", mpp=0.5, **difference)
             with pytest.raises(grpc.RpcError) as caught:
                 next(NucleiStub(channel).SegmentSlide(request, metadata=[("authorization", f"Bearer {server.token}")]))

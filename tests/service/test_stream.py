@@ -155,7 +155,7 @@ def test_a_client_that_ignores_its_credits_is_slowed_down_not_buffered(stub, sli
     replies = stub.Segment(requests(), metadata=stub.metadata)
     credits = next(reply for reply in replies if reply.WhichOneof("message") == "opened").opened.credits
     assert 2 <= credits <= 64
-    assert [r for r in replies][-1].summary.tiles == 9 and len(sent) == 9
+    assert list(replies)[-1].summary.tiles == 9 and len(sent) == 9
 
 
 def test_only_as_many_tiles_are_read_as_there_are_credits(client, slide):
@@ -180,22 +180,22 @@ def test_only_as_many_tiles_are_read_as_there_are_credits(client, slide):
 @pytest.mark.parametrize(
     "change, code, words",
     [
-        (dict(version=0), "FAILED_PRECONDITION", "too old for the server"),
-        (dict(version=2), "FAILED_PRECONDITION", "too new for the server"),
-        (dict(model="nobody"), "NOT_FOUND", "no model 'nobody'"),
-        (dict(mpp=0), "FAILED_PRECONDITION", "no resolution"),
-        (dict(model=str(BUNDLED)), "NOT_FOUND", "is no model's id"),
-        (dict(model="..\\nuclei"), "NOT_FOUND", "is no model's id"),
-        (dict(mpp=float("nan")), "INVALID_ARGUMENT", "cannot be a slide's resolution"),
-        (dict(mpp=1000), "INVALID_ARGUMENT", "1000 µm/px"),
-        (dict(mpp=-1), "INVALID_ARGUMENT", "-1 µm/px"),
-        (dict(width=0), "INVALID_ARGUMENT", "has no pixels"),
-        (dict(width=2**31, height=2**31), "RESOURCE_EXHAUSTED", "too large for this server"),
-        (dict(width=600_000, height=600_000, mpp=4), "RESOURCE_EXHAUSTED", "more than this server takes"),
-        (dict(parameters=Parameters(core=300)), "INVALID_ARGUMENT", "core of 300"),
-        (dict(parameters=Parameters(foreground=2)), "INVALID_ARGUMENT", "foreground 2"),
-        (dict(parameters=Parameters(stain="lilac")), "INVALID_ARGUMENT", "'lilac'"),
-        (dict(parameters=Parameters(stain_matrix=((1, 0, 0), (1, 0, 0)))), "INVALID_ARGUMENT", "same stain"),
+        ({"version": 0}, "FAILED_PRECONDITION", "too old for the server"),
+        ({"version": 2}, "FAILED_PRECONDITION", "too new for the server"),
+        ({"model": "nobody"}, "NOT_FOUND", "no model 'nobody'"),
+        ({"mpp": 0}, "FAILED_PRECONDITION", "no resolution"),
+        ({"model": str(BUNDLED)}, "NOT_FOUND", "is no model's id"),
+        ({"model": "..\\nuclei"}, "NOT_FOUND", "is no model's id"),
+        ({"mpp": float("nan")}, "INVALID_ARGUMENT", "cannot be a slide's resolution"),
+        ({"mpp": 1000}, "INVALID_ARGUMENT", "1000 µm/px"),
+        ({"mpp": -1}, "INVALID_ARGUMENT", "-1 µm/px"),
+        ({"width": 0}, "INVALID_ARGUMENT", "has no pixels"),
+        ({"width": 2**31, "height": 2**31}, "RESOURCE_EXHAUSTED", "too large for this server"),
+        ({"width": 600_000, "height": 600_000, "mpp": 4}, "RESOURCE_EXHAUSTED", "more than this server takes"),
+        ({"parameters": Parameters(core=300)}, "INVALID_ARGUMENT", "core of 300"),
+        ({"parameters": Parameters(foreground=2)}, "INVALID_ARGUMENT", "foreground 2"),
+        ({"parameters": Parameters(stain="lilac")}, "INVALID_ARGUMENT", "'lilac'"),
+        ({"parameters": Parameters(stain_matrix=((1, 0, 0), (1, 0, 0)))}, "INVALID_ARGUMENT", "same stain"),
     ],
 )
 def test_what_cannot_be_opened(stub, change, code, words):
@@ -318,9 +318,8 @@ def test_errors_arrive_as_what_they_were(client, slide):
 
     with pytest.raises(RunLost, match="are due"):  # in mid-run: exit code 1
         list(client.run_source(PixelSource(image_info(slide), slide.overview(), read), "toy", SMALL).events())
-    with pytest.raises(UnknownResolution):
-        with open_slide(slide.path) as uncalibrated:
-            client.run(uncalibrated, "toy")
+    with pytest.raises(UnknownResolution), open_slide(slide.path) as uncalibrated:
+        client.run(uncalibrated, "toy")
     for kind in (ProtocolError, VersionMismatch):
         answer = grpc.RpcError()
         answer.trailing_metadata, answer.details = lambda kind=kind: (("hemalum-error", kind.__name__),), lambda: "why"

@@ -107,9 +107,10 @@ def _write(folder: Path, report: dict, pairs: dict[str, tuple[Path, Path]], pict
         panels.append(panel)
     names = list(next(iter(report["images"].values())))
     table = io.StringIO(newline="")
-    csv.writer(table).writerows(
-        [["image", *names], *([stem, *(row[name] for name in names)] for stem, row in report["images"].items())]
-    )
+    writer = csv.writer(table)
+    writer.writerow(["image", *names])
+    for stem, row in report["images"].items():
+        writer.writerow([stem, *(row[name] for name in names)])
     sheet = io.BytesIO()
     contact_sheet.sheet(panels).save(sheet, "PNG")
     for name, content in {

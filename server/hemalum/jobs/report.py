@@ -53,21 +53,17 @@ def page(folder: str | Path) -> str:
     job = status(folder)
     slides = [(slide, state(folder, slide["stem"])) for slide in job["slides"]]
     done = [(slide, known) for slide, known in slides if "histograms" in known]
-    measures = {
-        "nuclei per mm² of tissue": [known["density_per_mm2"] for _, known in done],
-        **{LABELS[name]: [known["means"].get(name) for _, known in done] for name in LABELS},
-    }
+    measures = {"nuclei per mm² of tissue": [known["density_per_mm2"] for _, known in done]}
+    for name, label in LABELS.items():
+        measures[label] = [known["means"].get(name) for _, known in done]
     z = {name: outliers(values) for name, values in measures.items()}
     strongest = np.max(np.abs(list(z.values())), axis=0) if done else np.zeros(0)
-    usual = {
-        name: float(np.nanmedian([np.nan if v is None else v for v in values] or [np.nan]))
-        for name, values in measures.items()
-    }
+    usual = {name: float(np.nanmedian(np.array(values or [None], float))) for name, values in measures.items()}
     order = np.argsort(-strongest, kind="stable")
-    pooled = {
-        name: np.sum([known["histograms"][name] for _, known in done if name in known["histograms"]] or [0], axis=0)
-        for name in EDGES
-    }
+    pooled = {}
+    for name in EDGES:
+        histograms = [known["histograms"][name] for _, known in done if name in known["histograms"]]
+        pooled[name] = np.sum(histograms or [0], axis=0)
     failures = [
         (slide, known) for slide, known in slides if slide["status"] in ("set aside", "failed") or slide["failed_tiles"]
     ]

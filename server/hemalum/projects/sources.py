@@ -162,6 +162,6 @@ def from_project(
 
 
 def _annotations(folder: Path, entry: Entry, clean: str) -> Path | None:
-    names = (f"{entry.name}.geojson", f"{clean}.geojson", f"{entry.id}.geojson")
+    by_name = [folder / f"{name}.geojson" for name in (entry.name, clean, entry.id)]
     by_extension = sorted(folder.glob(f"*-{entry.id}.geojson"))
-    return next((path for path in (*(folder / name for name in names), *by_extension) if path.is_file()), None)
+    return next((path for path in (*by_name, *by_extension) if path.is_file()), None)

@@ -31,11 +31,8 @@ def plan_run(model: Model, image: ImageInfo, parameters: Parameters, mask: np.nd
     regions = None
     if parameters.regions:
         whole = shapely.box(0, 0, image.width, image.height)
-        regions = [
-            part
-            for part in (shapely.make_valid(region).intersection(whole) for region in parameters.regions)
-            if part.area > 0
-        ]
+        inside = [shapely.make_valid(region).intersection(whole) for region in parameters.regions]
+        regions = [region for region in inside if region.area > 0]
         if not any(region.area for region in parameters.regions):
             raise RegionOutside("the region has no area; give one with width and height")
         if not regions:

@@ -96,5 +96,5 @@ def _matrix(rows) -> tuple[tuple[float, float, float], tuple[float, float, float
         unmixing(np.asarray(rows))
     except ValueError as error:
         raise UsageError(f"the stain matrix cannot be used: {error}") from error
-    haematoxylin, eosin = ([round(float(value), 3) for value in row] for row in rows)
-    return (haematoxylin[0], haematoxylin[1], haematoxylin[2]), (eosin[0], eosin[1], eosin[2])
+    r, g, b, x, y, z = (round(float(value), 3) for value in np.asarray(rows).ravel())
+    return (r, g, b), (x, y, z)

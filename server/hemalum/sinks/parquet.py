@@ -18,6 +18,7 @@ The file's metadata holds `hemalum.mpp`, `hemalum.model` and `hemalum.image`.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,8 @@ class ParquetSink:
         self._file.commit()
 
     def abort(self) -> None:
-        try:
+        with contextlib.suppress(OSError, ValueError):  # what could not be written is not wanted any more
             self._writer.close()
-        except (OSError, ValueError):
-            pass  # what could not be written is not wanted any more
         self._file.abort()
 
     def _flush(self) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from hemalum.errors import UsageError
 
-SUFFIXES = frozenset(
-    ".svs .tif .tiff .btf .ndpi .vms .vmu .scn .mrxs .svslide .bif .czi .dcm "
-    ".png .jpg .jpeg .bmp .webp .jp2 .ppm .gif".split()
-)
+ENDINGS = """
+    .svs .tif .tiff .btf .ndpi .vms .vmu .scn .mrxs .svslide .bif .czi .dcm
+    .png .jpg .jpeg .bmp .webp .jp2 .ppm .gif
+"""
+SUFFIXES = frozenset(ENDINGS.split())
 
 
 def images_in(inputs) -> list[Path]:

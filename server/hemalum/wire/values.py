@@ -19,6 +19,7 @@ from hemalum.errors import UnknownResolution, UsageError
 from hemalum.grid.tiling import Plan, Rect, Scale, Tile
 from hemalum.runs.events import SETTABLE, ImageInfo, Parameters
 from hemalum.v1 import nuclei_pb2 as pb
+from hemalum.wire.texts import text
 
 if TYPE_CHECKING:
     from hemalum.models import Model
@@ -61,7 +62,7 @@ def parameters_of(message: pb.Parameters) -> Parameters:
         **thresholds,
         regions=tuple(_polygon(number, polygon) for number, polygon in enumerate(message.regions)),
         skip_glass=message.skip_glass if message.HasField("skip_glass") else True,
-        stain=message.stain or "macenko",
+        stain=text(message.stain) or "macenko",
         stain_matrix=matrix_of(message.stain_matrix) if message.HasField("stain_matrix") else None,
         measure=message.measure if message.HasField("measure") else True,
         normalized_tiles=message.normalized_tiles,
@@ -149,9 +150,9 @@ def image_of(message: pb.Image, identity: str = "") -> ImageInfo:
         message.width,
         message.height,
         message.mpp,
-        message.mpp_source or "client",
-        message.identity or identity,
-        message.name,
+        text(message.mpp_source) or "client",
+        text(message.identity) or identity,
+        text(message.name),
     )
 
 
@@ -178,16 +179,13 @@ def model_message(model: Model) -> pb.ModelInfo:
 def plan_messages(plan: Plan) -> list[pb.TilePlan]:
     """The tiles of a plan."""
     factor = plan.to_level0
-    return [
-        pb.TilePlan(
-            index=tile.index,
-            row=tile.row,
-            col=tile.col,
-            read=pb.Rect(**tile.read._asdict()),
-            core=pb.RectF(**{name: value * factor for name, value in tile.core._asdict().items()}),
-        )
-        for tile in plan.tiles
-    ]
+    messages = []
+    for tile in plan.tiles:
+        x, y, width, height = (value * factor for value in tile.core)
+        core = pb.RectF(x=x, y=y, width=width, height=height)
+        read = pb.Rect(**tile.read._asdict())
+        messages.append(pb.TilePlan(index=tile.index, row=tile.row, col=tile.col, read=read, core=core))
+    return messages
 
 
 def plan_of(opened: pb.Opened) -> Plan:
