@@ -41,6 +41,10 @@ class LabelledImage:
     known: np.ndarray | None = None
     foreground: np.ndarray | None = None
 
+    def __post_init__(self):
+        sizes = [self.pixels.shape[:2], self.labels.shape, self.distance.shape]
+        assert len(set(sizes)) == 1, f"{self.name}: pixels, labels and distance of {sizes} px"
+
     def own(self) -> LabelledImage:
         """Itself: it is in memory already, while a tile on disk is read by this."""
         return self

@@ -47,6 +47,16 @@ class Batch:
     y_pseudo: torch.Tensor
     own: torch.Tensor
 
+    def __post_init__(self):
+        tiles = len(self.x)
+        assert self.y.shape == self.x.shape, f"x {tuple(self.x.shape)} and y {tuple(self.y.shape)} differ in size"
+        assert len(self.x_labelled) == len(self.y_pseudo) == tiles, (
+            f"{len(self.x_labelled)} and {len(self.y_pseudo)} marks for {tiles} tiles of each domain"
+        )
+        assert self.own.shape[1:] == self.x.shape[1:], (
+            f"own {tuple(self.own.shape)} and x {tuple(self.x.shape)} differ in size"
+        )
+
 
 @dataclass
 class Labelled:
@@ -54,6 +64,12 @@ class Labelled:
 
     x: torch.Tensor
     targets: torch.Tensor
+
+    def __post_init__(self):
+        (count, _, *tile), (labelled, _, *target) = self.x.shape, self.targets.shape
+        assert labelled == count and target == [2 * side for side in tile], (
+            f"targets {tuple(self.targets.shape)} do not lie on tiles {tuple(self.x.shape)} at twice their resolution"
+        )
 
 
 @contextmanager

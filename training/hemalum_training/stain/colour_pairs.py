@@ -39,6 +39,11 @@ class Pairs:
     stains: list[Stain]
     sources: list[str]
 
+    def __post_init__(self):
+        pixels, pairs = len(self.density), (len(self.translated), len(self.view))
+        assert pairs == (pixels, pixels), f"{pixels} pixels, {pairs} translated and with a view"
+        assert len(self.stains) == len(self.sources), f"{len(self.stains)} stains of {len(self.sources)} sources"
+
     def of(self, names: set[str]) -> Pairs:
         """The pairs of these sources."""
         kept = np.array([name in names for name in self.sources])

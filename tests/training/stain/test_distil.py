@@ -25,7 +25,7 @@ from hemalum_training.stain.colour_pairs import at_places, by_transport, goal_of
 from hemalum_training.stain.distil import error_of, fit_function
 from hemalum_training.stain.transport import transported
 
-from .conftest import NARROW, drawn_tile
+from ..conftest import NARROW, drawn_tile
 
 FIT = ColourFit(hidden=16, views=1, pixels=800, steps=500, batch=2048)
 CYCLE = Cycle(

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the extra `training` is not installed")
 from hemalum.errors import UsageError
 from hemalum_training.config.config import load_config
 
-CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parents[3] / "training" / "configs").glob("*.toml"))
 GOOD = {
     "": "seed = 1",
     "network": 'encoder = "test_resnet"',

@@ -18,9 +18,9 @@ from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.networks import Generator
 from hemalum_training.report.page import write_report
 
-from .conftest import NARROW
+from ..conftest import NARROW
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 CONFIG = 'licences = ["CC0"]\n[sets.nucls_sample]\nlicence = "CC0"\nvalidation = ["nucls_train_1", "nucls_train_3"]\n'
 
 

@@ -18,7 +18,7 @@ from hemalum_training.data.labelled import load_labelled
 from hemalum_training.studies.arms import arm_of, few, run_experiment
 from hemalum_training.studies.comparison import comparisons, difference
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = ROOT / "tests" / "data"
 CONFIGS = ROOT / "training" / "configs"
 ARMS = ["teacher", "student+agreement", "student+mean_softmax", "student+agreement without cycle"]

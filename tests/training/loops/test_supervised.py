@@ -22,7 +22,7 @@ from hemalum_training.loops import supervised
 from hemalum_training.networks import Generator
 from hemalum_training.scoring.predict import at_mpp_of, fitted_scores, predict
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 CONFIG = """
 seed = 3
 [network]
@@ -141,7 +141,7 @@ def test_distance_map_of_known_geometry():
 
 def test_shipped_configurations_train_on_allowed_images_only():
     for name in ("nuclei-first", "nuclei-second", "nuclei"):
-        config = load_config(Path(__file__).parents[2] / "training" / "configs" / f"{name}.toml")
+        config = load_config(Path(__file__).parents[3] / "training" / "configs" / f"{name}.toml")
         licences = {entry.licence for entry in [*config.sets.values(), *config.unlabelled.values()]}
         assert licences <= {"CC0", "CC BY 4.0", "Apache-2.0"}
         assert "monuseg" not in config.sets

@@ -31,7 +31,7 @@ from hemalum_training.pseudo.teacher import load_teacher, view_maps
 from hemalum_training.studies import cross_fit
 from hemalum_training.studies.rules import compare, compare_rules, partial_spearman
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 CONFIG = """
 [network]

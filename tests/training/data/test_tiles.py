@@ -19,7 +19,7 @@ from hemalum_training.data.regions import regions, tile_grid
 from hemalum_training.data.tile_store import load_domains, load_labelled_rows, load_tiles, tile_pixels
 from hemalum_training.data.tiles import make_tiles
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
 CONFIG = """
 [tiles]

@@ -13,7 +13,7 @@ from hemalum.errors import UsageError
 from hemalum.stain.estimation import REFERENCE
 from hemalum_training.data.domains import Domains, choose_target, match_density, nuclear_density
 
-from .conftest import drawn_tile
+from ..conftest import drawn_tile
 
 BLUE = dataclasses.replace(REFERENCE, method="macenko", matrix=((0.80, 0.55, 0.24), (0.30, 0.90, 0.32)))
 CLEAR = dataclasses.replace(REFERENCE, method="macenko")
