@@ -4,6 +4,9 @@ dies in between.
 `commit` writes what is at hand, and tries again where a network folder vanished; `whole_file` and `PartFile` take what
 comes bit by bit, or what a library writes itself.  File and folder are synced in each.
 
+Unfinished files have names of their own, so that two processes never write into one; who writes one holds its lock,
+and what a killed process left is removed by the next writer of the same file.
+
 >>> import tempfile
 >>> folder = tempfile.TemporaryDirectory()
 >>> commit_json(Path(folder.name) / "a.json", {"tiles": 3})
@@ -26,8 +29,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
+import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,36 +46,44 @@ WAITS = (0.5, 2.0, 8.0)  # s: a network folder that vanished is given this long 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def commit(path: Path, fill: Callable[[BinaryIO], Any], waits: tuple[float, ...] = WAITS, part: str = ".part") -> None:
+def commit(path: Path, fill: Callable[[BinaryIO], Any], waits: tuple[float, ...] = WAITS) -> None:
     """Write, sync, rename, sync the folder.
 
     Args:
         fill: writes the content into the open binary file; called again where a try failed.
         waits: seconds before each further try; a full disk is not tried again.
-        part: what the name of the unfinished file ends with; to be unique where several processes may write `path`.
 
     Raises:
         DiskFull: it could not be written; `path` is as it was before.
     """
-    unfinished = path.with_name(path.name + part)
     for wait in (*waits, None):
+        unfinished = None
         try:
-            with open(unfinished, "wb") as file:
+            unfinished, file = _unfinished(path)
+            with file:
                 fill(file)
                 _sync(file)
-            move(unfinished, path)
+                if os.name == "posix":  # under its lock, so that nobody takes it for a killed process's
+                    move(unfinished, path)
+            if os.name != "posix":  # Windows renames no open file
+                move(unfinished, path)
             return
         except OSError as error:
-            with contextlib.suppress(OSError):  # the folder itself may be gone
-                unfinished.unlink(missing_ok=True)
+            if unfinished is not None:
+                with contextlib.suppress(OSError):  # the folder itself may be gone
+                    unfinished.unlink(missing_ok=True)
             if wait is None or error.errno in FULL:
                 raise lost(path, error) from error
             time.sleep(wait)
 
 
 def commit_text(path: Path, text: str, waits: tuple[float, ...] = WAITS) -> None:
-    """Commit a text as UTF-8.  Raises `DiskFull`."""
-    content = text.encode("utf-8")
+    """Commit a text as UTF-8; of a file name that is not UTF-8 each odd byte is written as `\\udc..`, which JSON reads.
+
+    Raises:
+        DiskFull: it could not be written.
+    """
+    content = text.encode("utf-8", "backslashreplace")
     commit(path, lambda file: file.write(content), waits)
 
 
@@ -120,6 +134,50 @@ def _sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
+def _unfinished(target: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside the target that is nobody else's, open and locked; what killed processes left is removed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    _sweep(target)
+    while True:
+        part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            file = open(part, "xb")
+        except FileExistsError:
+            continue
+        if _locked(file) and (sys.platform == "win32" or os.fstat(file.fileno()).st_nlink):
+            return part, file
+        file.close()  # a sweep came between
+
+
+def _sweep(target: Path) -> None:
+    """Remove unfinished files of a target that no living process holds."""
+    for left in target.parent.glob(f"{glob.escape(target.name)}.????????.part"):
+        with contextlib.suppress(OSError), open(left, "rb") as file:
+            if sys.platform != "win32" and _locked(file, without=False):
+                left.unlink()
+        if sys.platform == "win32":  # which removes no open file
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+
+def _locked(file: BinaryIO, without: bool = True) -> bool:
+    """Take the lock of an open file without waiting; `without`: what is said where the disk knows no locks."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return without
+    return True
+
+
 class PartFile:
     """A binary file beside its target that takes the target's place when it is complete.
 
@@ -131,10 +189,9 @@ class PartFile:
     """
 
     def __init__(self, target: str | Path):
-        self.target = Path(target)
-        self.part = self.target.with_name(self.target.name + ".part")
+        self.target, self._synced = Path(target), False
         try:
-            self._file: BinaryIO = open(self.part, "wb")
+            self.part, self._file = _unfinished(self.target)
         except OSError as error:
             raise NotWritable(
                 f"{target} cannot be written ({error.strerror}); choose another folder with -o"
@@ -142,6 +199,7 @@ class PartFile:
 
     def write(self, content) -> None:
         """Append bytes."""
+        self._synced = False
         with self.guarded():
             self._file.write(content)
 
@@ -153,23 +211,33 @@ class PartFile:
     def path(self) -> Path:
         """The unfinished file, for a library that opens it by name; nothing is written through this object any more."""
         with self.guarded():
-            self._file.close()
+            self._file.flush()  # it stays open, since its lock ends with it
         return self.part
+
+    def finish(self) -> None:
+        """Sync: all of it is there but the name."""
+        if not self._synced:
+            with self.guarded():
+                _sync(self._file)
+        self._synced = True
 
     def commit(self) -> None:
         """Sync, rename, sync the folder."""
+        self.finish()
         with self.guarded():
-            if self._file.closed:
-                self._file = open(self.part, "r+b")
-            _sync(self._file)
-            self._file.close()
-            move(self.part, self.target)
+            if os.name == "posix":
+                move(self.part, self.target)
+                self._file.close()
+            else:  # Windows renames no open file
+                self._file.close()
+                move(self.part, self.target)
 
     def abort(self) -> None:
         """Remove the unfinished file."""
         with contextlib.suppress(OSError):  # what could not be flushed is not wanted any more
             self._file.close()
-        self.part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder itself may be gone
+            self.part.unlink(missing_ok=True)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

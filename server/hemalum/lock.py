@@ -1,5 +1,5 @@
-"""One writer per folder: a lock of the operating system, which ends with the process however that dies, and says who
-holds it.
+"""One writer per folder, and one per result: locks of the operating system, which end with the process however that
+dies, and say who holds them.
 
 >>> import tempfile
 >>> folder = tempfile.TemporaryDirectory()
@@ -8,28 +8,41 @@ holds it.
 True
 >>> holder(folder.name) is None
 True
+>>> with ResultLock(folder.name, "slide"):
+...     written_now(folder.name)
+['slide']
+>>> written_now(folder.name), os.listdir(folder.name)
+([], ['job.lock'])
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import getpass
 import json
 import os
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from hemalum.errors import NotWritable, UsageError
 
 NAME = "job.lock"
+RESULT = ".hemalum-lock"  # of one result: hidden, and gone when it is written
 PATIENCE = 0.5  # s
 FAR = 1 << 30  # Windows locks bytes and forbids reading them, so a byte far behind the text is locked
 
 
-def _try(file) -> bool:
-    """Take the lock of an open file without waiting; False where another process has it."""
+def _try(file, shared: bool = False) -> bool:
+    """Take the lock of an open file without waiting; False where another process has it.
+
+    Args:
+        shared: only to see whether it can be had, of a file that is open for reading.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -39,14 +52,14 @@ def _try(file) -> bool:
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     return True
 
 
 class Busy(UsageError):
-    """Another process works on this job."""
+    """Another process works on this job, or writes this result."""
 
 
 class JobLock:
@@ -67,10 +80,8 @@ class JobLock:
             raise NotWritable(
                 f"{self._path} cannot be written ({error.strerror}); check the folder's permissions"
             ) from error
-        until = time.monotonic() + PATIENCE
         try:
-            while not (taken := _try(self._file)) and time.monotonic() < until:
-                time.sleep(0.05)  # `holder` of another process takes the lock for an instant
+            taken = _patiently(self._file)
         except OSError as error:  # some network file systems know no locks
             self._file.close()
             raise NotWritable(
@@ -79,26 +90,119 @@ class JobLock:
         if not taken:
             self._file.close()
             raise Busy(f"{self._path.parent} is being worked on by {_who(_read(self._path))}; wait for it or stop it")
-        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        content = {"pid": os.getpid(), "host": socket.gethostname(), "user": _user(), "since": now}
-        self._file.truncate(0)
-        self._file.seek(0)
-        self._file.write(json.dumps(content).encode())
-        self._file.flush()
+        _sign(self._file)
         return self
 
     def __exit__(self, *_) -> None:
         self._file.close()
 
 
+class ResultLock:
+    """Holds the results of one name in a folder for this thread; a context manager, to be entered within itself.
+
+    A disk that knows no locks is written without one: unfinished files have names of their own anyway.
+
+    Raises (on entering):
+        Busy: another run writes them; the sentence names process, machine, user and start.
+        NotWritable: the lock file cannot be made.
+    """
+
+    _held: dict[Path, int] = {}  # by this process: the thread of each
+
+    def __init__(self, folder: str | Path, stem: str):
+        self._folder, self._stem = Path(folder), stem
+        self._path = self._folder.resolve() / f".{stem}{RESULT}"
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> ResultLock:
+        if self._held.get(self._path) == threading.get_ident():
+            return self
+        while self._file is None:
+            try:
+                file = open(self._path, "a+b")
+            except OSError as error:
+                raise NotWritable(
+                    f"{self._folder} cannot be written ({error.strerror}); choose another folder with -o"
+                ) from error
+            try:
+                taken = _patiently(file)
+            except OSError:
+                taken = True
+            if not taken:
+                file.close()
+                raise Busy(
+                    f"{self._folder / self._stem} is being written by {_who(_read(self._path))}; wait for it, or "
+                    "choose another folder with -o"
+                )
+            if _is_at(file, self._path):
+                self._file = file
+            else:  # who held it before has just removed it
+                file.close()
+        self._held[self._path] = threading.get_ident()
+        _sign(self._file)
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._file is None:
+            return
+        del self._held[self._path]
+        if sys.platform == "win32":  # which removes no open file
+            self._file.close()
+        with contextlib.suppress(OSError):  # on Windows another run may have it already
+            self._path.unlink()
+        self._file.close()
+        self._file = None
+
+
+def written_now(folder: str | Path) -> list[str]:
+    """Names of the results that runs are writing into a folder now."""
+    stems = []
+    for path in sorted(Path(folder).glob(f".*{RESULT}")):
+        if _held(path):
+            stems.append(path.name[1 : -len(RESULT)])
+    return stems
+
+
 def holder(folder: str | Path) -> dict | None:
-    """Who works on a job now (pid, host, user, since), or None."""
+    """Who works on a job now (pid, host, user, since), or None; nothing is written."""
     path = Path(folder) / NAME
+    return _read(path) if _held(path) else None
+
+
+def _held(path: Path) -> bool:
     try:
-        with open(path, "rb+") as file:
-            return None if _try(file) else _read(path)
+        with open(path, "rb") as file:
+            return not _try(file, shared=True)
     except OSError:
-        return None
+        return False
+
+
+def _patiently(file: BinaryIO) -> bool:
+    """As `_try`, for half a second: who looks whether a lock is held takes it for an instant."""
+    until = time.monotonic() + PATIENCE
+    while not (taken := _try(file)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return taken
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file is still the one of this path."""
+    if sys.platform == "win32":
+        return True
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _sign(file: BinaryIO) -> None:
+    """Say in a lock file who holds it."""
+    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    content = {"pid": os.getpid(), "host": socket.gethostname(), "user": _user(), "since": now}
+    file.truncate(0)
+    file.seek(0)
+    file.write(json.dumps(content).encode())
+    file.flush()
 
 
 def _read(path: Path) -> dict:

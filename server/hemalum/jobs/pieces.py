@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -120,8 +119,7 @@ def save(folder: Path, key: str, candidates: dict[int, Nuclei]) -> Path:
     path = (
         Path(folder) / f"{next(iter(candidates)):06d}-{len(candidates)}.npz"
     )  # the count lets `job status` add up without reading
-    # a part of its own: a worker thought dead may still be writing the same piece
-    commit(path, lambda file: np.savez(file, **content), part=f".{uuid.uuid4().hex}.part")
+    commit(path, lambda file: np.savez(file, **content))
     return path
 
 

@@ -5,6 +5,7 @@ Driven by `hemalum.runs.pipeline.segment_slide`, the Python client and the batch
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from hemalum.errors import RunLost, UnreadableImage
-from hemalum.files import commit_json
+from hemalum.lock import ResultLock
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runs.any_run import AnyRun
 from hemalum.runs.events import Event, Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
 from hemalum.runs.record import record
+from hemalum.runs.results import commit_record
 from hemalum.sinks import Sink, Target, open_sinks
 from hemalum.sinks.overlay import picture_of
 from hemalum.slides.slide import Slide
@@ -98,26 +100,29 @@ def write_run(
         region: what label images cover.  more: what the record says besides.
 
     Raises:
+        Busy: another run writes these results.
         UnreadableImage: every tile failed.
         HemalumError: the sinks' unfinished files are removed.
     """
     stem = stem or slide.name
+    with ResultLock(folder, stem):
+        return _write_run(run, events, slide, formats, folder, stem, region, progress, more)
+
+
+def _write_run(run, events, slide, formats, folder, stem, region, progress, more) -> Outcome:
     parts, notices = {"image": slide.record(), **run_record(run), **more}, [*slide.notices, *run.notices]
     sinks = open_sinks(formats, folder, stem, _target(run, slide, region))
-    closed = 0
     try:
         summary = _written(run, events, sinks, notices, progress)
         if summary.failed and len(summary.failed) == summary.tiles:
             reason = next(iter(summary.failed.values()))
             raise UnreadableImage(f"nothing of {slide.name} could be segmented: {reason}")
         with run.watch("write"):
-            for sink in sinks:
-                sink.close()
-                closed += 1
+            _publish(sinks)
     except BaseException:
         if hasattr(events, "close"):
             events.close()
-        for sink in sinks[closed:]:
+        for sink in sinks:
             sink.abort()
         raise
     paths = [path for sink in sinks for path in sink.paths]
@@ -137,8 +142,24 @@ def write_run(
         outputs=[path.name for path in paths],
     )
     path = folder / f"{stem}.run.json"
-    commit_json(path, content, waits=())
+    commit_record(path, content)
     return Outcome(summary, [*paths, path], content, notices)
+
+
+def _publish(sinks: list[Sink]) -> None:
+    """Give all files their names, or none."""
+    for sink in sinks:
+        sink.finish()
+    named: list[Path] = []
+    try:
+        for sink in sinks:
+            sink.close()
+            named += sink.paths
+    except BaseException:
+        for path in named:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
 
 
 def _target(run: AnyRun, slide: Slide, region: tuple[int, int, int, int] | None) -> Target:

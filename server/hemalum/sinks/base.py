@@ -35,13 +35,16 @@ class Target:
 class Sink(Protocol):
     """An output that is written as nuclei become final.
 
-    `write` in plan order, then `close`; or `abort`, which leaves nothing behind.  `paths` names the files that `close`
-    made.
+    `write` in plan order, `finish`, then `close`; or `abort`, which leaves nothing behind.  `finish` does all that can
+    fail, so that of several sinks either all files appear or none; `close` gives the files their names, which `paths`
+    then says, and finishes first where that was not done.
     """
 
     paths: list[Path]
 
     def write(self, nuclei: Nuclei, ids: list[str]) -> None: ...
+
+    def finish(self) -> None: ...
 
     def close(self) -> None: ...
 

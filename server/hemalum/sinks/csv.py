@@ -46,6 +46,9 @@ class CsvSink:
             "".join([self._line % (name, *row) for name, row in zip(ids, table, strict=True)]).encode("ascii")
         )
 
+    def finish(self) -> None:
+        self._file.finish()
+
     def close(self) -> None:
         self._file.commit()
 

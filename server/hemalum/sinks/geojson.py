@@ -40,7 +40,7 @@ class GeoJsonSink:
         self.paths = [Path(path)]
         self._file = PartFile(path)
         self._columns = target.columns
-        self._first = True
+        self._first, self._finished = True, False
         self._buffer = np.empty(0, np.uint8)
         self._file.write(b'{"type":"FeatureCollection","features":[')
 
@@ -54,8 +54,14 @@ class GeoJsonSink:
             part = np.arange(start, min(start + CHUNK, len(nuclei)))
             self._write(nuclei if len(part) == len(nuclei) else nuclei.take(part), ids[start : start + CHUNK])
 
+    def finish(self) -> None:
+        if not self._finished:
+            self._file.write(b"\n]}\n")
+            self._file.finish()
+        self._finished = True
+
     def close(self) -> None:
-        self._file.write(b"\n]}\n")
+        self.finish()
         self._file.commit()
 
     def abort(self) -> None:

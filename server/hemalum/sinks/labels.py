@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from hemalum.compiled import compiled
-from hemalum.files import PartFile, whole_file
+from hemalum.files import PartFile
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.sinks.base import Target
 
@@ -41,6 +41,8 @@ class LabelSink:
         self._spool = PartFile(self._stem.with_name(self._stem.name + ".labels.spool"))
         self._columns: list[tuple[np.ndarray, ...]] = []
         self._count = 0
+        self._image: PartFile | None = None
+        self._other: Path | None = None
         self.paths: list[Path] = []
 
     def write(self, nuclei: Nuclei, ids: list[str]) -> None:
@@ -54,26 +56,40 @@ class LabelSink:
         self._spool.write(nuclei.vertices.data.cast("B"))
         self._count += len(nuclei)
 
-    def close(self) -> None:
-        """Draw the image and remove the spool.  Raises `DiskFull`."""
+    def finish(self) -> None:
+        """Draw the image.  Raises `DiskFull`."""
+        if self._image is not None:
+            return
         x, y, width, height = self._target.region or (0, 0, self._target.width, self._target.height)
         as_png = max(width, height) <= LARGEST_PNG and self._count <= MOST_PNG
-        path = self._stem.with_name(self._stem.name + (".labels.png" if as_png else ".labels.tif"))
+        here, other = (self._stem.with_name(self._stem.name + ending) for ending in _endings(as_png))
         try:
+            self._image = PartFile(here)
             self._vertices = self._spool.path()
             strips = self._strips(x, y, width, height, np.uint16 if as_png else np.uint32)
-            if as_png:
-                _write_png(path, width, height, strips)
-            else:
-                _write_tiff(path, width, height, self._target.mpp, strips)
-            other = self._stem.with_name(self._stem.name + (".labels.tif" if as_png else ".labels.png"))
-            other.unlink(missing_ok=True)  # of an earlier run with another number of nuclei
-        finally:
-            self._spool.abort()
-        self.paths = [path]
+            with self._image.guarded():
+                if as_png:
+                    _write_png(self._image, width, height, strips)
+                else:
+                    _write_tiff(self._image, width, height, self._target.mpp, strips)
+            self._image.finish()
+        except BaseException:
+            self.abort()
+            raise
+        self._spool.abort()
+        self.paths, self._other = [here], other
+
+    def close(self) -> None:
+        """Give the image its name.  Raises `DiskFull`."""
+        self.finish()
+        assert self._image is not None and self._other is not None
+        self._image.commit()
+        self._other.unlink(missing_ok=True)  # of an earlier run with another number of nuclei
 
     def abort(self) -> None:
         self._spool.abort()
+        if self._image is not None:
+            self._image.abort()
 
     def _strips(self, x: int, y: int, width: int, height: int, dtype) -> Iterator[np.ndarray]:
         """Strips of up to 512 rows, top to bottom."""
@@ -95,29 +111,34 @@ class LabelSink:
             yield strip
 
 
-def _write_png(path: Path, width: int, height: int, strips: Iterator[np.ndarray]) -> None:
+def _endings(as_png: bool) -> tuple[str, str]:
+    """That of the image, and the one that it could have had."""
+    png, tiff = ".labels.png", ".labels.tif"
+    return (png, tiff) if as_png else (tiff, png)
+
+
+def _write_png(file: PartFile, width: int, height: int, strips: Iterator[np.ndarray]) -> None:
     """16-bit grey PNG, strip by strip (Pillow would need the whole image in memory)."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    with whole_file(path) as file:
-        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)))
-        packer = zlib.compressobj(3)
-        above = np.zeros(width * 2, np.uint8)
-        for strip in strips:
-            rows = strip.astype(">u2").view(np.uint8).reshape(len(strip), -1)
-            filtered = np.empty((len(strip), 1 + rows.shape[1]), np.uint8)
-            filtered[:, 0] = 2  # filter "up": label images repeat the row above
-            filtered[0, 1:] = rows[0] - above
-            filtered[1:, 1:] = rows[1:] - rows[:-1]
-            above = rows[-1].copy()
-            if content := packer.compress(filtered.tobytes()):
-                file.write(chunk(b"IDAT", content))
-        file.write(chunk(b"IDAT", packer.flush()) + chunk(b"IEND", b""))
+    file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)))
+    packer = zlib.compressobj(3)
+    above = np.zeros(width * 2, np.uint8)
+    for strip in strips:
+        rows = strip.astype(">u2").view(np.uint8).reshape(len(strip), -1)
+        filtered = np.empty((len(strip), 1 + rows.shape[1]), np.uint8)
+        filtered[:, 0] = 2  # filter "up": label images repeat the row above
+        filtered[0, 1:] = rows[0] - above
+        filtered[1:, 1:] = rows[1:] - rows[:-1]
+        above = rows[-1].copy()
+        if content := packer.compress(filtered.tobytes()):
+            file.write(chunk(b"IDAT", content))
+    file.write(chunk(b"IDAT", packer.flush()) + chunk(b"IEND", b""))
 
 
-def _write_tiff(path: Path, width: int, height: int, mpp: float, strips: Iterator[np.ndarray]) -> None:
+def _write_tiff(file: PartFile, width: int, height: int, mpp: float, strips: Iterator[np.ndarray]) -> None:
     import tifffile
 
     def tiles() -> Iterator[np.ndarray]:
@@ -129,7 +150,7 @@ def _write_tiff(path: Path, width: int, height: int, mpp: float, strips: Iterato
                 yield tile
 
     per_cm = 1e4 / mpp
-    with whole_file(path) as file, tifffile.TiffWriter(file.path(), bigtiff=True) as writer:
+    with tifffile.TiffWriter(file.path(), bigtiff=True) as writer:
         writer.write(
             tiles(),
             shape=(height, width),

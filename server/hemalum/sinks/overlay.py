@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hemalum.files import whole_file
+from hemalum.files import PartFile
 from hemalum.nuclei.nuclei import UNIT, Nuclei
 from hemalum.sinks.base import Target
 
@@ -57,6 +57,7 @@ class OverlaySink:
     def __init__(self, path: Path, target: Target):
         self.paths = [Path(path)]
         assert target.picture is not None, "an overlay is drawn on a picture, which its target has to give"
+        self._file: PartFile | None = None
         picture, self._downsample = target.picture()
         self._picture = np.array(picture, order="C")  # the slide's own is not to be drawn on
 
@@ -65,11 +66,19 @@ class OverlaySink:
         if len(nuclei):
             draw_outlines(self._picture, nuclei.vertices, nuclei.offsets, self._downsample)
 
+    def finish(self) -> None:
+        """Raises `DiskFull`."""
+        if self._file is None:
+            self._file = PartFile(self.paths[0])
+            self._file.write(cv2.imencode(".png", self._picture[..., ::-1])[1].data)
+            self._file.finish()
+
     def close(self) -> None:
         """Raises `DiskFull`."""
-        encoded = cv2.imencode(".png", self._picture[..., ::-1])[1]
-        with whole_file(self.paths[0]) as file:
-            file.write(encoded.data)
+        self.finish()
+        assert self._file is not None
+        self._file.commit()
 
     def abort(self) -> None:
-        pass
+        if self._file is not None:
+            self._file.abort()

@@ -69,10 +69,14 @@ class ParquetSink:
         if self._count >= GROUP:
             self._flush()
 
-    def close(self) -> None:
+    def finish(self) -> None:
         self._flush()
         with self._file.guarded():
             self._writer.close()
+        self._file.finish()
+
+    def close(self) -> None:
+        self.finish()
         self._file.commit()
 
     def abort(self) -> None:
