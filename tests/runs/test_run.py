@@ -60,11 +60,11 @@ def test_a_run_that_breaks_is_told_why_and_takes_no_other_with_it(opened, monkey
     start, slide = opened
     broken, other = start(), start()
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    workers = broken._workers
-    monkeypatch.setattr(broken, "_workers", type("Workers", (), {"tile": full, "count": workers.count})())
+    workers = type("Workers", (), {"tile": full, "count": 1})()
+    monkeypatch.setattr(broken, "place", broken.place._replace(workers=workers))
     with pytest.raises(OSError, match="No space left"):
         list(drive(broken, slide.read))
     assert list(drive(other, slide.read))[-1].summary.nuclei > 300

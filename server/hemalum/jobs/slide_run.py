@@ -9,6 +9,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runs.events import Progress
 from hemalum.runs.pipeline import Pipeline, drive, image_info, within
 from hemalum.runs.record import Stopwatch
-from hemalum.runs.run import Run
+from hemalum.runs.run import Run, _Arrived
 from hemalum.runs.writing import Outcome, write_run
 from hemalum.slides import open_slide
 
@@ -39,12 +40,11 @@ class PieceRun(Run):
     def restore(self, index: int, nuclei: Nuclei) -> None:
         """Give the candidates of a tile instead of its pixels.  Raises as `submit`."""
         self._claim(index)
-        super()._done(index, nuclei, "", held=False)
+        self._arrive(_Arrived(index, nuclei, "", held=False))
 
-    def _done(self, index: int, nuclei: Nuclei | None, reason: str, held: bool = True) -> None:
-        if nuclei is not None and self.pieces is not None and index not in self.pieces.tiles and not self._cancelled:
+    def _keep(self, index: int, nuclei: Nuclei) -> None:
+        if self.pieces is not None and index not in self.pieces.tiles:
             self.pieces.add(index, nuclei)
-        super()._done(index, nuclei, reason, held)
 
 
 class Vanished(Exception):
@@ -137,49 +137,38 @@ def run_slide(
             overview, image = slide.overview(), image_info(slide)
         if region is not None:
             region, parameters = within(slide, tuple(region), parameters)
-        run = PieceRun(
-            pipeline.queue,
-            lambda: pipeline.engine(model),
-            model,
-            image,
-            overview,
-            parameters,
-            lambda: pipeline.workers,
-            slide.unread,
-        )
-        run.watch.add("overview", watch.seconds["overview"])
-        run.source = {
-            "hemalum": manifest.hemalum,
-            "path": str(path),
-            "mpp": slide.mpp,
-            "series": entry.get("series"),
-            "identity": image.identity,
-            "model": manifest.model,
-            "settings": run.settings,
-            **{name: options[name] for name in ("device", "threads", "precision")},
-        }
-        statistics = Statistics(run, overview, region)
-        with Pieces(work, key_of(run), run.watch, options.get("commit_every", EVERY)) as pieces:
-            run.pieces = pieces
-            opened(len(run.plan.tiles))
-            restored = len(pieces.tiles)
-            try:
-                events = statistics.watch((compute or here)(run, reader, pieces))
-                outcome = write_run(
-                    run,
-                    events,
-                    slide,
-                    options["formats"],
-                    folder,
-                    entry["stem"],
-                    region,
-                    progress,
-                    restored_tiles=restored,
-                )
-            except Vanished as error:
-                raise UnreadableImage(str(error)) from error
-            finally:
-                run.cancel()
+        place = partial(pipeline.place, model)
+        with PieceRun(place, model, image, overview, parameters, slide.unread) as run:
+            run.watch.add("overview", watch.seconds["overview"])
+            run.source = {
+                "hemalum": manifest.hemalum,
+                "path": str(path),
+                "mpp": slide.mpp,
+                "series": entry.get("series"),
+                "identity": image.identity,
+                "model": manifest.model,
+                "settings": run.settings,
+                **{name: options[name] for name in ("device", "threads", "precision")},
+            }
+            statistics = Statistics(run, overview, region)
+            with Pieces(work, key_of(run), run.watch, options.get("commit_every", EVERY)) as pieces:
+                run.pieces = pieces
+                opened(len(run.plan.tiles))
+                restored = len(pieces.tiles)
+                try:
+                    outcome = write_run(
+                        run,
+                        statistics.watch((compute or here)(run, reader, pieces)),
+                        slide,
+                        options["formats"],
+                        folder,
+                        entry["stem"],
+                        region,
+                        progress,
+                        restored_tiles=restored,
+                    )
+                except Vanished as error:
+                    raise UnreadableImage(str(error)) from error
         return outcome, statistics.content(outcome)
 
 
