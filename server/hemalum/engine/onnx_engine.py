@@ -97,6 +97,8 @@ def open_session(model: Model, name: str, threads: int, output: str | None = Non
     """
     import onnxruntime
 
+    if hasattr(onnxruntime, "disable_telemetry_events"):  # for Windows, where the variable came later than the call
+        onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

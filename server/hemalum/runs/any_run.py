@@ -13,7 +13,7 @@ from hemalum.stain.estimation import Stain
 
 
 class AnyRun(Protocol):
-    """A `hemalum.runs.run.Run` or a `hemalum.client.remote_run.RemoteRun`.
+    """A `hemalum.runs.run.Run` or a `hemalum.client.remote_run.RemoteRun`; a context manager that cancels at its end.
 
     Attributes:
         run_id: name of this run in logs.  image: what it works on.  parameters: with every threshold filled.
@@ -48,6 +48,12 @@ class AnyRun(Protocol):
 
     def ids(self, nuclei: Nuclei) -> list[str]:
         """The stable ids of nuclei of this run."""
+
+    def __enter__(self) -> AnyRun:
+        """The run itself."""
+
+    def __exit__(self, *_: object) -> None:
+        """`cancel`."""
 
     def cancel(self) -> None:
         """Stop within a tile; `events()` ends with `Cancelled`."""
