@@ -5,9 +5,9 @@ A thread of gRPC asks for the next request; it reads a tile only when a credit i
 in memory.
 
 >>> with Client("localhost:50051") as client, open_slide("slide.svs") as slide:  # doctest: +SKIP
-...     run = client.run(slide, "nuclei", Parameters())
-...     for event in run.events():
-...         print(event)
+...     with client.run(slide, "nuclei", Parameters()) as run:
+...         for event in run.events():
+...             print(event)
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import grpc
 import numpy as np
 
 from hemalum import __version__
+from hemalum.client.patience import PATIENCE, Listening, Patience
 from hemalum.errors import Cancelled, HemalumError, ProtocolError, RunLost, TooMuch
 from hemalum.grid.tiling import Rect
 from hemalum.nuclei.nuclei import Nuclei
@@ -58,7 +59,7 @@ class PixelSource:
 
 
 class RemoteRun:
-    """A run on a server; opened when it is made.
+    """A run on a server, opened when it is made; a context manager, at whose end it is cancelled.
 
     Args:
         call: starts the stream from an iterator of requests (`stub.Segment` with its metadata), or from nothing where
@@ -67,6 +68,8 @@ class RemoteRun:
         model, parameters: what to do.
         limit: largest message of the server, bytes.
         explain: turns a failed opening into the error to raise.
+        patience, heartbeat: as of `Listening`.
+        waiting: told in a sentence what is waited for.
 
     Attributes:
         run_id, image, parameters, plan, stain, table, columns, credits, notices, device, digest: as of `Run`;
@@ -84,24 +87,33 @@ class RemoteRun:
         parameters: Parameters,
         limit: int,
         explain: Callable[[grpc.RpcError], HemalumError],
+        patience: Patience = PATIENCE,
+        heartbeat: float = 0,
+        waiting: Callable[[str], Any] = lambda sentence: None,
     ):
         self.watch = Stopwatch()
         self._limit = limit
         self._stop, self._asked, self._opened = threading.Event(), threading.Event(), threading.Event()
         self._broken: BaseException | None = None
+        self._listening: Any = None
         self._call: Any = None  # gRPC may ask for requests before it has returned the call
         self._credits = threading.Semaphore(0)
         self._opening = pb.Open(
-            api_version=API_VERSION, client=CLIENT, model=model, parameters=parameters_message(parameters)
+            api_version=API_VERSION,
+            client=CLIENT,
+            model=model,
+            parameters=parameters_message(parameters),
+            queues=True,
         )
         if source is not None:
             self._opening.image.CopyFrom(image_message(source.image))
         self._call = call(self._requests(source)) if source is not None else call()
+        self._listening = Listening(self._call, patience, heartbeat)
         try:
-            opened = self._handshake()
+            opened = self._handshake(waiting)
         except grpc.RpcError as error:
             self.cancel()
-            raise self._broken or explain(error) from error
+            raise self._broken or self._listening.error or explain(error) from error
         except BaseException:
             self.cancel()
             raise
@@ -118,7 +130,14 @@ class RemoteRun:
         self.columns, self.notices, self.credits = tuple(opened.measurements), list(opened.notices), opened.credits
         self.estimate_seconds, self.grid_tiles = opened.estimate_seconds, opened.grid_tiles
         self._credits = threading.Semaphore(self.credits)
+        self._listening.opened = True
         self._opened.set()
+
+    def __enter__(self) -> RemoteRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
 
     @property
     def model_record(self) -> dict[str, Any]:
@@ -141,7 +160,7 @@ class RemoteRun:
         """
         finished = False
         try:
-            for reply in self._call:
+            for reply in self._listening.replies():
                 event = event_of(reply)
                 if event is None:
                     continue
@@ -152,13 +171,15 @@ class RemoteRun:
             if not finished:
                 raise RunLost("the server ended the run without a summary; run it again")
         except grpc.RpcError as error:
-            raise self._broken or self._lost(error) from error
+            raise self._broken or self._listening.error or self._lost(error) from error
         finally:
             self.cancel()
 
     def cancel(self) -> None:
         """Stop within a tile.  Thread-safe, may be repeated."""
         self._stop.set()
+        if self._listening is not None:
+            self._listening.end()
         self._asked.set()
         self._opened.set()
         if self._call is not None:
@@ -168,11 +189,16 @@ class RemoteRun:
         """The stable ids of nuclei of this run."""
         return nuclei.ids(self.digest, self.image.identity)
 
-    def _handshake(self) -> pb.Opened:
-        for reply in self._call:
+    def _handshake(self, waiting: Callable[[str], Any]) -> pb.Opened:
+        for reply in self._listening.replies():
             kind = reply.WhichOneof("message")
             if kind == "overview_request":
                 self._asked.set()
+            elif kind == "queued":
+                if reply.queued.place:
+                    waiting(reply.queued.sentence)
+            elif kind is None:  # of a newer server
+                continue
             elif kind == "opened":
                 return reply.opened
             else:
@@ -218,7 +244,7 @@ class RemoteRun:
         return request
 
     def _lost(self, error: grpc.RpcError) -> HemalumError:
-        if (named := error_of(error, started=True)) is not None:
+        if (named := error_of(error, started=True)) is not None and not isinstance(named, Cancelled):
             return named
         if error.code() == grpc.StatusCode.CANCELLED and self._stop.is_set():
             return Cancelled("the run was cancelled")

@@ -19,6 +19,7 @@ from hemalum.errors import UnknownResolution, UsageError
 from hemalum.grid.tiling import Plan, Rect, Scale, Tile
 from hemalum.runs.events import SETTABLE, ImageInfo, Parameters
 from hemalum.v1 import nuclei_pb2 as pb
+from hemalum.wire.texts import text
 
 if TYPE_CHECKING:
     from hemalum.models import Model
@@ -61,7 +62,7 @@ def parameters_of(message: pb.Parameters) -> Parameters:
         **thresholds,
         regions=tuple(_polygon(number, polygon) for number, polygon in enumerate(message.regions)),
         skip_glass=message.skip_glass if message.HasField("skip_glass") else True,
-        stain=message.stain or "macenko",
+        stain=text(message.stain) or "macenko",
         stain_matrix=matrix_of(message.stain_matrix) if message.HasField("stain_matrix") else None,
         measure=message.measure if message.HasField("measure") else True,
         normalized_tiles=message.normalized_tiles,
@@ -149,9 +150,9 @@ def image_of(message: pb.Image, identity: str = "") -> ImageInfo:
         message.width,
         message.height,
         message.mpp,
-        message.mpp_source or "client",
-        message.identity or identity,
-        message.name,
+        text(message.mpp_source) or "client",
+        text(message.identity) or identity,
+        text(message.name),
     )
 
 
