@@ -20,7 +20,7 @@ def check(folders, as_json):
 
     Ends with 0 if slides can be segmented here; what is optional (GPU, QuPath, a JDK, paquo, Dask) only gets a line.
     """
-    import json
+    from hemalum.cli.common import echo_json
 
     rows = [
         _python(),
@@ -34,13 +34,7 @@ def check(folders, as_json):
         *_optional(),
     ]
     if as_json:
-        click.echo(
-            json.dumps(
-                [{"part": part, "state": state, "says": says, "fix": fix} for part, state, says, fix in rows],
-                indent=1,
-                ensure_ascii=False,
-            )
-        )
+        echo_json([{"part": part, "state": state, "says": says, "fix": fix} for part, state, says, fix in rows])
     else:
         marks = {"good": "✓", "optional": "–", "bad": "✗"}
         if not _prints("✓"):

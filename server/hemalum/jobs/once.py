@@ -18,18 +18,19 @@ from hemalum.jobs.status import status
 from hemalum.lock import Busy
 
 
-def take_up(folder: Path, manifest: Manifest, say: Callable[[str], Any]) -> None:
+def take_up(folder: Path, manifest: Manifest, say: Callable[[str], Any], overwrite: bool = False) -> None:
     """Begin the job, or go on with it where the same was begun in `folder`.
 
     Args:
         say: takes a sentence for the user where it goes on.
+        overwrite: whether files of the results' names that no run of ours made may be replaced.
 
     Raises:
-        UsageError: the job in the folder has other inputs or options.
+        UsageError: the job in the folder has other inputs or options; also as of `begin`.
         NotWritable, DiskFull: the folder cannot be written.
     """
     if not (folder / NAME).exists():
-        begin(folder, manifest)
+        begin(folder, manifest, overwrite)
     elif Manifest.read(folder).same(manifest):
         say(f"going on with the job in {folder}")
     else:

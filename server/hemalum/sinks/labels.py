@@ -38,7 +38,7 @@ class LabelSink:
 
     def __init__(self, stem: Path, target: Target):
         self._stem, self._target = Path(stem), target
-        self._spool = PartFile(self._stem.with_name(self._stem.name + ".labels.spool"))
+        self._spool = PartFile(self._stem.with_name(self._stem.name + ".spool"))
         self._columns: list[tuple[np.ndarray, ...]] = []
         self._count = 0
         self._image: PartFile | None = None
