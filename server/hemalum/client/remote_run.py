@@ -12,6 +12,7 @@ in memory.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -73,7 +74,7 @@ class RemoteRun:
 
     Attributes:
         run_id, image, parameters, plan, stain, table, columns, credits, notices, device, digest: as of `Run`;
-            `precision`: None, the server's choice; `model`: a `ModelInfo` message.
+            `precision`: None of an older server; `model`: a `ModelInfo` message.
 
     Raises:
         HemalumError: what the server refused; nothing was computed.
@@ -118,8 +119,8 @@ class RemoteRun:
             self.cancel()
             raise
         self.run_id, self.model, self.device = opened.run_id, opened.model, opened.device
-        self.precision: str | None = None
-        self.digest = opened.model.sha256
+        self.precision: str | None = opened.precision or None
+        self.digest, self.largest_nucleus_um = opened.model.sha256, opened.model.largest_nucleus_um
         self.image, self.parameters, self.plan = (
             image_of(opened.image),
             parameters_of(opened.parameters),
@@ -148,7 +149,7 @@ class RemoteRun:
             "version": model.version,
             "sha256": self.digest,
             "mpp": model.mpp,
-            "licence": model.licence,
+            "licence": json.loads(model.card_json)["licence"],
         }
 
     def events(self) -> Iterator[Event]:

@@ -27,6 +27,7 @@ from hemalum.grid.tiling import Plan, Tile
 from hemalum.models import Model
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.nuclei.settle import Settler
+from hemalum.nuclei.size_limit import at_limit
 from hemalum.runs.events import (
     Event,
     Finished,
@@ -103,7 +104,7 @@ class Run:
         self.parameters, self.mask, self.stain, self.table = ready.parameters, ready.mask, ready.stain, ready.table
         self.plan, self.settings = ready.plan, ready.settings
         self.grid_tiles = math.prod(self.plan.grid)
-        self.columns = self.settings.columns
+        self.columns, self.largest_nucleus_um = self.settings.columns, self.settings.largest_nucleus_um
         self.place = place() if callable(place) else place
         self.engine: Engine = self.place.engine
         self.device, self.digest = self.engine.device, model.digest
@@ -118,7 +119,7 @@ class Run:
         self._open = set(range(len(self.plan.tiles)))  # tiles that were neither submitted nor failed
         self._left = len(self.plan.tiles)  # tiles without a result
         self._failed: dict[int, str] = {}
-        self._nuclei = 0
+        self._nuclei = self._at_limit = 0
         self._boxed: dict[int, np.ndarray] = {}
         self._cancelled = False
         self._broken: Exception | None = None
@@ -280,6 +281,7 @@ class Run:
             if self._membership is not None:
                 final = self._membership(final)
         self._nuclei += len(final)
+        self._at_limit += int(at_limit(final, self.largest_nucleus_um / self.plan.image_mpp).sum())
         if len(final):
             yield NucleiFound(final)
         for settled in self._settler.take_settled():
@@ -298,6 +300,7 @@ class Run:
             failed=dict(self._failed),
             seconds=self.watch.seconds,
             duplicates_removed=self._settler.removed,
+            at_size_limit=self._at_limit,
         )
 
     def _arrive(self, arrived: TileConsumed | _Arrived) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from hemalum.errors import RunLost, UnreadableImage
 from hemalum.lock import ResultLock
 from hemalum.nuclei.nuclei import Nuclei
+from hemalum.nuclei.size_limit import size_notice
 from hemalum.runs.any_run import AnyRun
 from hemalum.runs.events import Event, Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
 from hemalum.runs.record import record
@@ -135,6 +136,7 @@ def _write_run(run, events, slide, formats, folder, stem, region, progress, more
             "skipped": summary.skipped,
             "failed": len(summary.failed),
             "duplicates_removed": summary.duplicates_removed,
+            "at_size_limit": summary.at_size_limit,
         },
         failed={str(index): reason for index, reason in sorted(summary.failed.items())},
         seconds={**summary.seconds, **run.watch.seconds},
@@ -205,6 +207,8 @@ def _written(
             notices.append(f"tile {event.index} failed: {event.reason}")
         elif isinstance(event, Finished):
             summary = event.summary
+            if notice := size_notice(summary.at_size_limit, summary.nuclei, run.largest_nucleus_um):
+                notices.append(notice)
     if summary is None or written != summary.nuclei:
         raise RunLost("the run ended before all nuclei were received; run it again")
     return summary
@@ -213,13 +217,12 @@ def _written(
 def run_record(run: AnyRun) -> dict[str, Any]:
     """What a run record says of a run: model, parameters, device, stain and plan."""
     plan = run.plan
-    precision = {"precision": run.precision} if run.precision else {}
     return {
         "model": run.model_record,
         "run_id": run.run_id,
         "parameters": run.parameters.record(),
         "device": run.device,
-        **precision,
+        "precision": run.precision,
         "stain": run.stain.record(),
         "plan": {
             "box": plan.scale.n,

@@ -85,6 +85,7 @@ def reply_of(event: Event, model: str, image: str) -> pb.SegmentReply:
                 failed=failed,
                 seconds=s.seconds,
                 duplicates_removed=s.duplicates_removed,
+                at_size_limit=s.at_size_limit,
             )
             return pb.SegmentReply(summary=summary)
     raise TypeError(f"{event!r} is not an event of a run")
@@ -111,5 +112,6 @@ def event_of(reply: pb.SegmentReply) -> Event | None:
         case "summary":
             s = reply.summary
             failed = {tile.index: tile.reason for tile in s.failed}
-            return e.Finished(e.Summary(s.nuclei, s.tiles, s.skipped, failed, dict(s.seconds), s.duplicates_removed))
+            counts = s.duplicates_removed, s.at_size_limit
+            return e.Finished(e.Summary(s.nuclei, s.tiles, s.skipped, failed, dict(s.seconds), *counts))
     return None
