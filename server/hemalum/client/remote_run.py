@@ -21,6 +21,7 @@ import grpc
 import numpy as np
 
 from hemalum import __version__
+from hemalum.client.connection import FAULT
 from hemalum.client.patience import PATIENCE, Listening, Patience
 from hemalum.errors import Cancelled, HemalumError, ProtocolError, RunLost, TooMuch
 from hemalum.grid.tiling import Rect
@@ -249,6 +250,8 @@ class RemoteRun:
             return named
         if error.code() == grpc.StatusCode.CANCELLED and self._stop.is_set():
             return Cancelled("the run was cancelled")
+        if error.code() == grpc.StatusCode.INTERNAL and (error.details() or "").startswith(FAULT):
+            return RunLost(error.details())
         return RunLost(
             f"the server was lost in mid-run ({error.code().name}: {error.details()}); start it and run again"
         )

@@ -117,36 +117,33 @@ class Call:
         """Everything from the first message to the last."""
         raise NotImplementedError
 
-    def _in_turn(self, person: bool, told: bool) -> Generator[pb.SegmentReply, None, Ticket]:
-        """Wait for a place; returns the ticket.
+    def _enter(self, person: bool) -> Ticket:
+        """A ticket, to be used as a context; raises `Busy` where the queue is full."""
+        return self._work.admission.enter(self._caller, person)
+
+    def _in_turn(self, ticket: Ticket, told: bool) -> Iterator[pb.SegmentReply]:
+        """Wait until a ticket is a place.
 
         Args:
             told: whether the client understands `Queued`; else it does not wait long.
 
         Raises:
-            Busy: the queue is full, or no place was free in time.  ServerUnavailable: shutting down.
-            Cancelled: the client has gone.
+            Busy: no place was free in time.  ServerUnavailable: shutting down.  Cancelled: the client has gone.
         """
-        admission = self._work.admission
-        ticket, place, patience = admission.enter(self._caller, person), 0, self._work.limits.slot_seconds
-        try:
-            end = time.monotonic() + patience
-            while not ticket.granted:
-                if told and (ticket.place != place or self._silent()):
-                    place = ticket.place
-                    yield from self._sent(queued_message(place, admission.count))
-                elif not told and time.monotonic() > end:
-                    raise admission.busy(self._caller)
-                ticket.wait(self._tick)
-                self._check()
-        except BaseException:
-            ticket.leave()
-            raise
+        admission, place = self._work.admission, 0
+        end = time.monotonic() + self._work.limits.slot_seconds
+        while not ticket.granted:
+            if told and (ticket.place != place or self._silent()):
+                place = ticket.place
+                yield from self._sent(queued_message(place, admission.count))
+            elif not told and time.monotonic() > end:
+                raise admission.busy(self._caller)
+            ticket.wait(self._tick)
+            self._check()
         if told:
             self._beat = queued_message(0, admission.count)
             if place:
                 yield from self._sent(self._beat)
-        return ticket
 
     def _opened(self, make: Callable[[], Run]) -> Run:
         """A run that is cancelled with its call, even where that ends while the run is being made."""

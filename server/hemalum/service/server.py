@@ -88,7 +88,8 @@ class Server:
     """A server that listens from `start` to `stop`.
 
     Raises:
-        UsageError: settings that do not fit together, a port in use, an address that is not this machine's.
+        UsageError: settings that do not fit together, a port in use, an address that is not this machine's, a device
+            that is not there.
         NotAllowed: see `Settings.check`.
     """
 
@@ -115,6 +116,11 @@ class Server:
             from hemalum.models import search_path
 
             search_path(settings.models)  # a folder that is not there is said now, not to the first client
+        if settings.device == "cuda":
+            from hemalum.engine.torch_engine import cuda_problem
+
+            if problem := cuda_problem():
+                raise UsageError(f"CUDA cannot be used: {problem}")
         self._credentials = None
         if settings.certificate is not None and settings.key is not None:
             self._credentials = Certificate(settings.certificate, settings.key).credentials()

@@ -60,7 +60,8 @@ class SlideStream(Call):
         model = work.model(request.model)
         parameters = parameters_of(request.parameters).resolved(model.card.thresholds)
         self._watchdog.seconds = work.limits.idle_seconds
-        with (yield from self._in_turn(parameters.interactive, request.queues)):
+        with self._enter(parameters.interactive) as ticket:
+            yield from self._in_turn(ticket, request.queues)
             slide, run = yield from self._beside(lambda: self._made(path, model, parameters))
             try:
                 yield from self._sent(opened_message(run, work.estimate(run), 0))

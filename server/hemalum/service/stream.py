@@ -64,7 +64,8 @@ class Stream(Call):
             opening = yield from self._beside(lambda: self._next("open"))
             asked = self._checked(opening)
         self._watchdog.seconds = self._work.limits.idle_seconds
-        with (yield from self._in_turn(asked.parameters.interactive, opening.queues)):
+        with self._enter(asked.parameters.interactive) as ticket:
+            yield from self._in_turn(ticket, opening.queues)
             side = self._work.limits.overview_side
             yield from self._sent(pb.SegmentReply(overview_request=pb.OverviewRequest(max_side=side)))
             overview = yield from self._beside(lambda: self._next("overview"))
@@ -210,6 +211,7 @@ def opened_message(run, estimate: float, credits: int) -> pb.SegmentReply:
             estimate_seconds=estimate,
             measurements=run.columns,
             device=run.engine.device,
+            precision=run.precision,
             notices=run.notices,
             tissue=mask_message(run.mask),
             stain=stain_message(run.stain),
