@@ -14,7 +14,7 @@ from service_children import ENVIRONMENT, odd_server, served
 
 from hemalum.client.client import Client
 from hemalum.errors import RunLost
-from hemalum.runs.events import Parameters
+from hemalum.runs.events import Finished, Parameters
 from hemalum.slides import open_slide
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.v1.nuclei_pb2_grpc import NucleiStub
@@ -86,6 +86,17 @@ def test_reasons_of_megabytes_leave_the_memory_as_it_was(toy_models, slide):
         assert later - warm < 40 << 20, (warm >> 20, later >> 20)  # 378 MiB of reasons came in between
     finally:
         child.end()
+
+
+def test_a_summary_of_two_hundred_thousand_failures_can_be_received():
+    from hemalum.runs.events import Summary
+    from hemalum.wire.events import event_of, reply_of
+
+    failed = dict.fromkeys(range(200_000), "ü" * 300)
+    reply = reply_of(Finished(Summary(nuclei=0, tiles=200_000, skipped=0, failed=failed)), "", "")
+    assert reply.ByteSize() < 64 << 20
+    found = event_of(reply).summary.failed
+    assert len(found) == 200_000 and len(found[0]) == 200 and found[199_999] == ""
 
 
 @pytest.mark.parametrize("letters", [16_000, 1_000_000])
