@@ -21,6 +21,7 @@ import time
 import numpy as np
 
 from hemalum.engine.base import agreement, fitted, stored_tile
+from hemalum.engine.guard import same_nuclei
 from hemalum.errors import DamagedModel, UsageError
 from hemalum.models import Model
 
@@ -76,12 +77,13 @@ class TorchEngine:
         self.device = f"{name}, PyTorch {torch.__version__}"
         if (stored := stored_tile(model)) is not None:
             pixels, maps = stored
-            same = agreement(self._forward(pixels[None])[0], maps, model.card.thresholds["foreground"])
-            if not same.close:
-                raise DamagedModel(
-                    f"{self.device} computes other maps than the CPU (Dice {same.dice:.3f}); "
-                    "update driver and PyTorch, or use the CPU"
-                )
+            computed = self._forward(pixels[None])[0]
+            same = agreement(computed, maps, model.card.thresholds["foreground"])
+            problem = "" if same.close else f"other maps than the CPU (Dice {same.dice:.3f})"
+            if not problem and not (nuclei := same_nuclei(computed, maps, model.card)).close:
+                problem = f"other nuclei than the CPU ({nuclei})"
+            if problem:
+                raise DamagedModel(f"{self.device} finds {problem}; update driver and PyTorch, or use the CPU")
         self.batch = self._measured_batch(largest_batch)
 
     def maps(self, tiles: np.ndarray) -> np.ndarray:

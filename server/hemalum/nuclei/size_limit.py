@@ -38,7 +38,7 @@ def size_notice(count: int, nuclei: int, largest_um: float) -> str:
     """A sentence where many of the nuclei reached the limit, else "".
 
     >>> size_notice(12, 100, 30.0)
-    '12 % of the nuclei reached 30 µm, the model's limit; the image's resolution may be wrong: check --mpp'
+    "12 % of the nuclei reached 30 µm, the model's limit; the image's resolution may be wrong: check --mpp"
     """
     if count < MANY * nuclei or not count:
         return ""
