@@ -28,7 +28,7 @@ from hemalum.errors import (
     UsageError,
     VersionMismatch,
 )
-from hemalum.files import commit_json
+from hemalum.files import commit_json, commit_text
 from hemalum.jobs.manifest import NAME, Manifest
 from hemalum.jobs.slide_run import run_slide
 from hemalum.jobs.status import WORK, state, status
@@ -39,8 +39,13 @@ from hemalum.runs.pipeline import Pipeline
 from hemalum.runs.results import names_of, refuse_foreign, refuse_too_long
 
 HOPELESS = (UnsupportedImage, UnknownResolution, UsageError)  # the next try would say the same
+REPORT = ".error.txt"  # beside the results, of an error that nobody expected
 PAUSE = 2.0  # s before a slide that failed is tried again where no other is left to do
 PATIENCE = 600.0  # s that a folder of inputs may be away
+
+
+class NothingUsable(UsageError):
+    """No input of a job could be used."""
 
 
 def begin(folder: str | Path, manifest: Manifest, overwrite: bool = False) -> None:
@@ -103,7 +108,7 @@ def work_on(
         compute: a `hemalum.jobs.cluster.Cluster`; by default tiles are computed in this process.
 
     Raises:
-        UsageError: another process works on it; or no input could be used.
+        Busy: another process works on it, or writes one of its results.  NothingUsable: of all inputs.
         VersionMismatch: see `Manifest.find_model`; a worker has another model or version.
         DiskFull, RunLost: at once; what was committed stays.
         PartlyFailed: some slides were set aside or done in part.
@@ -121,7 +126,7 @@ def work_on(
     found = status(folder)
     counts = found["counts"]
     if not counts["done"] and not counts["partly"]:
-        raise UsageError(f"none of the {len(manifest.inputs)} inputs could be used; the reasons are above")
+        raise NothingUsable(f"none of the {len(manifest.inputs)} inputs could be used; the reasons are above")
     if counts["partly"] or counts["set aside"]:
         raise PartlyFailed(
             f"{counts['set aside']} of {len(manifest.inputs)} slides were set aside, {counts['partly']} done in part, "
@@ -223,14 +228,16 @@ class Pass:
         except Exception as error:  # one slide must not end a night
             reason = str(error)
             if not isinstance(error, HemalumError):
-                (path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-                reason = f"{type(error).__name__}: {error}; please report {path / 'error.txt'}"
+                report = self._folder / f"{name}{REPORT}"
+                commit_text(report, traceback.format_exc())
+                reason = f"{type(error).__name__}: {error}; please report {report}"
             last = tried >= tries or isinstance(error, HOPELESS)
             commit_json(
                 path / "state.json", {"status": "set aside" if last else "failed", "tries": tried, "reason": reason}
             )
             self._warn(f"{name}: {'set aside' if last else 'will be tried again'} (try {tried} of {tries}): {reason}")
             return last
+        (self._folder / f"{name}{REPORT}").unlink(missing_ok=True)  # of an earlier try
         partly = bool(outcome.summary.failed)
         now = {"status": "partly" if partly else "done", "tries": tried, "began": began, "ended": time.time()}
         commit_json(path / "state.json", {**now, **content})

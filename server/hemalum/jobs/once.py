@@ -11,11 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hemalum.errors import PartlyFailed, RunLost, UsageError, VersionMismatch
-from hemalum.jobs.job import begin, forget
+from hemalum.errors import PartlyFailed, RunLost, UsageError
+from hemalum.jobs.job import NothingUsable, begin, forget
 from hemalum.jobs.manifest import NAME, Manifest
 from hemalum.jobs.status import status
-from hemalum.lock import Busy
 
 
 def take_up(folder: Path, manifest: Manifest, say: Callable[[str], Any], overwrite: bool = False) -> None:
@@ -41,7 +40,7 @@ def take_up(folder: Path, manifest: Manifest, say: Callable[[str], Any], overwri
 
 
 def finish(folder: Path, work: Callable[[], Any]) -> None:
-    """Do the job and forget it, unless it was stopped.
+    """Do the job, and forget it where it ended by its own judgement; whatever else ends it, it can be gone on with.
 
     Args:
         work: goes through the job; see `hemalum.jobs.job.work_on`.
@@ -49,24 +48,21 @@ def finish(folder: Path, work: Callable[[], Any]) -> None:
     Raises:
         PartlyFailed: in the words of the command that was given.  Whatever else `work` raises.
     """
-    stopped = False
     try:
         work()
     except PartlyFailed:
         now = status(folder)
         counts, inputs = now["counts"], len(now["slides"])
+        forget(folder)
         raise PartlyFailed(
             f"{counts['set aside']} of {inputs} inputs failed, {counts['partly']} more in part; the rest is done"
         ) from None
-    except RunLost as error:
-        stopped = True
-        raise type(error)(f"{error}; the same command goes on") from error
-    except (Busy, VersionMismatch, KeyboardInterrupt):
-        stopped = True
+    except NothingUsable:
+        forget(folder)
         raise
-    finally:
-        if not stopped:
-            forget(folder)
+    except RunLost as error:
+        raise type(error)(f"{error}; the same command goes on") from error
+    forget(folder)
 
 
 def records(folder: Path, manifest: Manifest) -> list[dict]:

@@ -31,6 +31,9 @@ from hemalum.slides import open_slide
 WAITS = (0.5, 2.0, 8.0)  # s before a tile that cannot be read is tried again: what a network folder may need to return
 
 
+HELPLESS = 60.0  # s in which a file that was opened anew in vain is not opened anew again
+
+
 class PieceRun(Run):
     """A `Run` that keeps every tile's candidates in `pieces` and takes those that are kept already."""
 
@@ -52,15 +55,17 @@ class Vanished(Exception):
 
 
 class Reader:
-    """Reads a slide that may vanish for a while (a network folder): what fails is tried again with the file opened
-    anew.
+    """Reads a slide that may vanish for a while (a network folder).
 
-    A context manager.  Raises what `open_slide` raises.
+    Where pixels cannot be read though the file is there, it is opened anew once, and a tile that is simply broken costs
+    no more than that; where the file is gone or changed, it is waited for.  A context manager.  Raises what
+    `open_slide` raises.
     """
 
     def __init__(self, path: Path, mpp: float | None, series: int | None, waits: tuple[float, ...] = WAITS):
         self._open = lambda: open_slide(path, mpp, series)
         self._path, self._waits, self._lock = path, waits, threading.Lock()
+        self._was, self._helpless_until = stamp(path), 0.0
         self.slide = self._open()
 
     def read(self, rect, n: int) -> np.ndarray:
@@ -70,24 +75,34 @@ class Reader:
             UnreadableImage: these pixels cannot be decoded.
             Vanished: the file is not there any more.
         """
-        waits = iter(self._waits)
+        waits, anew = iter(self._waits), False
         while True:
             try:
                 return self.slide.read(rect, n)
             except (UnreadableImage, OSError) as error:
-                wait = next(waits, None)
-                if wait is None:
-                    if stamp(self._path)[0] is None:
-                        raise Vanished(f"{self._path} is no longer there ({error})") from error
+                now = stamp(self._path)
+                if now == self._was:
+                    if anew or time.monotonic() < self._helpless_until:
+                        self._helpless_until = max(self._helpless_until, time.monotonic() + HELPLESS * anew)
+                        raise UnreadableImage(str(error)) from error
+                elif (wait := next(waits, None)) is not None:
+                    time.sleep(wait)
+                elif now[0] is None:
+                    raise Vanished(f"{self._path} is no longer there ({error})") from error
+                else:
                     raise UnreadableImage(str(error)) from error
-            time.sleep(wait)
-            with self._lock:
-                try:
-                    fresh = self._open()
-                except Exception:  # not back yet
-                    continue
-                self.slide.close()
-                self.slide = fresh
+            anew = self._reopen() or stamp(self._path) == self._was
+
+    def _reopen(self) -> bool:
+        """Whether the file could be opened anew."""
+        with self._lock:
+            try:
+                fresh = self._open()
+            except Exception:  # not back yet
+                return False
+            self.slide.close()
+            self.slide = fresh
+            return True
 
     def __enter__(self) -> Reader:
         return self

@@ -119,7 +119,7 @@ def _write_run(run, events, slide, formats, folder, stem, region, progress, more
             reason = next(iter(summary.failed.values()))
             raise UnreadableImage(f"nothing of {slide.name} could be segmented: {reason}")
         with run.watch("write"):
-            _publish(sinks)
+            publish(sinks)
     except BaseException:
         if hasattr(events, "close"):
             events.close()
@@ -139,6 +139,7 @@ def _write_run(run, events, slide, formats, folder, stem, region, progress, more
             "at_size_limit": summary.at_size_limit,
         },
         failed={str(index): reason for index, reason in sorted(summary.failed.items())},
+        failed_areas=_areas(run, summary),
         seconds={**summary.seconds, **run.watch.seconds},
         notices=notices,
         outputs=[path.name for path in paths],
@@ -148,16 +149,27 @@ def _write_run(run, events, slide, formats, folder, stem, region, progress, more
     return Outcome(summary, [*paths, path], content, notices)
 
 
-def _publish(sinks: list[Sink]) -> None:
-    """Give all files their names, or none."""
-    for sink in sinks:
-        sink.finish()
+def _areas(run: AnyRun, summary: Summary) -> list[list[float]]:
+    """Of each failed tile x, y, width, height of what it answers for, level-0 px."""
+    areas = []
+    for index in sorted(summary.failed):
+        left, top, right, bottom = run.plan.bounds(run.plan.tiles[index], 0)
+        areas.append([left, top, right - left, bottom - top])
+    return areas
+
+
+def publish(sinks: list[Sink]) -> None:
+    """Give all files their names, or leave none.  Raises `DiskFull`."""
     named: list[Path] = []
     try:
+        for sink in sinks:
+            sink.finish()
         for sink in sinks:
             sink.close()
             named += sink.paths
     except BaseException:
+        for sink in sinks:
+            sink.abort()
         for path in named:
             with contextlib.suppress(OSError):
                 path.unlink()
