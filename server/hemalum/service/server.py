@@ -26,6 +26,7 @@ from hemalum.errors import NotAllowed, UsageError
 from hemalum.service.auth import BearerToken, Tokens
 from hemalum.service.folders import allowed_folders
 from hemalum.service.limits import Limits
+from hemalum.service.readable import Readable
 from hemalum.service.servicer import NucleiServicer
 from hemalum.service.tls import Certificate
 from hemalum.service.work import Work
@@ -129,7 +130,7 @@ class Server:
         short = 3 * limits.short_calls + SPARE_THREADS
         self._server = grpc.server(
             _pool(SPARE_THREADS, "call"),
-            interceptors=[BearerToken(tokens)] if tokens else [],
+            interceptors=[*([BearerToken(tokens)] if tokens else []), Readable()],
             options=_options(limits),
             maximum_concurrent_rpcs=streams + short + SPARE_CALLS,
         )

@@ -139,6 +139,10 @@ class Stream(Call):
 
     def _take(self, run: Run) -> None:
         """Take tiles until the client closes its side."""
+        if run.place.gives_way:
+            from hemalum.engine.courtesy import give_way
+
+            give_way()
         try:
             while self._credit():
                 request = self._request()

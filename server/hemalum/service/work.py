@@ -163,7 +163,7 @@ class Work:
         try:
             from hemalum.runs.pipeline import Pipeline
 
-            pipeline = Pipeline(*self._choice)
+            pipeline = Pipeline(*self._choice, polite=True)
             self._rehearse(pipeline)
         except HemalumError as error:  # a damaged model: others may still be asked for
             log.warning("%s", error)
@@ -188,9 +188,9 @@ class Work:
         pixels = np.full((256, 256, 3), 240, np.uint8) if stored is None else stored[0]
         height, width = pixels.shape[:2]
         image = ImageInfo(width, height, model.card.mpp, "rehearsal", "rehearsal")
-        run = pipeline.run(model, image, pixels, Parameters(skip_glass=False))
-        run.submit(0, pixels)
-        for event in run.events():
-            if isinstance(event, Finished):
-                self._note(run)
-                self.finished(run, event.summary.seconds.get("engine", 0.0), 1)
+        with pipeline.run(model, image, pixels, Parameters(skip_glass=False, interactive=True)) as run:
+            run.submit(0, pixels)
+            for event in run.events():
+                if isinstance(event, Finished):
+                    self._note(run)
+                    self.finished(run, event.summary.seconds.get("engine", 0.0), 1)
