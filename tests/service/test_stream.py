@@ -142,20 +142,35 @@ def test_ids_travel_and_derive_alike(stub, slide, expected):
     assert kinds.count("settled") == kinds.count("credit") == 9
 
 
-def test_a_client_that_ignores_its_credits_is_slowed_down_not_buffered(stub, slide):
-    sent = []
+def test_a_client_that_ignores_its_credits_is_slowed_down_not_buffered(toy_models, big_source, until):
+    child = odd_server(toy_models, slow=600)  # its engine stands still
+    sent, quiet = [], []
 
     def requests():
-        yield opening()
-        yield overview(slide)
-        for tile in all_tiles(slide):
-            sent.append(tile.tile.index)
-            yield tile
+        image = pb.Image(width=2048, height=2048, mpp=0.5)
+        parameters = parameters_message(Parameters(core=256, skip_glass=False))
+        yield pb.SegmentRequest(open=pb.Open(api_version=1, model="toy", image=image, parameters=parameters))
+        yield pb.SegmentRequest(overview=pb.Overview(pixels=message_of(big_source.overview)))
+        for index, tile in enumerate(plan.tiles):
+            sent.append(index)
+            yield pb.SegmentRequest(tile=pb.Tile(index=index, pixels=message_of(big_source.read(tile.read, 1))))
 
-    replies = stub.Segment(requests(), metadata=stub.metadata)
-    credits = next(reply for reply in replies if reply.WhichOneof("message") == "opened").opened.credits
-    assert 2 <= credits <= 64
-    assert list(replies)[-1].summary.tiles == 9 and len(sent) == 9
+    def stands_still() -> bool:
+        quiet.append(len(sent))
+        return len(quiet) > 100 and quiet[-100] == quiet[-1] > 0  # for two seconds
+
+    from hemalum.grid.tiling import plan_tiles
+
+    plan = plan_tiles((2048, 2048), 0.5, 0.5, core=256, halo=64)
+    try:
+        with grpc.insecure_channel(child.address) as channel:
+            replies = NucleiStub(channel).Segment(requests())
+            opened = next(reply for reply in replies if reply.WhichOneof("message") == "opened").opened
+            assert until(stands_still, 60)
+            assert len(opened.tiles) == 64 and opened.credits <= len(sent) < opened.credits + 24  # what the wire holds
+            replies.cancel()
+    finally:
+        child.kill()
 
 
 def test_only_as_many_tiles_are_read_as_there_are_credits(client, slide):
