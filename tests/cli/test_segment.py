@@ -69,8 +69,8 @@ def test_a_slide_in_nuclei_out(segment, toy_slide, tmp_path):
     labels = np.asarray(Image.open(tmp_path / "out" / "tissue.labels.png"))
     assert labels.shape == (660, 700) and len(np.unique(labels)) - 1 == len(features)
     measured = features[0]["properties"]["measurements"]
-    assert {"Nucleus: Area µm^2", "Nucleus: Hematoxylin OD mean", "Detection probability"} <= set(measured)
-    darker = np.mean([f["properties"]["measurements"]["Nucleus: Hematoxylin OD mean"] for f in features])
+    assert {"Nucleus: Area µm^2", "Hemalum: Hematoxylin OD mean", "Hemalum: Probability"} <= set(measured)
+    darker = np.mean([f["properties"]["measurements"]["Hemalum: Hematoxylin OD mean"] for f in features])
     assert darker > 0.2
 
 
@@ -327,3 +327,37 @@ def test_an_image_without_a_tile_that_can_be_decoded_is_refused(segment, tmp_pat
     assert (
         done.returncode == 2 and "nothing of torn could be segmented" in done.stderr and files(tmp_path / "out") is None
     ), done.stderr
+
+
+def test_the_scan_of_a_file_is_segmented_whichever_way_it_is_run(segment, toy_slide, toy_models, tmp_path):
+    import tifffile
+
+    pixels = np.asarray(Image.open(toy_slide))
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as out:
+        for name, part, mpp in (("macro", pixels[:64, :64], 4), ("scan", pixels[:400, :500], 0.5)):
+            size = {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
+            out.write(part, photometric="rgb", metadata={"axes": "YXS", "Name": name, **size})
+    done = segment(tmp_path / "a.ome.tif")
+    assert done.returncode == 0 and "2 images in the file; the largest, 1 'scan'" in done.stderr
+    image = json.loads((tmp_path / "out" / "a.run.json").read_text(encoding="utf-8"))["image"]
+    assert image["size"] == [500, 400] and image["series"] == 1
+    assert segment(tmp_path / "a.ome.tif", "--series", 0, "--mpp", 0.5).returncode == 0
+    image = json.loads((tmp_path / "out" / "a.run.json").read_text(encoding="utf-8"))["image"]
+    assert image["size"] == [64, 64] and image["series"] == 0
+    done = segment(tmp_path / "a.ome.tif", "--series", 2)
+    assert done.returncode == 2 and "0 'macro' of 64 × 64 px, 1 'scan' of 500 × 400 px" in done.stderr
+    options = ("--models", toy_models, "--model", "toy", "--device", "cpu", "--mpp", 0.5)
+    job = hemalum("job", "run", tmp_path / "a.ome.tif", "-o", tmp_path / "job", "--series", 0, *options)
+    assert job.returncode == 0, job.stderr
+    image = json.loads((tmp_path / "job" / "a.run.json").read_text(encoding="utf-8"))["image"]
+    assert image["size"] == [64, 64] and image["series"] == 0
+
+
+def test_what_of_a_folder_is_not_segmented_is_named(segment, toy_slide, tmp_path):
+    (tmp_path / "mix").mkdir()
+    shutil.copy(toy_slide, tmp_path / "mix" / "a.png")
+    for name in ("b.vsi", "c.lif"):
+        (tmp_path / "mix" / name).touch()
+    done = segment(tmp_path / "mix", "--mpp", 0.5)
+    assert done.returncode == 0 and "2 files of" in done.stderr
+    assert "were not taken: b.vsi, c.lif (not a known ending)" in done.stderr

@@ -1,4 +1,7 @@
-"""Measurements of nuclei, with QuPath's names and units.
+"""Measurements of nuclei.
+
+A name of QuPath's own is used where QuPath would give the same number; what is ours alone, such as densities by the
+run's own stain, begins with `Hemalum: `.  `tests/cases/measurements.csv` defines each name for all clients.
 
 Shape comes from the reported outlines (level-0 frame, so two readers of one GeoJSON compute the same); probability and
 optical densities come from the pixels of the tile the nucleus was found in.
@@ -19,9 +22,9 @@ from hemalum.compiled import compiled
 from hemalum.nuclei.nuclei import UNIT
 from hemalum.stain.estimation import unmixing
 
-AREA, PERIMETER = "Nucleus: Area µm^2", "Nucleus: Perimeter µm"
-CIRCULARITY, SOLIDITY, ECCENTRICITY = "Nucleus: Circularity", "Nucleus: Solidity", "Nucleus: Eccentricity"
-HAEMATOXYLIN, EOSIN = "Nucleus: Hematoxylin OD mean", "Nucleus: Eosin OD mean"  # QuPath's own spelling
+AREA, PERIMETER = "Nucleus: Area µm^2", "Nucleus: Length µm"
+CIRCULARITY, SOLIDITY, ECCENTRICITY = "Nucleus: Circularity", "Nucleus: Solidity", "Hemalum: Eccentricity"
+HAEMATOXYLIN, EOSIN = "Hemalum: Hematoxylin OD mean", "Hemalum: Eosin OD mean"
 SHAPE = (AREA, PERIMETER, CIRCULARITY, SOLIDITY, ECCENTRICITY)
 
 

@@ -1,4 +1,4 @@
-"""GeoJSON as QuPath imports it: a FeatureCollection of detections with stable ids and measurements.
+"""GeoJSON as QuPath imports it: a FeatureCollection of detections with stable ids, measurements, and the mark of ours.
 
 Written as it goes, one feature a line, in bounded memory: coordinates are integers of 1/8 px until a compiled loop
 prints them (about a million nuclei in half a minute).  Coordinates are level-0 px, pixel-corner convention, rings
@@ -13,7 +13,7 @@ closed.
 >>> sink.close()
 >>> feature = json.loads(sink.paths[0].read_text())["features"][0]
 >>> feature["geometry"]["coordinates"], feature["properties"]["measurements"]
-([[[0, 0], [1, 0], [1.125, 1], [0, 0]]], {'Detection probability': 1.0})
+([[[0, 0], [1, 0], [1.125, 1], [0, 0]]], {'Hemalum: Probability': 1.0})
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from hemalum.files import PartFile
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.sinks.base import Target
 
-PROBABILITY = "Detection probability"  # QuPath's name, as its StarDist extension writes it
+PROBABILITY = "Hemalum: Probability"
+RUN = "hemalum.run"  # metadata that make a nucleus ours also where QuPath has cleared its measurements
 CLASSIFICATION = {"name": "Nucleus", "color": [86, 60, 170]}
 CHUNK = 20_000  # nuclei printed at once
 
@@ -40,6 +41,7 @@ class GeoJsonSink:
         self.paths = [Path(path)]
         self._file = PartFile(path)
         self._columns = target.columns
+        self._run = target.model[:12]  # not a run's own name: one that goes on writes the same file
         self._first, self._finished = True, False
         self._buffer = np.empty(0, np.uint8)
         self._file.write(b'{"type":"FeatureCollection","features":[')
@@ -77,6 +79,8 @@ class GeoJsonSink:
         middle = _bytes(
             ']]},"properties":{"objectType":"detection","classification":'
             + json.dumps(CLASSIFICATION, separators=(",", ":"))
+            + ',"metadata":'
+            + json.dumps({RUN: self._run}, separators=(",", ":"))
             + ',"measurements":{'
         )
         fixed = 160 + len(middle) + int(key_ends[-1]) + 24 * len(names)

@@ -14,6 +14,7 @@ import numpy as np
 from hemalum.errors import ProtocolError
 from hemalum.nuclei.nuclei import Nuclei, pack, unpack
 from hemalum.runs import events as e
+from hemalum.runs.planning import REGION
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.pixels import array_of, message_of
 from hemalum.wire.texts import text
@@ -24,7 +25,8 @@ Event = e.TileConsumed | e.NucleiFound | e.TileSettled | e.TileFailed | e.Normal
 
 
 def nuclei_message(nuclei: Nuclei, model: str, image: str) -> pb.FoundNuclei:
-    """Nuclei with their ids, which derive from the model, the image's identity and the centroids."""
+    """Nuclei with their ids, which derive from the model, the image's identity and the centroids, and the measurements
+    that were announced: whose region a nucleus is in is no measurement."""
     counts, deltas = pack(nuclei.vertices, nuclei.offsets)
     return pb.FoundNuclei(
         vertex_counts=counts.tolist(),
@@ -34,7 +36,9 @@ def nuclei_message(nuclei: Nuclei, model: str, image: str) -> pb.FoundNuclei:
         centroids=nuclei.centroids.ravel().tolist(),
         tiles=nuclei.tile.tolist(),
         edge=nuclei.edge.tolist(),
-        measurements=[pb.Column(name=name, values=values.tolist()) for name, values in nuclei.columns.items()],
+        measurements=[
+            pb.Column(name=name, values=values.tolist()) for name, values in nuclei.columns.items() if name != REGION
+        ],
     )
 
 
