@@ -53,7 +53,8 @@ public final class NucleiClient implements AutoCloseable {
      * Prepares a connection; nothing is sent yet.
      *
      * @param endpoint  the server
-     * @param token     what it asks for, or null; {@link SavedToken#to} where it was saved
+     * @param token     what it asks for, or null; {@link SavedToken#to} where it was saved. The token of a server that
+     *                  the same user has started on this computer is found without
      * @param authority PEM file of the authority that signed its certificate, or null for those that Java trusts
      * @param name      of this program and its version, for the server's log
      * @throws ServiceException of kind {@code UNSAFE} where the token would be readable on the network, unless the
@@ -64,6 +65,8 @@ public final class NucleiClient implements AutoCloseable {
     }
 
     static NucleiClient connect(Endpoint endpoint, String token, Path authority, String name, Patience patience) {
+        if ((token == null || token.isBlank()) && endpoint.loopback())
+            token = OwnToken.of(endpoint.port());
         boolean secret = token != null && !token.isBlank();
         if (secret && !endpoint.tls() && !endpoint.loopback() && !endpoint.insecure())
             throw new ServiceException(Kind.UNSAFE, Texts.get("token.unsafe", endpoint.authority()), null);
@@ -195,7 +198,7 @@ public final class NucleiClient implements AutoCloseable {
                 .setClient(line.client()).setModel(spec.model())
                 .setPath(path).setMpp(image.mpp()).setParameters(Wire.parameters(spec)).setWidth(image.width())
                 .setHeight(image.height())
-                .setIdentity(identity).build();
+                .setIdentity(identity).setQueues(true).build();
         return run(() -> new SlideCall(line, request, listener, control), listener, control);
     }
 

@@ -191,6 +191,10 @@ abstract class RunCall<Q> implements ClientResponseObserver<Q, SegmentReply> {
                     overviewWanted(reply.getOverviewRequest().getMaxSide());
                 }
             }
+            case QUEUED -> {
+                if (reply.getQueued().getPlace() > 0)
+                    tell(() -> listener.waiting(reply.getQueued().getSentence()));
+            }
             case OPENED -> {
                 Opened opened = Wire.opened(reply.getOpened());
                 tell(() -> listener.opened(opened));

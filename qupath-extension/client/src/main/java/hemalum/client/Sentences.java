@@ -59,6 +59,7 @@ final class Sentences {
             case "RunLost", "Cancelled" -> Kind.LOST;
             case "DiskFull" -> Kind.SERVER_FAULT;
             case "Busy" -> Kind.BUSY;
+            case "TooMuch" -> Kind.TOO_MUCH;
             // classes that were added later, too
             default -> switch (code) {
                 case UNAUTHENTICATED -> Kind.TOKEN_REFUSED;

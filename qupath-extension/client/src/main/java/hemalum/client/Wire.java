@@ -43,7 +43,7 @@ final class Wire {
                         .setMpp(image.mpp()).setMppSource(text(image.mppSource())).setName(text(image.name()))
                         .setZ(image.z())
                         .setT(image.t()))
-                .setParameters(parameters(spec)).build();
+                .setParameters(parameters(spec)).setQueues(true).build();
     }
 
     static Parameters parameters(SegmentSpec spec) {

@@ -45,6 +45,8 @@ class FailureTest {
         "UNAVAILABLE|ServerUnavailable|the server is shutting down; try again when it has started|UNAVAILABLE",
         "CANCELLED|Cancelled|the run was cancelled on the server|LOST",
         "RESOURCE_EXHAUSTED|TooMuch|the image has too many pixels|TOO_MUCH",
+        "INVALID_ARGUMENT|TooMuch|the image has too many pixels|TOO_MUCH",
+        "NOT_FOUND|MissingImage|'x.svs' does not exist on the server|REFUSED",
         "RESOURCE_EXHAUSTED|DiskFull|no space is left on the server|SERVER_FAULT",
         "INVALID_ARGUMENT|ProtocolError|tile 3 was sent twice; the connection was closed, reset and timed out|REFUSED",
         "NOT_FOUND|UnknownModel|there is no model 'x'|MODEL_MISSING",

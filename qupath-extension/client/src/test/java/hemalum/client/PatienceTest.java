@@ -9,6 +9,7 @@ import hemalum.v1.GetServerInfoRequest;
 import hemalum.v1.NormalizeReply;
 import hemalum.v1.NormalizeRequest;
 import hemalum.v1.Progress;
+import hemalum.v1.Queued;
 import hemalum.v1.SegmentReply;
 import hemalum.v1.ServerInfo;
 import io.grpc.Status;
@@ -76,6 +77,28 @@ class PatienceTest {
         }; NucleiClient client = silent.client(silence(1500, 1500))) {
             assertEquals(Kind.TIMED_OUT, failure(client, NOBODY, new RunControl()).kind());
         }
+    }
+
+    @Test
+    void whoWaitsIsToldItsPlace() throws Exception {
+        List<String> told = Collections.synchronizedList(new ArrayList<>());
+        try (FakeServer full = new FakeServer() {
+            @Override
+            void opened(StreamObserver<SegmentReply> out) {
+                for (int place = 2; place >= 0; place--)
+                    out.onNext(SegmentReply.newBuilder().setQueued(Queued.newBuilder().setPlace(place)
+                            .setSentence("this run is number " + place + " in the queue")).build());
+                super.opened(out);
+            }
+        }; NucleiClient client = full.client()) {
+            FakeServer.run(client, new RunListener() {
+                @Override
+                public void waiting(String why) {
+                    told.add(why);
+                }
+            }, new RunControl());
+        }
+        assertEquals(List.of("this run is number 2 in the queue", "this run is number 1 in the queue"), told);
     }
 
     /** A server that never decides a tile, and says so as often as it is told to. */
