@@ -122,6 +122,15 @@ def test_no_circle(package, of):
         visit(name, [])
 
 
+@pytest.mark.parametrize("package", [SERVER, TRAINING], ids=lambda package: package.name)
+def test_the_page_about_the_house_names_every_module(package):
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name, _ in modules(package):
+        inside, _, module = name.rpartition(".")
+        if inside not in {"", "cli", "v1"}:
+            assert f"`{module}`" in page, f"docs/architecture.md does not name {package.name}.{name}"
+
+
 def test_training_uses_nothing_of_the_server_above_its_commands_options():
     for name, tree in modules(TRAINING):
         for used in imported(tree, "hemalum"):
