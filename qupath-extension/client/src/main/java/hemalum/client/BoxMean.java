@@ -4,7 +4,7 @@ package hemalum.client;
  * The mean of every n × n block of stored pixels, halves rounded up: {@code (2·sum + m) / (2·m)} with m the number of
  * pixels that exist in the block.
  * <p>
- * The server divides the same way ({@code hemalum.resample.box_mean}), and both sides are held to
+ * The server divides the same way ({@code hemalum.grid.resample.box_mean}), and both sides are held to
  * {@code tests/data/box_mean.json}: a tile read here and one read there are equal to the bit whenever their stored
  * pixels are.
  */
