@@ -19,7 +19,7 @@ else:
 
 from hemalum.errors import UsageError
 
-from .data_config import Pseudo, Tiles, UnlabelledSet
+from .data_config import Pseudo, Soft, Tiles, UnlabelledSet
 from .method_config import Method
 from .networks import GeneratorConfig
 from .normalizer_config import Normalizer
@@ -31,7 +31,8 @@ OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A folder with `images/*.png`, `labels/*.png` (16-bit instance maps) and `manifest.csv`, which may be missing: then all images are taken.
+    """A folder with `images/*` (of any kind that Pillow reads), `labels/*.png` (16-bit instance maps) and `manifest.csv`, which may be
+    missing: then all images are taken.
 
     Attributes:
         weight: share of the training crops, divided among the set's images.
@@ -39,6 +40,8 @@ class LabelledSet:
         licence: decides, with `licences` of the configuration, whether the set may train a weight.
         validation: stems, or patients where `patient_column` names the manifest's column, kept for validation.
         exclude: stems that are not used at all.
+        labels: the folder of the labels, where a set has them in several conventions.
+        unsure: a folder of masks, not 0 where a label may be several nuclei: the foreground is learned there, instances are not.
         zoom: factor that brings the images to 0.25 µm/px by nuclear size where no mpp is known (1 otherwise).
     """
 
@@ -46,6 +49,8 @@ class LabelledSet:
     weight: float = 1.0
     mpp: float = 0.25
     zoom: float = 1.0
+    labels: str = "labels"
+    unsure: str | None = None
     patient_column: str | None = None
     validation: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
@@ -61,6 +66,8 @@ class Schedule:
     `frozen_statistics`: BatchNorm uses and keeps the statistics of the weights begun from, which a few images could only spoil.
     `blend`: share of the trained weights in the result, the rest are those begun from: the mean of both does better on tissue that
     neither saw (Wortsman et al. 2022, arXiv 2109.01903).
+    `steady`: weight of the difference between a crop's maps and those of the same tissue a few px further; above 0 the crops come in such pairs.
+    `dirt`: share of the crops with dust or pen on them, which is background.
     """
 
     steps: int = 6000
@@ -75,6 +82,8 @@ class Schedule:
     clip: float = 5.0
     frozen_statistics: bool = False
     blend: float = 1.0
+    steady: float = 0.0
+    dirt: float = 0.0
 
     def __post_init__(self):
         demand("schedule",
@@ -85,6 +94,8 @@ class Schedule:
                (self.crop > 0 and self.crop % 32 == 0, "crop must be a multiple of 32"),
                (self.cooldown >= 0, "cooldown cannot be negative"),
                (0 <= self.ema < 1, "ema must lie within 0 and 1"),
+               (self.steady >= 0 and (not self.steady or self.batch % 2 == 0), "steady cannot be negative, and needs an even batch"),
+               (0 <= self.dirt <= 1, "dirt is a share, from 0 to 1"),
                (0 < self.blend <= 1, "blend must lie above 0 and at most be 1"))
 
 
@@ -92,7 +103,7 @@ class Schedule:
 class Config:
     """A whole experiment. `fingerprint` changes when anything that a checkpoint depends on changes.
 
-    Without `pseudo` no student learns from pseudo labels; without `method` there is no cycle training; with
+    Without `pseudo` no student learns from pseudo labels, without `soft` none from the teacher's maps of labelled images; without `method` there is no cycle training; with
     `normalizer` labelled sets may be missing.  `version`, `rebuild` and the model whose
     weights it began from (`initial`, "ID VERSION") are told on the model's card, as is `part_um2`, from which size on parts of a
     marker are nuclei of their own (`hemalum.markers`; 0: never).
@@ -108,6 +119,7 @@ class Config:
     unlabelled: dict[str, UnlabelledSet] = field(default_factory=dict)
     tiles: Tiles = field(default_factory=Tiles)
     pseudo: Pseudo | None = None
+    soft: Soft | None = None
     method: Method | None = None
     normalizer: Normalizer | None = None
     version: str = "1"
@@ -143,10 +155,11 @@ def load_config(path: Path) -> Config:
     if method is not None or normalizer is not None:
         network = dataclasses.replace(network, normalization=True)
     pseudo = build(Pseudo, table.pop("pseudo"), "pseudo") if "pseudo" in table else None
+    soft = build(Soft, table.pop("soft"), "soft") if "soft" in table else None
     tiles, schedule = build(Tiles, table.pop("tiles", {}), "tiles"), build(Schedule, table.pop("schedule", {}), "schedule")
     config = build(Config, {
         "name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0, **table, "network": network, "unlabelled": unlabelled,
-        "tiles": tiles, "pseudo": pseudo, "method": method, "normalizer": normalizer, "schedule": schedule, "sets": sets, "zero_shot": zero_shot,
+        "tiles": tiles, "pseudo": pseudo, "soft": soft, "method": method, "normalizer": normalizer, "schedule": schedule, "sets": sets, "zero_shot": zero_shot,
     }, "top level")
     if not sets and normalizer is None:
         raise UsageError(f"{path} names no labelled set; add a table [sets.NAME].")

@@ -19,13 +19,14 @@ from torch import nn
 from hemalum.models import GENERATOR, Card
 
 from .networks import Generator, GeneratorConfig
+from .networks.encoders import CellConv2d, with_plain_kernels
 from .replay import to_bytes, to_float
 
 HALO = 64           # a multiple of the stride
 WINDOW = 256        # px at 0.5 µm/px, as is HALO
 LARGEST_NUCLEUS_UM = 30.0
 RANGE = 8.0         # of the head's output: beyond a logit of 8 a probability is 0 or 1
-QUANTIZED = ["Conv", "Relu", "Clip", "Concat", "Resize", "Add"]
+QUANTIZED = ["Conv", "Relu", "Clip", "Concat", "Resize", "Add", "Mul"]
 KEPT_FLOAT = "/transformer/"
 
 
@@ -43,12 +44,17 @@ class Deployed(nn.Module):
     def __init__(self, generator: Generator):
         super().__init__()
         self.generator = deepcopy(generator)
+        self.by_cells = generator.config.decoder == "pyramid"    # nothing but the encoder's first layer reads the image
+        encoder, decoder = self.generator.encoder, self.generator.segmentation
+        with_plain_kernels(encoder)
         with torch.no_grad():
-            decoder = self.generator.segmentation
-            for part in (self.generator.encoder, decoder.trunk.stem):
-                convolution, norm = (next(m for m in part.modules() if isinstance(m, kind)) for kind in (nn.Conv2d, nn.BatchNorm2d))
-                convolution.weight.copy_(convolution.weight.unflatten(1, (3, -1)).transpose(1, 2).flatten(1, 2))
+            for part in (encoder,) if self.by_cells else (encoder, decoder.trunk.stem):
+                (name, convolution), norm = _first(part, nn.Conv2d), _first(part, nn.BatchNorm2d)[1]
                 norm.running_mean -= convolution.weight.sum((1, 2, 3)) * (0.5 / 127.5)
+                if self.by_cells:
+                    part.set_submodule(name, CellConv2d(convolution, generator.config.fold))
+                else:
+                    convolution.weight.copy_(convolution.weight.unflatten(1, (3, -1)).transpose(1, 2).flatten(1, 2))
             if generator.config.segmentation_channels > 1:
                 distance = slice(decoder.scale**2, 2 * decoder.scale**2)
                 decoder.head.weight[distance] *= 2 * RANGE
@@ -56,14 +62,21 @@ class Deployed(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         (n, height, width, _), fold = pixels.shape, self.generator.config.fold
-        rows = pixels.reshape(n, height // fold, fold, width // fold, 3 * fold).transpose(2, 3)
-        folded = rows.reshape(n, height // fold, width // fold, 3 * fold**2).permute(0, 3, 1, 2)
+        if self.by_cells:
+            folded = _first(self.generator.encoder, nn.Conv2d)[1].as_cells(pixels)
+        else:
+            rows = pixels.reshape(n, height // fold, fold, width // fold, 3 * fold).transpose(2, 3)
+            folded = rows.reshape(n, height // fold, width // fold, 3 * fold**2).permute(0, 3, 1, 2)
         logits = self.generator.of_folded((folded.to(self.generator.reduce[0].weight.dtype) - 128) / 127.5)["segmentation"]
         foreground = logits[:, :1].sigmoid()
         distance = (logits[:, 1:2] / (2 * RANGE) + 0.5).clamp(0, 1) if logits.shape[1] > 1 else foreground
         maps = torch.cat([foreground, distance], 1)
         maps = maps if maps.dtype == torch.float32 else maps.float()
         return maps if self.generator.config.output_scale == 2 else F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _first(part: nn.Module, kind: type) -> tuple[str, nn.Module]:
+    return next((name, module) for name, module in part.named_modules() if isinstance(module, kind))
 
 
 class Translating(nn.Module):
@@ -169,11 +182,11 @@ def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
             return None if tile is None else {"pixels": tile[None]}
 
     graph = onnx.load(source).graph
-    image, head = (next(tensors(n)[0] for n in graph.node if n.op_type == "Conv" and part in n.name) for part, tensors in (
-        ("/trunk/stem/", lambda n: n.input), ("/segmentation/head/", lambda n: n.output)))
+    image = next(n.input[0] for n in graph.node if n.op_type == "Conv")
+    head = next(n.output[0] for n in graph.node if n.op_type == "Conv" and "/segmentation/head/" in n.name)
     quantize_static(str(source), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-                    op_types_to_quantize=QUANTIZED, nodes_to_exclude=[n.name for n in graph.node if KEPT_FLOAT in n.name],
+                    reduce_range=True, op_types_to_quantize=QUANTIZED, nodes_to_exclude=[n.name for n in graph.node if KEPT_FLOAT in n.name],
                     extra_options={"TensorQuantOverrides": {image: scale(1 / 127.5), head: scale(2 * RANGE / 255)}})
     _read_bytes(path, image)
 

@@ -28,6 +28,7 @@ from .evaluate import instance_parameters
 from .export import HALO, Deployed, load_generator
 from .networks import Generator
 from .predict import MPP, Prediction, parameters_of, predict
+from .views import averaged_maps
 
 FLIPS = (lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1])
 MULTIPLE = 32
@@ -55,7 +56,7 @@ class Teacher:
 
 
 def load_teacher(out: Path, init: str | None = None, device: str = "cpu") -> Teacher:
-    """OUT/teacher if it is trained, else the model or the weights named by `init`.
+    """OUT/teacher if it is trained, else the model, in full precision, or the weights named by `init`.
 
     Raises:
         UsageError: there is neither; UnknownModel, DamagedModel: as `hemalum.models.find`.
@@ -66,7 +67,7 @@ def load_teacher(out: Path, init: str | None = None, device: str = "cpu") -> Tea
     if init is None:
         raise UsageError(f"there is no teacher {own}; run `hemalum train teacher` first or name a model with --init.")
     model = model_of(init)
-    engine = open_engine(model, "cuda" if device.startswith("cuda") else "cpu")
+    engine = open_engine(model, "cuda") if device.startswith("cuda") else open_engine(model, "cpu", precision="fp32")
     return Teacher(f"model {model.id} {model.card.version}, {engine.precision}",
                    lambda pixels: np.concatenate([engine.maps(tile[None]) for tile in pixels]), instance_parameters(model.card.thresholds),
                    fold=round(MPP / model.card.mpp))
@@ -124,8 +125,10 @@ def label_tile(teacher: Teacher, pixels: np.ndarray, wanted: Pseudo, seed: int) 
 
     labels = nuclei(foreground[:4].mean(0), None if distance is None else distance[:4].mean(0))
     each = [nuclei(f, None if distance is None else distance[i]) for i, f in enumerate(foreground)]
-    maps = [(255 * m).round().astype(np.uint8)
-            for m in (foreground.mean(0), distance_map(labels) if distance is None else distance.mean(0).clip(0, 1))]
+    soft = foreground.mean(0), distance_map(labels) if distance is None else distance.mean(0)
+    if wanted.views and distance is not None:
+        soft = averaged_maps(teacher, enlarged(pixels, 2), wanted.views, seed)
+    maps = [(255 * m.clip(0, 1)).round().astype(np.uint8) for m in soft]
     return labels, score_tile(foreground[0], foreground, labels, each, wanted.band, teacher.parameters.foreground), maps
 
 

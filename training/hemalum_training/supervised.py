@@ -17,10 +17,10 @@ import torch
 from hemalum.errors import RunLost, UsageError
 
 from . import checkpoint
-from .augment import sample_batch
+from .augment import sample_batch, sample_shifted
 from .config import Config, Schedule
 from .datasets import load_labelled, load_zero_shot, mean_by_set
-from .losses import segmentation_loss
+from .losses import fit_targets, segmentation_loss, shift_loss
 from .networks import Generator
 from .twins import refuse_shared
 
@@ -37,6 +37,12 @@ def to_input(pixels: np.ndarray, device: str = "cpu") -> torch.Tensor:
     return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
+def _soft_images(config: Config, out: Path, images: list) -> list:
+    from .soft_maps import soft_images  # its teacher builds on this module
+
+    return soft_images(images, out, config.soft.share)
+
+
 def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
     """The kept tiles of OUT/pseudo, with weights such that the share [pseudo] weight of all crops comes from them."""
     from .pools import StoredTile  # pools builds on this module
@@ -47,8 +53,8 @@ def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
     return [StoredTile.of(tile, config.pseudo, each) for tile in kept]
 
 
-def batches(config: Config, images: list, step: int) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
-    """Pixels, targets and window offset of each step from `step` on, the next one drawn while this one is learned from.
+def batches(config: Config, images: list, step: int) -> Iterator[tuple]:
+    """Pixels, targets, places of pairs (None without `steady`) and window offset of each step from `step` on, the next one drawn while this one is learned from.
 
     A step's batch depends on the seed and its number alone.
     """
@@ -57,8 +63,9 @@ def batches(config: Config, images: list, step: int) -> Iterator[tuple[np.ndarra
 
     def draw(step: int):
         rng = np.random.default_rng([config.seed, step])
-        drawn = sample_batch(images, weights, schedule.crop, schedule.batch, rng, config.network.fold)
-        return *drawn, tuple(int(v) for v in rng.integers(0, 8, 2))
+        sample = sample_shifted if schedule.steady else sample_batch
+        pixels, targets, *places = sample(images, weights, schedule.crop, schedule.batch, rng, config.network.fold, schedule.dirt)
+        return pixels, targets, places[0] if places else None, tuple(int(v) for v in rng.integers(0, 8, 2))
 
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(draw, step)
@@ -89,6 +96,8 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     if not images:
         raise UsageError(f"configuration {config.name} names no labelled set to learn from; add a table [sets.NAME].")
     refuse_shared(images, validation + load_zero_shot(config, data))
+    if config.soft is not None:
+        images = images + _soft_images(config, out, images)
     if config.pseudo is not None:
         images += _pseudo_tiles(config, out, images)
         log(f"{len(images)} images, {config.pseudo.weight:.0%} of the crops from pseudo-labelled tiles")
@@ -122,11 +131,14 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
             if isinstance(norm, torch.nn.BatchNorm2d):
                 norm.eval()
     saved, began, losses = time.monotonic(), time.monotonic(), []
-    for pixels, targets, offset in batches(config, images, step):
+    for pixels, targets, places, offset in batches(config, images, step):
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * group["part"] * rate(step, schedule)
         x = to_input(pixels, device).contiguous(memory_format=torch.channels_last)
-        loss = segmentation_loss(network(x, offset)["segmentation"], torch.from_numpy(targets).to(device))
+        logits = network(x, offset)["segmentation"]
+        loss = segmentation_loss(logits, fit_targets(torch.from_numpy(targets).to(device), logits))
+        if places is not None:
+            loss = loss + schedule.steady * shift_loss(logits, places)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if not torch.isfinite(loss + torch.nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)):
@@ -158,7 +170,8 @@ def made_with(config: Config) -> dict:
     free = {"steps", "cooldown", "warmup", "blend", *checkpoint.FREE}
     return {"seed": config.seed, "network": config.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
             "schedule": {k: v for k, v in dataclasses.asdict(config.schedule).items() if k not in free},
-            "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {}, "fingerprint": config.fingerprint()}
+            "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {},
+            "soft": dataclasses.asdict(config.soft) if config.soft else {}, "fingerprint": config.fingerprint()}
 
 
 def better(network: Generator, start: dict, end: dict, images: list, device: str, log) -> dict:

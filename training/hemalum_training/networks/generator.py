@@ -12,7 +12,8 @@ from hemalum.errors import UsageError
 
 from ..tables import demand
 from .decoders import NormalizationDecoder, SegmentationDecoder
-from .encoders import create_encoder, fold_pixels, unfold_first_layers
+from .encoders import create_encoder, fold_pixels, map_channels, unfold_first_layers
+from .pyramid import PyramidDecoder
 from .window_transformer import WindowTransformer
 
 
@@ -22,6 +23,8 @@ class GeneratorConfig:
 
     AttCycle is `transformer_depth=0, gates=True`; TransCycle of the source is `encoder="resnet50", transformer_depth=4`.
     `fold = 2` reads 0.25 µm/px and still works at 0.5 (`fold_pixels`); `output_scale` counts from the 0.5.
+    `decoder`: "unet" joins skips and has a stage of `fine` channels at 0.5 µm/px, "pyramid" adds them and has none (`pyramid`).
+    `depths` and `smooth`: of the encoder, see `create_encoder`.
     """
 
     encoder: str = "tf_efficientnet_lite1"
@@ -35,6 +38,9 @@ class GeneratorConfig:
     output_scale: int = 2
     normalization: bool = False
     fold: int = 1
+    decoder: str = "unet"
+    depths: list[int] = field(default_factory=list)
+    smooth: bool = False
 
     def __post_init__(self):
         demand("network",
@@ -45,6 +51,7 @@ class GeneratorConfig:
                 "bottleneck must be a multiple of transformer_heads"),
                (self.segmentation_channels in (1, 2), "segmentation_channels is 1 (foreground) or 2 (and distance)"),
                (self.output_scale in (1, 2), "output_scale is 1 or 2"),
+               (self.decoder in ("unet", "pyramid"), "decoder is “unet” or “pyramid”"),
                (self.fold == 1 or self.fold == 2 and self.output_scale == 2 and not self.normalization,
                 "fold is 1, or 2 for a network without a normalization decoder whose output_scale is 2"))
 
@@ -78,27 +85,37 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig, imagenet: bool = True):
         super().__init__()
         self.config = config
-        self.encoder = create_encoder(config.encoder, imagenet, config.fold)
-        *skips, last = self.encoder.feature_info.channels()
+        self.encoder = create_encoder(config.encoder, imagenet, config.fold, config.depths, config.smooth)
+        *skips, last = map_channels(self.encoder, config.fold)
         skips = skips[::-1]
         self.reduce = nn.Sequential(nn.Conv2d(last, config.bottleneck, 1, bias=False), nn.BatchNorm2d(config.bottleneck), nn.ReLU())
         self.transformer = (WindowTransformer(config.bottleneck, config.transformer_depth, config.transformer_heads)
                             if config.transformer_depth else None)
         shape = (config.bottleneck, skips, config.widths, config.gates)
-        self.segmentation = SegmentationDecoder(*shape, config.fine, config.segmentation_channels, config.output_scale,
-                                                3 * config.fold**2)
+        maps = config.segmentation_channels, config.output_scale
+        self.segmentation = (PyramidDecoder(*shape, *maps) if config.decoder == "pyramid"
+                             else SegmentationDecoder(*shape, config.fine, *maps, 3 * config.fold**2))
         self.normalization = NormalizationDecoder(*shape, max(config.fine // 2, 8)) if config.normalization else None
 
     def begin_from(self, weights: dict[str, torch.Tensor]) -> None:
-        """Take over weights of the same shape.  Only the normalization decoder may be missing, it then starts as the identity, or left over.
+        """Take over weights of the same shape.  The normalization decoder may be missing, it then starts as the identity, or left over; a
+        decoder of another kind starts at random, as does the layer behind a last stage that `depths` leaves out; its blocks are left over.
 
         Raises:
             UsageError: another key is missing, left over or of another shape; names the first.
         """
-        own = self.state_dict()
-        weights = {k: v for k, v in unfold_first_layers(weights, own).items() if k in own or not k.startswith("normalization.")}
+        own, free = self.state_dict(), ["normalization."]
+        if any(key.startswith("segmentation.trunk.") for key in weights) == (self.config.decoder == "pyramid"):
+            free.append("segmentation.")
+            weights = {k: v for k, v in weights.items() if not k.startswith("segmentation.")}
+        if self.config.depths:
+            weights = {k: v for k, v in weights.items() if k in own or not k.startswith("encoder.blocks.")}
+            if not self.config.depths[-1]:
+                free.append("reduce.")
+                weights = {k: v for k, v in weights.items() if not k.startswith("reduce.")}
+        weights = {k: v for k, v in unfold_first_layers(weights, own).items() if k in own or not k.startswith(tuple(free))}
         for key in [*own, *weights]:
-            if key not in weights and not key.startswith("normalization.") or key not in own:
+            if key not in weights and not key.startswith(tuple(free)) or key not in own:
                 raise UsageError(f"the weights to begin from {'lack' if key in own else 'have an unknown'} {key}; "
                                  "name a model with the encoder and sizes of the configuration.")
             if key in weights and weights[key].shape != own[key].shape:
