@@ -125,7 +125,7 @@ def test_distance_map_of_known_geometry():
 
 
 def test_shipped_configurations_train_on_allowed_images_only():
-    for name in ("nuclei-first", "nuclei-second", "nuclei"):
+    for name in ("nuclei-first", "nuclei-second", "nuclei-third", "nuclei"):
         config = load_config(Path(__file__).parents[2] / "training" / "configs" / f"{name}.toml")
         assert {s.licence for s in [*config.sets.values(), *config.unlabelled.values()]} <= {"CC0", "CC BY 4.0", "Apache-2.0"}
         assert "monuseg" not in config.sets

@@ -1,8 +1,8 @@
 """Crops with random geometry, stain, focus and compression.
 
 Geometry: any angle, flips, scale e^±0.25 and random sub-pixel offsets, so that shifting the tissue changes nothing a user would
-notice.  A crop may be a coarser scan's, or have dust and pen on it (`dirt`).  Stain: the two stains' concentrations are scaled and shifted (Tellez et al. 2018, doi 10.1109/TMI.2018.2820199) with the
-stain vectors of Ruifrok and Johnston 2001.
+notice.  A crop may be a coarser scan's, or have dust and pen on it (`dirt`).  Stain: the two stains' concentrations are scaled and
+shifted (Tellez et al. 2018, doi 10.1109/TMI.2018.2820199) with the stain vectors of Ruifrok and Johnston 2001.
 """
 
 from __future__ import annotations

@@ -119,6 +119,9 @@ def pseudo_label(config, data, out, init, device, compare, folds):
     if compare or folds:
         compare_rules(loaded, data, out, init, device, click.echo, folds or 0)
         return
+    if loaded.soft is not None:
+        from .soft_maps import make_soft_maps
+        click.echo(f"soft maps: {make_soft_maps(loaded, data, out, init, device, log=click.echo)}")
     click.echo(f"pseudo labels: {make_pseudo_labels(loaded, out, init, device, log=click.echo)}")
 
 

@@ -103,8 +103,8 @@ class Schedule:
 class Config:
     """A whole experiment. `fingerprint` changes when anything that a checkpoint depends on changes.
 
-    Without `pseudo` no student learns from pseudo labels, without `soft` none from the teacher's maps of labelled images; without `method` there is no cycle training; with
-    `normalizer` labelled sets may be missing.  `version`, `rebuild` and the model whose
+    Without `pseudo` no student learns from pseudo labels, without `soft` none from the teacher's maps of labelled images; without
+    `method` there is no cycle training; with `normalizer` labelled sets may be missing.  `version`, `rebuild` and the model whose
     weights it began from (`initial`, "ID VERSION") are told on the model's card, as is `part_um2`, from which size on parts of a
     marker are nuclei of their own (`hemalum.markers`; 0: never).
     """
@@ -159,7 +159,8 @@ def load_config(path: Path) -> Config:
     tiles, schedule = build(Tiles, table.pop("tiles", {}), "tiles"), build(Schedule, table.pop("schedule", {}), "schedule")
     config = build(Config, {
         "name": Path(path).stem, "licences": list(OPEN_LICENCES), "seed": 0, **table, "network": network, "unlabelled": unlabelled,
-        "tiles": tiles, "pseudo": pseudo, "soft": soft, "method": method, "normalizer": normalizer, "schedule": schedule, "sets": sets, "zero_shot": zero_shot,
+        "tiles": tiles, "pseudo": pseudo, "soft": soft, "method": method, "normalizer": normalizer, "schedule": schedule,
+        "sets": sets, "zero_shot": zero_shot,
     }, "top level")
     if not sets and normalizer is None:
         raise UsageError(f"{path} names no labelled set; add a table [sets.NAME].")

@@ -19,7 +19,7 @@ from . import checkpoint
 from .config import Config
 from .cycle import CycleTrainer
 from .data_config import Pseudo
-from .datasets import LabelledImage
+from .datasets import LabelledImage, digest_of
 from .networks import GeneratorConfig
 from .pools import Pools
 from .predict import fitted_scores
@@ -31,11 +31,12 @@ LOGGED = 25       # steps between two lines of the log
 
 
 def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
-    """What a checkpoint must have been made with; images and tiles by a digest of their names."""
+    """What a checkpoint must have been made with; labelled images by a digest of all that is learned of them, tiles by their names."""
     cycle = {k: v for k, v in dataclasses.asdict(config.method.cycle).items() if k not in checkpoint.FREE}
     labels = {"pseudo": dataclasses.asdict(config.pseudo or Pseudo()), "labels by": pools.labelled_by} if pools.pseudo else {}
     return {"seed": config.seed, "network": network.as_dict(), "cycle": cycle, "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
-            "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16], **labels}
+            "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16],
+            "learned from": digest_of(pools.x + pools.y), **labels}
 
 
 class CycleRun:

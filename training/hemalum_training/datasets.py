@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +143,16 @@ def load_labelled(config: Config, data: Path, part: str = "train") -> list[Label
     if part == "train" and config.sets and not images:
         raise UsageError("no labelled image is left to learn from, all are kept for validation or excluded; add images or keep fewer.")
     return images
+
+
+def digest_of(images: list[LabelledImage]) -> str:
+    """What a training learned from: names, pixels, labels and what of them is learned; the order does not matter."""
+    total = hashlib.sha256()
+    for image in sorted(images, key=lambda image: image.name):
+        total.update(f"{image.name} {image.pixels.shape}".encode())
+        for part in (image.pixels, image.labels, image.sure):
+            total.update(b"" if part is None else np.ascontiguousarray(part))
+    return total.hexdigest()[:16]
 
 
 def mean_by_set(images: list[LabelledImage], values: list[float]) -> float:

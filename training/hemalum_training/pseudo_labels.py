@@ -59,8 +59,9 @@ def make_pseudo_labels(config: Config, out: Path, init: str | None = None, devic
     folder = out / "pseudo"
     for part in (*PICTURES, "scores"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(json.dumps([PICTURES, teacher.name, dataclasses.asdict(teacher.parameters), wanted.jitters, wanted.jitter, wanted.band,
-                                     reference.record(), config.seed]).encode()).hexdigest()[:16]
+    made_with = [PICTURES, teacher.name, dataclasses.asdict(teacher.parameters), wanted.jitters, wanted.jitter, wanted.band, wanted.views,
+                 reference.record(), config.seed]
+    key = hashlib.sha256(json.dumps(made_with).encode()).hexdigest()[:16]
     scores = []
     for number, tile in enumerate(tiles, 1):
         scores.append(_labelled(tile, key, config, wanted, out, teacher, reference))
@@ -117,11 +118,12 @@ def _pool(tiles: list[Tile], most: int) -> list[Tile]:
 
 
 def _labelled(tile: Tile, key: str, config: Config, wanted: Pseudo, out: Path, teacher: Teacher, reference: Stain) -> TileScores:
-    """Scores of a tile; its pictures are written first, so a score on disk means that they are whole."""
+    """Scores of a tile, known again by its pixels; its pictures are written first, so a score on disk means that they are whole."""
     path = out / "pseudo" / "scores" / f"{tile.tile}.json"
+    pixels = tile_pixels(out, tile.tile)
+    key = hashlib.sha256(key.encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
     if path.is_file() and (record := json.loads(path.read_text(encoding="utf-8"))).pop("key") == key:
         return TileScores(**record)
-    pixels = tile_pixels(out, tile.tile)
     labels, scores, maps = label_tile(teacher, pixels, wanted, int(hashlib.sha256(tile.tile.encode()).hexdigest()[:8], 16) + config.seed)
     pictures = pixels, normalized_tile(teacher, pixels, tile.stain, reference), labels.astype(np.uint16), *maps
     for part, picture in zip(PICTURES, pictures, strict=True):

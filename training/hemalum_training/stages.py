@@ -36,7 +36,11 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
 
     def pseudo_label():
         from .pseudo_labels import make_pseudo_labels
-        make_pseudo_labels(config, out, init, device, log)
+        from .soft_maps import make_soft_maps
+        if config.soft is not None:
+            make_soft_maps(config, data, out, init, device, log)
+        if config.pseudo is not None:
+            make_pseudo_labels(config, out, init, device, log)
 
     def student():
         if config.method is not None:
@@ -59,16 +63,16 @@ def stages_of(config: Config, data: Path, out: Path, device: str, init: str | No
     every = {"tiles": tiles, "teacher": teacher, "pseudo-label": pseudo_label, "student": student, "export": export, "evaluate": evaluate}
     left_out = set()
     if config.method is None:
-        left_out |= {"teacher"} if config.pseudo else {"tiles", "teacher", "pseudo-label"}
-    elif config.pseudo is None:
+        left_out |= {"teacher"} if config.pseudo else {"tiles", "teacher"}
+    if config.pseudo is None and config.soft is None:
         left_out |= {"pseudo-label"}
     return {name: stage for name, stage in every.items() if name not in left_out}
 
 
 def _listing(config: Config, data: Path) -> list:
-    """Names and sizes of the files of every set: other images are another training."""
+    """Names and contents of the files of every set: other images or labels are another training."""
     folders = {*config.sets, *config.zero_shot, *(entry.folder or name for name, entry in config.unlabelled.items())}
-    return sorted((f"{name}/{path.relative_to(Path(data) / name)}", path.stat().st_size)
+    return sorted((f"{name}/{path.relative_to(Path(data) / name)}", hashlib.sha256(path.read_bytes()).hexdigest())
                   for name in folders for path in (Path(data) / name).rglob("*") if path.is_file())
 
 

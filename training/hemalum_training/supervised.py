@@ -19,7 +19,7 @@ from hemalum.errors import RunLost, UsageError
 from . import checkpoint
 from .augment import sample_batch, sample_shifted
 from .config import Config, Schedule
-from .datasets import load_labelled, load_zero_shot, mean_by_set
+from .datasets import digest_of, load_labelled, load_zero_shot, mean_by_set
 from .losses import fit_targets, segmentation_loss, shift_loss
 from .networks import Generator
 from .twins import refuse_shared
@@ -54,7 +54,8 @@ def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
 
 
 def batches(config: Config, images: list, step: int) -> Iterator[tuple]:
-    """Pixels, targets, places of pairs (None without `steady`) and window offset of each step from `step` on, the next one drawn while this one is learned from.
+    """Pixels, targets, places of pairs (None without `steady`) and window offset of each step from `step` on, the next one drawn while
+    this one is learned from.
 
     A step's batch depends on the seed and its number alone.
     """
@@ -96,6 +97,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     if not images:
         raise UsageError(f"configuration {config.name} names no labelled set to learn from; add a table [sets.NAME].")
     refuse_shared(images, validation + load_zero_shot(config, data))
+    identity = made_with(config) | {"learned from": digest_of(images)}
     if config.soft is not None:
         images = images + _soft_images(config, out, images)
     if config.pseudo is not None:
@@ -111,7 +113,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
               {"params": [p for p in network.parameters() if id(p) not in encoder], "part": 1.0}]
     optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     ema = checkpoint.Ema(network, schedule.ema)
-    step, turn, identity = 0, schedule.steps - schedule.cooldown, made_with(config)
+    step, turn = 0, schedule.steps - schedule.cooldown
     state, stable = (checkpoint.load(out / name, identity) for name in ("checkpoint.pt", "stable.pt"))
     if stable and (stable["step"] <= turn if state is None else stable["step"] < turn < state["step"]):
         state = stable

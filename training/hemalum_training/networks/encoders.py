@@ -68,7 +68,8 @@ class CellConv2d(nn.Conv2d):
 
     def __init__(self, layer: PaddedConv2d, fold: int):
         kernel = layer.kernel().detach()
-        (outputs, inputs, height, width), colours = kernel.shape, kernel.shape[1] // fold**2
+        (outputs, inputs, height, width) = kernel.shape
+        colours = inputs // fold**2
         if height != width or layer.stride != (2, 2) or height > 4:
             raise ValueError("the first layer must have stride 2 and a kernel of at most 4 × 4")
         cell = 2 * fold
