@@ -14,11 +14,12 @@ def segmentation_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float =
 
     Args:
         logits: N×1×H×W or N×2×H×W.
-        targets: N×2×H×W: foreground and distance 0…1; or N×4×H×W, then with 1 where each of them counts and 0 where it does not.
+        targets: N×2×H×W: foreground and distance 0…1; N×4×H×W: and 1 where each of them counts, 0 where it does not; N×3×H×W: the
+            same for both.
         dice, distance: weights of the two added terms (ours; 0 leaves the source's loss).
     """
     foreground = targets[:, 0]
-    known, sure = targets[:, 2:].unbind(1) if targets.shape[1] > 2 else 2 * [torch.ones_like(foreground)]
+    known, sure = (targets[:, 2], targets[:, -1]) if targets.shape[1] > 2 else 2 * [torch.ones_like(foreground)]
 
     def mean(loss: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
         return (loss * where).sum() / where.sum().clamp(min=1)

@@ -13,6 +13,8 @@ from torch import nn
 
 from .attention_gate import AttentionGate
 
+BACKGROUND = -2.0   # logit that a fresh decoder gives everywhere: about one px in eight is a nucleus's
+
 
 class Merge(nn.Module):
     """One level up: N×`coarse`×h×w and the skip N×`skip`×2h×2w → N×`width`×2h×2w.
@@ -55,6 +57,11 @@ class PyramidDecoder(nn.Module):
         self.steps = nn.ModuleList(Merge(skip, coarse, width, gates)
                                    for skip, coarse, width in zip(skips, [bottleneck, *widths], widths, strict=False))
         self.head = nn.Conv2d(widths[-1], channels * self.scale**2, 1)
+        # It begins with what is most common, background (Lin et al. 2017, arXiv 1708.02002).  Else that is learned first, by features which are
+        # active there and by weights below zero, and inside nuclei, where no feature is active any more, nothing can be told apart.
+        nn.init.normal_(self.head.weight, 0, 0.05)
+        nn.init.constant_(self.head.bias, 0)
+        nn.init.constant_(self.head.bias[:self.scale**2], BACKGROUND)
 
     def cells(self, y: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
         """N×channels · scale²×H×W: the sub-pixels of each cell of stride 2, channel by channel, row by row."""
