@@ -69,6 +69,15 @@ def test_the_graphs_agree(small, quantized):
     assert np.abs(int8 - expected).mean() < 0.05
 
 
+def test_the_program_takes_any_batch_and_size(small, tmp_path):
+    export.export_program(small, tmp_path / "model.pt2")
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    pixels = torch.from_numpy(np.stack([tile(256, seed)[:192] for seed in range(3)]))
+    with torch.no_grad():
+        found, expected = program(pixels), export.Deployed(small).eval()(pixels)
+    assert found.shape == (3, 2, 192, 256) and (found - expected).abs().mean() < 0.01
+
+
 def test_no_pair_of_products_can_saturate(quantized):
     """Without VNNI two products of an unsigned and a signed byte are summed in 16 bits."""
     graph = onnx.load(quantized / "int8.onnx").graph

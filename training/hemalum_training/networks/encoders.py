@@ -83,7 +83,7 @@ class CellConv2d(nn.Conv2d):
 
     def as_cells(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 N×H×W×3 → N×12·fold²×h+1×w+1, with the pixels of a cell row by row; beyond the image lies grey."""
-        n, cell = len(pixels), self.cell
+        n, cell = pixels.shape[0], self.cell
         sides = self.before, cell - self.before
         padded = F.pad(pixels, (0, 0, *sides, *sides), value=128)
         rows, columns = padded.shape[1] // cell, padded.shape[2] // cell
