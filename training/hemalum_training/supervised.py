@@ -168,8 +168,8 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
 
 
 def made_with(config: Config) -> dict:
-    """What a checkpoint must have been made with; the rates and the number of steps may change."""
-    free = {"steps", "cooldown", "warmup", "blend", *checkpoint.FREE}
+    """What a checkpoint must have been made with; the rates, the number of steps and the weight of `steady` may change."""
+    free = {"steps", "cooldown", "warmup", "blend", "steady", *checkpoint.FREE}
     return {"seed": config.seed, "network": config.network.as_dict(), "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
             "schedule": {k: v for k, v in dataclasses.asdict(config.schedule).items() if k not in free},
             "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {},
