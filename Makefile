@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint release docs bench train epoch gpu-check wheelhouse proto clean
+.PHONY: demo test lint release docs bench fuzz soak train epoch gpu-check wheelhouse proto clean
 .DEFAULT_GOAL := demo
 include qupath-extension/extension.mk
 
@@ -18,6 +18,7 @@ $(BIN)/hemalum: pyproject.toml
 	touch $@
 
 demo: $(BIN)/hemalum        ## the main job on a real slide region, through the server
+	$(BIN)/hemalum check --compile
 	$(BIN)/hemalum demo -o demo
 
 test: .venv/.dev lint extension-test   ## everything that must hold, in at most ten minutes on two cores
@@ -46,6 +47,18 @@ docs: .venv/.docs           ## the documentation as a site that needs no network
 
 bench: .venv/.dev           ## speed as ratios of one run, written to bench.json
 	$(BIN)/python -m benchmarks
+
+fuzz: .venv/.dev            ## random bytes and mutated messages to a real server: CASES=100000
+	$(BIN)/python -m benchmarks.fuzz --cases $(or $(CASES),100000)
+
+soak: .venv/.dev            ## eight mixed clients at one server; what grows: SOAK=SECONDS, 600 by default
+	$(BIN)/python -m benchmarks.soak --seconds $(or $(SOAK),600)
+
+fuzz: .venv/.dev            ## random bytes and mutated messages to a real server: CASES=100000
+	$(BIN)/python -m benchmarks.fuzz --cases $(or $(CASES),100000)
+
+soak: .venv/.dev            ## eight mixed clients at one server; what grows: SOAK=SECONDS, 600 by default
+	$(BIN)/python -m benchmarks.soak --seconds $(or $(SOAK),600)
 
 train: .venv/.dev           ## make the bundled models again (hours; goes on where it was stopped)
 	$(BIN)/hemalum train all training/configs/nuclei-first.toml --data $(DATA) -o runs/nuclei-first

@@ -23,7 +23,7 @@ from hemalum.grid.tiling import plan_tiles
 from hemalum.models import find
 from hemalum.runs.events import Finished, ImageInfo, Parameters
 from hemalum.runs.pipeline import drive
-from hemalum.runs.run import Run
+from hemalum.runs.run import Place, Run
 from hemalum.slides import open_slide
 
 SLIDE = Path(hemalum.__file__).parent / "data" / "CMU-1-Small-Region.svs"
@@ -64,13 +64,11 @@ def throughput(model, stored: list[np.ndarray], workers: int, tiles: int, second
     with TileQueue() as queue, Workers(workers, processes=True) as pool:
         pool.warm()
         run = Run(
-            queue=queue,
-            engine=Replay(stored, seconds),
+            place=Place(queue, Replay(stored, seconds), pool),
             model=model,
             image=image,
             overview=overview,
             parameters=Parameters(skip_glass=False, core=core),
-            workers=pool,
         )
         blank: dict = {}
 

@@ -10,7 +10,11 @@ costs nothing.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# ONNX Runtime would report to its vendor and write a device id under HOME; it looks when it is first imported
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from hemalum.client.client import Client

@@ -1,4 +1,4 @@
-"""The CUDA engine's own logic, on the CPU: agreement with ONNX Runtime, and one halved batch when memory runs out."""
+"""The CUDA engine's own logic, on the CPU: agreement with ONNX Runtime, and smaller batches where memory runs out."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ def package(toy_models, tmp_path_factory):
     return folder
 
 
-def test_maps_and_the_halved_batch(package, monkeypatch):
+def test_maps_and_smaller_batches_where_memory_runs_out(package, monkeypatch):
     from hemalum.engine.torch_engine import TorchEngine
     from hemalum.models import find
 
@@ -55,18 +55,67 @@ def test_maps_and_the_halved_batch(package, monkeypatch):
         expected = Toy()(torch.from_numpy(tiles)).numpy()
     assert np.abs(engine.maps(tiles) - expected).max() < 1e-5
 
-    engine.batch, forward = 4, engine._forward
+    engine.batch, forward = 8, engine._forward
+    sizes = []
 
     def little_memory(part):
-        if len(part) > 2:
+        """For four tiles of 64²."""
+        sizes.append(len(part))
+        if part[..., 0].size > 4 * 64 * 64:
             raise torch.OutOfMemoryError("out of memory")
         return forward(part)
 
     monkeypatch.setattr(engine, "_forward", little_memory)
-    assert np.abs(engine.maps(tiles) - expected).max() < 1e-5 and engine.batch == 2 and "2 tiles" in engine.notices[0]
-    monkeypatch.setattr(engine, "_forward", lambda part: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
-    with pytest.raises(torch.OutOfMemoryError):
-        engine.maps(tiles)
+    assert np.abs(engine.maps(tiles) - expected).max() < 1e-5 and "64×64 px have 2" in engine.notices[0]
+    large = np.zeros((3, 128, 128, 3), np.uint8)
+    assert engine.maps(large).shape[0] == 3 and "128×128 px have 1" in engine.notices[1]
+    sizes.clear()
+    engine.maps(tiles)
+    assert sizes == [2, 2, 1]  # what a run with larger tiles met has cost this size nothing
+    with pytest.raises(MemoryError, match="too small for a tile of 256×256 px"):
+        engine.maps(np.zeros((1, 256, 256, 3), np.uint8))
+    assert engine.batch == 8
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """The bundled model with a corner of its stored tile, so that its half-precision program is fast enough on a
+    CPU."""
+    from hemalum.engine.base import stored_tile
+    from hemalum.engine.onnx_engine import OnnxEngine
+    from hemalum.models import find
+
+    model = find("nuclei")
+    folder = shutil.copytree(model.folder, tmp_path / "nuclei")
+    pixels = stored_tile(model)[0][:256, :256]
+    maps = OnnxEngine(model, 1, "fp32").maps(pixels[None])[0]
+    np.savez_compressed(folder / "check.npz", pixels=pixels, maps=maps.astype(np.float16))
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    card["files"]["check.npz"] = hashlib.sha256((folder / "check.npz").read_bytes()).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    return find(str(folder))
+
+
+def test_the_shipped_program_computes_the_stored_maps(shipped):
+    from hemalum.engine.base import agreement, stored_tile
+    from hemalum.engine.torch_engine import TorchEngine
+    from hemalum.models import find
+
+    engine = TorchEngine(shipped, device="cpu")  # which refuses other maps than the stored ones
+    halves = {tensor.dtype for tensor in engine._program.state_dict().values() if tensor.is_floating_point()}
+    assert halves == {torch.float16} and engine.precision == "fp16"
+    pixels, maps = stored_tile(find("nuclei"))
+    corner = engine.maps(pixels[None, :256, :256])[0][:, :96, :96]  # far from where the corner was cut off
+    same = agreement(corner, maps[:, :96, :96], shipped.card.thresholds["foreground"])
+    assert same.mean < 0.002 and same.dice > 0.99
+
+
+@pytest.mark.slow
+def test_the_shipped_program_computes_the_whole_stored_tile():
+    from hemalum.engine.torch_engine import TorchEngine
+    from hemalum.models import find
+
+    assert TorchEngine(find("nuclei"), device="cpu").precision == "fp16"
 
 
 def test_no_cuda_is_a_sentence(package):

@@ -183,3 +183,140 @@ def test_what_the_extension_exports_is_a_list(tmp_path, slides):
     (tmp_path / "images.csv").write_text(head + row.replace(f"{slides / 's0.png'}", "omero://1"), encoding="utf-8")
     with pytest.raises(UsageError, match="is not a file"):
         read_list(tmp_path / "images.csv")
+
+
+def exported(tmp_path, slides, features, **more):
+    source = AnnotatedSlide(slides / "s0.png", write(tmp_path / "a.geojson", features), mpp=0.5)
+    report = export([source], tmp_path / "set", mpp=0.5, unlabelled=0, **more)
+    pictures = {}
+    for kind in ("labels", "unsure"):
+        pictures[kind] = np.asarray(Image.open(next((tmp_path / "set" / kind).iterdir())))
+    return report, pictures
+
+
+@pytest.mark.parametrize(
+    "said, name",
+    [
+        ({"name": "Tumor"}, "Tumor"),
+        ({"names": ["Tumor", "Positive"], "color": [1, 2, 3]}, "Tumor: Positive"),
+        ({"name": "Tumor: Positive", "colorRGB": -1}, "Tumor: Positive"),
+        ({"name": "Positive", "parentClass": {"name": "Tumor"}}, "Tumor: Positive"),
+        ({"name": {"name": "Tumor"}}, "Tumor"),
+        ("Tumor", "Tumor"),
+        (["Tumor", "Positive"], "Tumor: Positive"),
+    ],
+    ids=str,
+)
+def test_classes_in_every_way_that_qupath_writes_them(tmp_path, slides, said, name):
+    nucleus = square(150, 150, 20, "annotation")
+    nucleus["properties"]["classification"] = said
+    report, pictures = exported(tmp_path, slides, [square(100, 100, 300, "annotation", "Complete"), nucleus])
+    assert report["classes"] == {name: 1} and not pictures["unsure"].any()
+    assert (pictures["labels"][50:70, 50:70] == 1).all()
+
+
+def test_complete_is_known_in_every_way_too(tmp_path, slides):
+    region = square(100, 100, 300, "annotation")
+    region["properties"]["metadata"] = {"hemalum.corrected": "yes"}
+    other = square(600, 100, 300, "annotation", "Complete")
+    other["properties"]["metadata"] = {"hemalum.corrected": "no"}
+    report, _ = exported(tmp_path, slides, [region, other, square(150, 150, 20), square(650, 150, 20)])
+    assert report["images"] == 1 and report["nuclei"] == 1
+
+
+def test_what_nobody_knows_is_not_background(tmp_path, slides):
+    features = [
+        square(100, 100, 300, "annotation", "Complete"),
+        square(150, 150, 20, name="Tumor"),
+        square(160, 150, 20, "annotation"),  # of nuclear size, without a class; half of it is labelled
+        square(200, 200, 100, "annotation"),  # 50 µm: it frames something
+        square(250, 250, 30, "annotation", "Ignore*"),
+        square(300, 300, 20, "annotation", "Artefact: Ignore*"),
+        square(350, 350, 20, "annotation", "Region*"),
+        square(600, 600, 20, "annotation"),  # outside
+    ]
+    report, pictures = exported(tmp_path, slides, features)
+    wanted = np.zeros((300, 300), bool)
+    wanted[50:70, 70:80] = wanted[150:180, 150:180] = wanted[200:220, 200:220] = True
+    assert ((pictures["unsure"] > 0) == wanted).all() and set(np.unique(pictures["unsure"])) == {0, 255}
+    assert report["counts"]["pixels of unknown outlines, left out of the loss"] == wanted.sum()
+    assert (pictures["labels"][50:70, 50:70] == 1).all() and report["nuclei"] == 1
+
+
+def test_odd_features_among_many_are_counted_and_named(tmp_path, slides):
+    features = [square(100, 100, 300, "annotation", "Complete")]
+    features += [square(110 + 25 * (i % 10), 110 + 25 * (i // 10), 15) for i in range(100)]
+    odd = [
+        {"type": "Feature", "geometry": None, "properties": {}},
+        {"type": "Feature"},
+        "text",
+        None,
+        {"geometry": {"type": "Polygon", "coordinates": []}, "properties": {"classification": 7}},
+        {"geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, "x"], [1, 1], [0, 0]]]}, "properties": {}},
+        {"geometry": {"type": "Polygon", "coordinates": [[[0, 0], [9, None], [9, 9], [0, 0]]]}, "properties": {}},
+        {"geometry": {"type": "Blob", "coordinates": [1, 2]}, "properties": {}},
+        square(10, 10, 10, "detection", **{"classification": [1]}),
+    ]
+    features[50:50] = odd
+    said = []
+    report, _ = exported(tmp_path, slides, features, say=said.append)
+    assert report["nuclei"] == 100 and report["counts"]["features that cannot be understood, left out"] == len(odd)
+    numbers = [int(sentence.split("feature ")[1].split(":")[0]) for sentence in report["odd"]]
+    assert numbers == list(range(51, 51 + len(odd))) and sum("left out: a.geojson" in text for text in said) == len(odd)
+
+
+def test_a_file_of_nothing_but_odd_features_is_refused(tmp_path, slides):
+    for content in ([{"type": "Feature", "geometry": None}], {"a": 1}, {"type": "FeatureCollection"}, 7, "x"):
+        path = tmp_path / "a.geojson"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(UsageError, match="is not GeoJSON"):
+            export([AnnotatedSlide(slides / "s0.png", path, mpp=0.5)], tmp_path / "set")
+
+
+def test_a_region_outside_its_image_is_said(tmp_path, slides):
+    features = [square(5000, 5000, 300, "annotation", "Complete"), square(5100, 5100, 20)]
+    with pytest.raises(UsageError, match="no Complete region lies inside its image"):
+        exported(tmp_path, slides, features)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image,annotations,patient,mpp\ns0.png,a.geojson,p,0.5\n",
+        "image;annotations;patient;mpp\ns0.png;a.geojson;p;0,5\n",
+        "image;annotations;patient;mpp\r\ns0.png;a.geojson;p;0.5\r\n;;;\r\n",
+        'image,annotations,patient,mpp\ns0.png,a.geojson,p,"0,5"\n',
+        "image\tannotations\tpatient\tmpp\ns0.png\ta.geojson\tp\t0,5\n",
+        " image ; annotations ;patient; mpp\ns0.png; a.geojson ;p; 0,5\n",
+    ],
+)
+def test_lists_as_spreadsheets_write_them(tmp_path, slides, text, mark):
+    (tmp_path / "list.csv").write_bytes((mark + text).encode("utf-8"))
+    (source,) = read_list(tmp_path / "list.csv")
+    assert (source.image, source.annotations) == (tmp_path / "s0.png", tmp_path / "a.geojson")
+    assert (source.patient, source.mpp) == ("p", 0.5)
+
+
+def test_a_byte_order_mark_before_geojson(tmp_path, slides):
+    features = [square(100, 100, 300, "annotation", "Complete"), square(150, 150, 20)]
+    content = json.dumps({"type": "FeatureCollection", "features": features})
+    (tmp_path / "a.geojson").write_text(content, encoding="utf-8-sig")
+    report = export([AnnotatedSlide(slides / "s0.png", tmp_path / "a.geojson", mpp=0.5)], tmp_path / "set", mpp=0.5)
+    assert report["nuclei"] == 1
+
+
+def test_a_region_of_many_corners_is_cut_as_before():
+    import shapely
+
+    from hemalum.projects.cut import windows
+
+    angles = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
+    radii = 6000 + 300 * np.sin(40 * angles)
+    star = shapely.Polygon(np.column_stack([7000 + radii * np.cos(angles), 7000 + radii * np.sin(angles)]))
+    for x, y, width, height in (found := windows(star, 0.5)):
+        cell = shapely.box(x // 1024 * 1024, y // 1024 * 1024, x // 1024 * 1024 + 1024, y // 1024 * 1024 + 1024)
+        inside = shapely.transform(star, lambda points: points * 0.5).intersection(cell).bounds
+        assert (x, y, x + width, y + height) == pytest.approx(inside, abs=1.001)
+    assert found == sorted(found, key=lambda window: (window[1] // 1024, window[0] // 1024)) and len(found) > 30

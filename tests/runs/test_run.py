@@ -1,7 +1,10 @@
 """The run itself: what may be submitted, failing, cancelling, credits, and one queue for several runs."""
 
+import gc
 import threading
 import time
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,11 +63,11 @@ def test_a_run_that_breaks_is_told_why_and_takes_no_other_with_it(opened, monkey
     start, slide = opened
     broken, other = start(), start()
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    workers = broken._workers
-    monkeypatch.setattr(broken, "_workers", type("Workers", (), {"tile": full, "count": workers.count})())
+    workers = type("Workers", (), {"tile": full, "count": 1})()
+    monkeypatch.setattr(broken, "place", broken.place._replace(workers=workers))
     with pytest.raises(OSError, match="No space left"):
         list(drive(broken, slide.read))
     assert list(drive(other, slide.read))[-1].summary.nuclei > 300
@@ -164,3 +167,61 @@ def test_people_go_first_and_batch_work_does_not_starve():
     assert 1 in waiting and waiting.count(1) <= len(waiting) // 4
     people = [name for name in order if name != 1]
     assert abs(people[:10].count(2) - 5) <= 1  # the two of them take turns
+
+
+def gone(references, seconds=20) -> bool:
+    """Whether nothing holds the objects of weak references any more, within some time."""
+    end = time.monotonic() + seconds
+    while any(reference() is not None for reference in references) and time.monotonic() < end:
+        gc.collect()
+        time.sleep(0.01)
+    return all(reference() is None for reference in references)
+
+
+def test_an_idle_pipeline_holds_nothing_of_the_last_run(toy_model, toy_slide):
+    with Pipeline("cpu", threads=1) as pipeline, open_slide(toy_slide, 0.5) as slide:
+        run = pipeline.run(toy_model, image_info(slide), slide.overview(), Parameters(core=256))
+        pixels = slide.read(run.plan.tiles[0].read, 1)
+        held = [weakref.ref(thing) for thing in (run, run.mask, run._lane, pixels)]
+        with run:
+            run.submit(0, pixels)
+            run.end()
+            assert list(run.events())[-1].summary.nuclei > 20
+        del run, pixels
+        assert gone(held)
+
+
+def test_the_pixels_of_a_failed_tile_are_let_go_at_once(opened, monkeypatch):
+    start, slide = opened
+    with start(normalized_tiles=True) as run:
+        monkeypatch.setattr(run.engine, "maps", lambda tiles: 1 / 0)
+        pixels = slide.read(run.plan.tiles[0].read, 1)
+        held = [weakref.ref(pixels)]
+        run.submit(0, pixels)
+        del pixels
+        assert next(event for event in run.events() if isinstance(event, TileFailed)).index == 0
+        assert gone(held)
+
+
+def test_how_many_workers_there_are_does_not_depend_on_the_first_model(monkeypatch):
+    def opened(model, *_):
+        return SimpleNamespace(device="a GPU" if model.id == "large" else "CPU", batch=1, notices=[])
+
+    monkeypatch.setattr("hemalum.runs.pipeline.open_engine", opened)
+    monkeypatch.setattr("hemalum.runs.pipeline.cores", lambda: 6)
+    small, large = (SimpleNamespace(id=name, digest=name) for name in ("small", "large"))
+    counts = []
+    for models in ((small, large), (large, small)):
+        with Pipeline() as pipeline:
+            counts.append({model.id: pipeline.place(model).workers.count for model in models})
+    assert counts[0] == counts[1] == {"small": 1, "large": 4}
+
+
+def test_a_run_that_is_left_is_cancelled(opened):
+    start, slide = opened
+    with pytest.raises(ZeroDivisionError), start() as run:
+        run.submit(0, slide.read(run.plan.tiles[0].read, 1))
+        raise ZeroDivisionError
+    with pytest.raises(Cancelled):
+        run.submit(1, slide.read(run.plan.tiles[1].read, 1))
+    assert run._lane not in run.place.queue._lanes

@@ -1,10 +1,11 @@
-"""A server whose limits or API versions differ from the package's; argument: JSON.  Prints its port, ends when stdin
-closes."""
+"""A server whose limits or API versions differ from the package's, whose engine is slow, or that has a fault; argument:
+JSON.  Prints its port, ends when stdin closes."""
 
 import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 settings = json.loads(sys.argv[1])
@@ -17,10 +18,28 @@ for name in ("API_VERSION", "OLDEST_API_VERSION"):
 from hemalum.service.limits import Limits  # noqa: E402
 from hemalum.service.server import Server, Settings  # noqa: E402
 
+if slow := settings.get("slow"):  # s a batch
+    from hemalum.engine.onnx_engine import OnnxEngine
+
+    maps = OnnxEngine.maps
+
+    def slow_maps(self, tiles):
+        time.sleep(slow)
+        return maps(self, tiles)
+
+    OnnxEngine.maps = slow_maps
+
+if fault := settings.get("fault"):
+    from hemalum.service.work import Work
+
+    def broken(self, *arguments):
+        raise RuntimeError(fault)
+
+    Work.open_run = broken
+
 logging.basicConfig(level=logging.INFO)
-server = Server(
-    Settings(port=0, models=tuple(map(Path, settings["models"])), limits=Limits(**settings.get("limits", {})))
-).start()
+folders = {name: tuple(map(Path, settings.get(name, []))) for name in ("models", "slides")}
+server = Server(Settings(port=0, limits=Limits(**settings.get("limits", {})), **folders)).start()
 print(server.port, flush=True)
 sys.stdin.read()
 os._exit(0)

@@ -38,10 +38,15 @@ def tls(tmp_path_factory):
         ("[::1]:9", ("::1", 9, False)),
         ("grpcs://localhost", ("localhost", 50051, True)),
         ('"lab:1"', ("lab", 1, True)),
+        ("127.evil.example", ("127.evil.example", 50051, True)),
+        ("127.0.0.1.evil.example:9", ("127.0.0.1.evil.example", 9, True)),
+        ("[::ffff:10.0.0.7]", ("::ffff:10.0.0.7", 50051, True)),
+        ("localhost", ("localhost", 50051, False)),
+        ("insecure://10.0.0.7", ("10.0.0.7", 50051, False)),
     ],
 )
 def test_addresses_are_read_forgivingly(typed, endpoint):
-    assert parse_address(typed) == endpoint
+    assert parse_address(typed)[:3] == endpoint
 
 
 @pytest.mark.parametrize("typed", ["", "a b", "host:port", "host:0", "host:70000", "ftp://host", "::1"])

@@ -154,3 +154,21 @@ def test_an_overlay_is_the_slide_in_pieces_with_outlines_on_it(tmp_path):
     for x, y in (nuclei.vertices / 8 / downsample).astype(int):
         on[y - 2 : y + 3, x - 2 : x + 3] = True
     assert drawn.sum() > 200 and not drawn[~on].any()
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize("step", ["finish", "close"])
+def test_of_several_sinks_all_files_appear_or_none(tmp_path, monkeypatch, failing, step):
+    from hemalum.runs import writing
+    from hemalum.sinks import open_sinks
+
+    target = Target(40, 40, 0.5, "m", "i", picture=lambda: (np.zeros((40, 40, 3), np.uint8), 1.0))
+    sinks = open_sinks(["geojson", "csv", "labels"], tmp_path, "a", target)
+
+    def fail():
+        raise DiskFull("no space left")
+
+    monkeypatch.setattr(sinks[failing], step, fail)
+    with pytest.raises(DiskFull):
+        writing.publish(sinks)
+    assert list(tmp_path.iterdir()) == []

@@ -14,17 +14,19 @@ import click
     metavar="DIR",
     help="Folder with further models; may be repeated.",
 )
+@click.option("--compile", "compiling", is_flag=True, help="Compile all loops now, so that no first run waits for it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(folders, as_json):
+def check(folders, compiling, as_json):
     """Tell what works on this machine, with a fix for what does not.
 
     Ends with 0 if slides can be segmented here; what is optional (GPU, QuPath, a JDK, paquo, Dask) only gets a line.
     """
-    import json
+    from hemalum.cli.common import echo_json
 
     rows = [
         _python(),
         _slides(),
+        _loops(compiling),
         _network(folders),
         *_models(folders),
         _service(),
@@ -34,13 +36,7 @@ def check(folders, as_json):
         *_optional(),
     ]
     if as_json:
-        click.echo(
-            json.dumps(
-                [{"part": part, "state": state, "says": says, "fix": fix} for part, state, says, fix in rows],
-                indent=1,
-                ensure_ascii=False,
-            )
-        )
+        echo_json([{"part": part, "state": state, "says": says, "fix": fix} for part, state, says, fix in rows])
     else:
         marks = {"good": "✓", "optional": "–", "bad": "✗"}
         if not _prints("✓"):
@@ -96,6 +92,30 @@ def _slides():
             f"slides cannot be read: {error}",
             "pip install --force-reinstall openslide-python openslide-bin",
         )
+
+
+def _loops(all_of_them: bool):
+    """Whether loops can be compiled; `all_of_them`: compiles those that are not in the cache."""
+    import time
+
+    fix = "pip install --force-reinstall numba llvmlite"
+    try:
+        import numpy as np
+
+        from hemalum.compiled import root
+
+        if int(root(np.array([0, 0, 1], np.int32), 2)) != 0:
+            return "compiled loops", "bad", "a compiled function computes wrongly", fix
+        if not all_of_them:
+            return "compiled loops", "good", "a compiled function runs", ""
+        click.echo("compiling, about half a minute the first time …", err=True)
+        from hemalum.runs.compilation import compile_all
+
+        began = time.monotonic()
+        compile_all()
+        return "compiled loops", "good", f"all compiled, {time.monotonic() - began:.0f} s", ""
+    except Exception as error:  # numba's and LLVM's are of many kinds
+        return "compiled loops", "bad", f"loops cannot be compiled: {type(error).__name__}: {error}", fix
 
 
 def _network(folders):

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +48,14 @@ def output_folder(path: str | Path) -> Iterator[Path]:
                 made.rmdir()
             except OSError:
                 break  # it holds results
+
+
+def echo_json(content) -> None:
+    """Print JSON in a way that every encoding of standard output holds."""
+    plain = (sys.stdout.encoding or "ascii").lower().replace("_", "-") not in ("utf-8", "utf8")
+    text = json.dumps(content, indent=1, ensure_ascii=plain)
+    # a name that is not UTF-8 has characters that no encoding holds
+    click.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def parse_mpp(text: str | None) -> float | None:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import click
 
+from hemalum.cli.options import OVERWRITE
+
+NAMES = {
+    "nuclei.geojson": "nuclei.geojson",
+    "nuclei.overlay.png": "overlay.png",
+    "normalized.png": "normalized.png",
+}  # of the run → of the demo
+
 
 @click.command()
 @click.option(
@@ -23,26 +31,27 @@ import click
     metavar="DIR",
     help="Folder with further models; may be repeated.",
 )
+@OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON, nothing else.")
-def demo(output, model_id, folders, as_json):
+def demo(output, model_id, folders, overwrite, as_json):
     """Segment the bundled slide region with a server of its own, and show the result.
 
     Writes nuclei.geojson (drag it onto the slide in QuPath), overlay.png, normalized.png and run.json.
     """
     import importlib.resources
-    import json
     import tempfile
     from pathlib import Path
 
     import cv2
 
-    from hemalum.cli.common import output_folder, shown_progress
+    from hemalum.cli.common import echo_json, output_folder, shown_progress
     from hemalum.client.child import local_server
     from hemalum.client.client import Client
     from hemalum.errors import PartlyFailed
     from hemalum.files import commit_json, move, whole_file
     from hemalum.models import find
     from hemalum.runs.events import Parameters
+    from hemalum.runs.results import claimed
     from hemalum.sinks.overlay import picture_of
     from hemalum.slides import open_slide
     from hemalum.stain.table import apply_table
@@ -56,6 +65,7 @@ def demo(output, model_id, folders, as_json):
     with output_folder(output) as folder, importlib.resources.as_file(sample) as path:
         say("starting a server …")
         with (
+            claimed(folder, "nuclei", [*NAMES.values(), "run.json"], overwrite),
             local_server(folders) as (port, token),
             Client(f"127.0.0.1:{port}", token=token) as client,
             open_slide(path) as slide,
@@ -77,19 +87,14 @@ def demo(output, model_id, folders, as_json):
                     )
                 normalized = client.normalize(slide.overview(), mpp=slide.mpp * slide.overview_downsample)
                 shown = apply_table(picture_of(slide)[0], normalized.table)
-                names = {
-                    "nuclei.geojson": "nuclei.geojson",
-                    "nuclei.overlay.png": "overlay.png",
-                    "normalized.png": "normalized.png",
-                }
                 with whole_file(Path(scratch) / "normalized.png") as file:
                     file.write(memoryview(cv2.imencode(".png", shown[..., ::-1])[1]))
-                for source, target in names.items():
+                for source, target in NAMES.items():
                     move(Path(scratch) / source, folder / target)
-        record = {**made.record, "outputs": list(names.values())}
+        record = {**made.record, "outputs": list(NAMES.values())}
         commit_json(folder / "run.json", record, waits=())
         if as_json:
-            click.echo(json.dumps(record, indent=1, ensure_ascii=False))
+            echo_json(record)
         say(f"{made.summary.nuclei} nuclei in {record['seconds']['total']:.1f} s")
         for name, what in (
             ("nuclei.geojson", "drag it onto the slide in QuPath"),

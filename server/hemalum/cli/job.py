@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from hemalum.cli.options import on_cluster, segmenting
+from hemalum.cli.options import OVERWRITE, on_cluster, segmenting
 
 
 @click.group()
@@ -55,21 +55,19 @@ def cluster_of(workers: int | None, scheduler: str | None):
         yield cluster
 
 
-def once(paths, output, options: dict, as_json: bool) -> None:
+def once(paths, output, options: dict, as_json: bool, overwrite: bool = False) -> None:
     """A job that is not asked for: what is left of it when it has ended are the results."""
-    import json
-
-    from hemalum.cli.common import output_folder
+    from hemalum.cli.common import echo_json, output_folder
     from hemalum.jobs.once import finish, records, take_up
 
     manifest = manifest_of(paths, options, tries=1)
     with output_folder(output) as folder:
-        take_up(folder, manifest, lambda sentence: click.echo(sentence, err=True))
+        take_up(folder, manifest, lambda sentence: click.echo(sentence, err=True), overwrite)
         try:
             finish(folder, lambda: work(folder, quiet=as_json))
         finally:
             if as_json:
-                click.echo(json.dumps(records(folder, manifest), indent=1, ensure_ascii=False))
+                echo_json(records(folder, manifest))
 
 
 @job.command()
@@ -84,16 +82,17 @@ def once(paths, output, options: dict, as_json: bool) -> None:
 @click.option(
     "--tries", type=click.IntRange(1, 20), default=3, show_default=True, help="How often a slide that fails is tried."
 )
+@OVERWRITE
 @on_cluster
 @segmenting
-def run(inputs, output, tries, workers, scheduler, **options):
+def run(inputs, output, tries, overwrite, workers, scheduler, **options):
     """Begin a job: find the nuclei of many slides or images."""
     from hemalum.jobs.job import begin
     from hemalum.slides import images_in
 
     manifest = manifest_of(images_in(inputs), options, tries, workers, scheduler)
     with cluster_of(workers, scheduler) as cluster:
-        begin(output, manifest)
+        begin(output, manifest, overwrite)
         work(output, cluster)
 
 
@@ -111,13 +110,13 @@ def resume(folder, workers, scheduler):
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(folder, as_json):
     """Tell how a job stands; live on a terminal while it runs."""
-    import json
     import time
 
+    from hemalum.cli.common import echo_json
     from hemalum.jobs.status import status as read
 
     if as_json:
-        click.echo(json.dumps(read(folder), indent=1, ensure_ascii=False))
+        echo_json(read(folder))
         return
     from rich.console import Console
 
@@ -161,10 +160,9 @@ def report(folder, output):
     """Write one self-contained HTML page about a job."""
     from pathlib import Path
 
-    from hemalum.files import commit
+    from hemalum.files import commit_text
     from hemalum.jobs.report import page
 
     path = Path(output) if output else Path(folder) / "report.html"
-    content = page(folder).encode("utf-8")
-    commit(path, lambda file: file.write(content), waits=())
+    commit_text(path, page(folder), waits=())
     click.echo(str(path))

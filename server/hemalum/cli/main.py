@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib
+import inspect
+import io
 import signal
 import sys
+import textwrap
 from importlib.metadata import entry_points
 
 import click
@@ -39,10 +44,10 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx, name):
         if name in COMMANDS:
-            return getattr(importlib.import_module(COMMANDS[name][0]), name)
+            return with_help(getattr(importlib.import_module(COMMANDS[name][0]), name))
         for entry in entry_points(group="hemalum.commands"):
             if entry.name == name:
-                return entry.load()
+                return with_help(entry.load())
         return None
 
     def format_commands(self, ctx, formatter):
@@ -50,6 +55,27 @@ class LazyGroup(click.Group):
         rows += [(e.name, e.load().get_short_help_str(100)) for e in entry_points(group="hemalum.commands")]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def with_help(command: click.Command) -> click.Command:
+    """A command, and what is below it, with its help, which `python -OO` takes away with the docstrings."""
+    if sys.flags.optimize >= 2:
+        for below in getattr(command, "commands", {}).values():
+            with_help(below)
+        if command.help is None and command.callback is not None:
+            with contextlib.suppress(OSError, SyntaxError):  # no source here
+                function = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(command.callback)))).body[0]
+                assert isinstance(function, ast.FunctionDef)
+                command.help = ast.get_docstring(function)
+    return command
+
+
+def speakable() -> None:
+    """Let no sentence end a run: what a console or a file cannot show (`→` in a Windows code page, a name that is not
+    UTF-8) is written as `\\u2192`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # none at all in a program without a console
+            stream.reconfigure(errors="backslashreplace")
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,6 +86,7 @@ def cli():
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; whatever is wrong becomes one sentence on stderr and an exit code."""
+    speakable()
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # as Ctrl+C, so that unfinished files are removed
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -30,8 +30,8 @@ def _json(command):
 @_json
 def list_(folders, as_json):
     """Models that can be used, and packages that cannot."""
-    import json
 
+    from hemalum.cli.common import echo_json
     from hemalum.models import list_models
 
     broken: list[str] = []
@@ -47,7 +47,7 @@ def list_(folders, as_json):
             }
             for m in found
         ]
-        click.echo(json.dumps({"models": rows, "broken": broken}, indent=1, ensure_ascii=False))
+        echo_json({"models": rows, "broken": broken})
         return
     for model in found:
         click.echo(
@@ -68,12 +68,13 @@ def show(model_id, folders, as_json):
     """The card of a model: what it learned from, how well it does, its licence."""
     import json
 
+    from hemalum.cli.common import echo_json
     from hemalum.models import find
 
     model = find(model_id, folders)
     card = model.card.to_dict()
     if as_json:
-        click.echo(json.dumps({**card, "folder": str(model.folder)}, indent=1, ensure_ascii=False))
+        echo_json({**card, "folder": str(model.folder)})
         return
     click.echo(f"{model.id} {model.card.version}: {model.card.description or 'no description'}")
     click.echo(f"licence of the weights: {card['licence']['weights']} ({card['licence']['why']})")
@@ -91,8 +92,8 @@ def show(model_id, folders, as_json):
 @_json
 def check(model_ids, folders, as_json):
     """Verify files and sums of models, and that they compute here what they computed when they were made."""
-    import json
 
+    from hemalum.cli.common import echo_json
     from hemalum.engine.onnx_engine import OnnxEngine
     from hemalum.errors import DamagedModel, HemalumError
     from hemalum.models import check as check_files
@@ -118,7 +119,7 @@ def check(model_ids, folders, as_json):
             }
         )
     if as_json:
-        click.echo(json.dumps({"models": rows, "broken": broken}, indent=1, ensure_ascii=False))
+        echo_json({"models": rows, "broken": broken})
     else:
         for row in rows:
             click.echo(f"{row['id']}: {'; '.join(row['problems']) or 'good, ' + row['device']}")

@@ -72,6 +72,10 @@ BEFORE, BEHIND = (
     (STAIN, FOREGROUND, MARKER, MIN_AREA, ALL_TILES, DEVICE, THREADS, PRECISION),
 )
 
+OVERWRITE = click.option(
+    "--overwrite", is_flag=True, help="Replace files of the results' names that no run of Hemalum made."
+)
+
 WORKERS = click.option(
     "--workers", type=click.IntRange(1, 64), help="Compute in this many processes on this machine (Dask)."
 )

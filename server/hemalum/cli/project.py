@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hemalum.cli.options import annotated, segmenting_whole
+from hemalum.cli.options import OVERWRITE, annotated, segmenting_whole
 
 
 class ProjectGroup(click.Group):
@@ -40,8 +40,7 @@ def project():
 )
 def info(path, as_json, qupath):
     """List a project's images: found, moved, missing or refused, and why."""
-    import json
-
+    from hemalum.cli.common import echo_json
     from hemalum.projects.plain import read_project
 
     found = read_project(path)
@@ -53,9 +52,7 @@ def info(path, as_json, qupath):
             entry.objects = counted.get(entry.id, {})
     if as_json:
         content = {"project": str(found.path), "version": found.version, "notices": found.notices}
-        click.echo(
-            json.dumps({**content, "images": [entry.record() for entry in found.entries]}, indent=1, ensure_ascii=False)
-        )
+        echo_json({**content, "images": [entry.record() for entry in found.entries]})
         return
     click.echo(f"{found.path}: QuPath {found.version}, {len(found.entries)} images")
     for notice in found.notices:
@@ -82,8 +79,9 @@ def info(path, as_json, qupath):
     default=None,
     help="Put the nuclei into the project by QuPath; by default where QuPath and paquo are found.",
 )
+@OVERWRITE
 @segmenting_whole
-def segment(path, output, tries, insert, **options):
+def segment(path, output, tries, insert, overwrite, **options):
     """Find the nuclei of every image, as a job that goes on where it was stopped, and put them into the project.
 
     Images that only QuPath reads as the project has them (rotated, cropped, its own formats) are segmented by QuPath
@@ -100,6 +98,7 @@ def segment(path, output, tries, insert, **options):
         read_project(path),
         Path(output) if output else None,
         insert,
+        overwrite=overwrite,
         new_manifest=lambda: manifest_of([], options, tries),
         work=work,
         say=click.echo,
@@ -120,8 +119,7 @@ def export(path, output, annotations, mpp, patient_key, patient_pattern, validat
     exported.  LIST.csv has the columns image, annotations (GeoJSON) and, where wanted, patient and mpp; or it is the
     images.csv of QuPath's "Export training regions".
     """
-    import json
-
+    from hemalum.cli.common import echo_json
     from hemalum.projects.export import export as write
     from hemalum.projects.sources import sources_of
 
@@ -130,7 +128,7 @@ def export(path, output, annotations, mpp, patient_key, patient_pattern, validat
     ) as sources:
         report = write(sources, output, mpp, validation, unlabelled, lambda text: None if as_json else click.echo(text))
     if as_json:
-        click.echo(json.dumps(report, indent=1, ensure_ascii=False))
+        echo_json(report)
         return
     held = ", ".join(report["validation"]) or "nothing"
     click.echo(f"{report['images']} images, {report['nuclei']} nuclei → {output}; kept for validation: {held}")

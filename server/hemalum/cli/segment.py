@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from hemalum.cli.options import OWN, segmenting
+from hemalum.cli.options import OVERWRITE, OWN, segmenting
 
 
 @click.command()
@@ -18,23 +18,24 @@ from hemalum.cli.options import OWN, segmenting
 @click.option("--server", metavar="HOST:PORT", help="Let this server do it; the pixels are read here.")
 @click.option("--token-file", type=click.Path(), help="File with the server's token.")
 @click.option("--ca", type=click.Path(), help="Certificate authority of the server (ca.crt), for TLS.")
+@OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="Print the run records as JSON, nothing else.")
-def segment(inputs, output, server, token_file, ca, as_json, **options):
+def segment(inputs, output, server, token_file, ca, overwrite, as_json, **options):
     """Find the nuclei of slides or images.
 
     Each INPUT is an image, a slide, or a folder of them.  Writes DIR/<name>.geojson for QuPath (and what --format
     names) and DIR/<name>.run.json.  Coordinates are full-resolution pixels.  Several inputs are a job: if it is
     stopped, the same command goes on. For research use only.
     """
-    import json
     from contextlib import ExitStack
 
-    from hemalum.cli.common import output_folder, parse_mpp, parse_region, shown_progress, through
+    from hemalum.cli.common import echo_json, output_folder, parse_mpp, parse_region, shown_progress, through
     from hemalum.cli.job import once
     from hemalum.runs.events import Parameters
     from hemalum.runs.pipeline import within
+    from hemalum.runs.results import claimed, names_of
     from hemalum.sinks import parse_formats
-    from hemalum.slides import images_in, open_slide
+    from hemalum.slides import images_in, open_slide, stem
 
     mpp, formats, region = parse_mpp(options["mpp"]), parse_formats(options["formats"]), parse_region(options["region"])
     parameters = Parameters(
@@ -47,7 +48,7 @@ def segment(inputs, output, server, token_file, ca, as_json, **options):
     parameters.resolved({})
     paths = images_in(inputs)
     if server is None and len(paths) > 1:
-        return once(paths, output, options, as_json)
+        return once(paths, output, options, as_json, overwrite)
     records = []
     with ExitStack() as stack:
         computed = _here(options) if server is None else _by_server(server, token_file, ca, options["model_id"])
@@ -55,7 +56,9 @@ def segment(inputs, output, server, token_file, ca, as_json, **options):
         folder = stack.enter_context(output_folder(output))
 
         def one(path) -> bool:
-            with open_slide(path, mpp) as slide:
+            name = stem(path)
+            claim = claimed(folder, name, names_of(name, formats), overwrite, paths)
+            with claim, open_slide(path, mpp) as slide:
                 slide.require_mpp()
                 inside, within_region = (None, parameters) if region is None else within(slide, region, parameters)
                 with shown_progress(path.name, as_json) as progress:
@@ -72,7 +75,7 @@ def segment(inputs, output, server, token_file, ca, as_json, **options):
             through(paths, one)
         finally:
             if as_json:
-                click.echo(json.dumps(records, indent=1, ensure_ascii=False))
+                echo_json(records)
 
 
 @contextmanager
@@ -96,7 +99,10 @@ def _by_server(address: str, token_file: str | None, ca: str | None, model: str)
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from hemalum.client.client import Client
 
-    with Client(address, token_file=token_file, ca=ca) as client:
+    def waiting(sentence: str) -> None:
+        click.echo(f"{address}: {sentence}", err=True)
+
+    with Client(address, token_file=token_file, ca=ca, waiting=waiting) as client:
         source_of = click.get_current_context().get_parameter_source
         ours = [option for option, name in OWN.items() if source_of(name) is not click.core.ParameterSource.DEFAULT]
         if ours:

@@ -90,7 +90,8 @@ def serve(
     from hemalum.service.auth import new_token
     from hemalum.service.limits import Limits
     from hemalum.service.server import Server, Settings
-    from hemalum.wire.local import is_loopback, token_file as own_token_file, write_token
+    from hemalum.wire.local import is_loopback, write_token
+    from hemalum.wire.local import token_file as own_token_file
 
     token = None
     if local_child:

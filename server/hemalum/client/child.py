@@ -13,10 +13,23 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from hemalum.errors import ServerUnavailable
 
 PATIENCE = 10  # s that it may take to end
+
+
+class LocalServer(NamedTuple):
+    """Where a local server listens, and its process."""
+
+    port: int
+    token: str
+    process: subprocess.Popen
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
 
 @contextmanager
@@ -29,9 +42,22 @@ def local_server(folders: Iterable[str | Path] = ()) -> Iterator[tuple[int, str]
     Raises:
         ServerUnavailable: it did not start; the message carries its last line.
     """
+    with local_process(folders) as server:
+        yield server.port, server.token
+
+
+@contextmanager
+def local_process(folders: Iterable[str | Path] = (), slides: Iterable[str | Path] = ()) -> Iterator[LocalServer]:
+    """The same with its process.
+
+    Args:
+        slides: folders that it may read itself.
+    """
     command = [sys.executable, "-m", "hemalum", "serve", "--local-child"]
     for folder in folders:
         command += ["--models", str(folder)]
+    for folder in slides:
+        command += ["--slides", str(folder)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         assert process.stdin is not None and process.stdout is not None
@@ -45,7 +71,7 @@ def local_server(folders: Iterable[str | Path] = ()) -> Iterator[tuple[int, str]
                 raise ServerUnavailable(
                     f"the local server did not start (it said: {lines[-1]}); see `hemalum check`"
                 ) from None
-            yield hello["port"], hello["token"]
+            yield LocalServer(hello["port"], hello["token"], process)
         finally:
             process.stdin.close()  # it ends with that
             process.stdout.close()

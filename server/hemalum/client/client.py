@@ -1,6 +1,7 @@
 """`Client`: the Python client of a Hemalum server.
 
-Address, token and CA come from the arguments or from `HEMALUM_TOKEN`, `HEMALUM_TOKEN_FILE` and `HEMALUM_CA`.
+Address, token and CA come from the arguments or from `HEMALUM_TOKEN`, `HEMALUM_TOKEN_FILE` and `HEMALUM_CA`; the token
+of a server that the same user has started on this computer is found without.
 
 >>> with Client("localhost:50051") as client, open_slide("slide.svs") as slide:  # doctest: +SKIP
 ...     print(client.info.server_version, [model.id for model in client.info.models])
@@ -10,26 +11,35 @@ Address, token and CA come from the arguments or from `HEMALUM_TOKEN`, `HEMALUM_
 from __future__ import annotations
 
 import os
+import random
+import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import grpc
 import numpy as np
 
-from hemalum.client.connection import explain, open_channel, parse_address
+from hemalum.client.connection import check_token, explain, open_channel, parse_address
+from hemalum.client.patience import PATIENCE, Patience
 from hemalum.client.remote_run import CLIENT, PixelSource, RemoteRun
-from hemalum.errors import ProtocolError, Unauthenticated, UsageError
+from hemalum.errors import Busy, Cancelled, ProtocolError, UsageError
 from hemalum.runs.events import Parameters, Progress
 from hemalum.slides.slide import Slide
 from hemalum.stain.estimation import Stain
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.v1.nuclei_pb2_grpc import NucleiStub
 from hemalum.wire.api import API_VERSION, check_server_version
+from hemalum.wire.local import is_loopback
+from hemalum.wire.local import read_token as own_token
 from hemalum.wire.pixels import array_of, message_of
 from hemalum.wire.values import parameters_message, stain_of, table_of
 
-__all__ = ["Client", "Normalized", "PixelSource", "RemoteRun"]
+__all__ = ["Client", "Normalized", "Patience", "PixelSource", "RemoteRun"]
+
+Answer = TypeVar("Answer")
+SOONEST, LATEST = 0.1, 120.0  # s between two tries at a busy server
 
 
 class Normalized(NamedTuple):
@@ -50,12 +60,14 @@ class Client:
         token, token_file: what the server asks for.  ca: its certificate authority (PEM file); makes the connection
             TLS.
         timeout: s for short calls.
+        patience: how long to wait for the rest.
+        waiting: told in a sentence what is waited for: a place in the queue, a server that is busy.
 
     Attributes:
         info: the server's `ServerInfo` when the connection was made; `refresh()` asks again.
 
     Raises:
-        UsageError: no address, a file that cannot be read.
+        UsageError: no address, a file that cannot be read, a token that others could read on its way.
         ServerUnavailable: bad name, nothing listening, not gRPC, TLS; the sentence says which.
         Unauthenticated: token missing or refused.  VersionMismatch: the server is too old or too new.
     """
@@ -67,17 +79,20 @@ class Client:
         token_file: str | Path | None = None,
         ca: str | Path | None = None,
         timeout: float = 10,
+        patience: Patience = PATIENCE,
+        waiting: Callable[[str], Any] = lambda sentence: None,
     ):
         token_file = token_file or (None if token else os.environ.get("HEMALUM_TOKEN_FILE"))
         ca = ca or os.environ.get("HEMALUM_CA")
         if token_file:
-            token = _read(token_file, "token file").decode("ascii", "replace").strip()
+            token = _token_in(token_file)
         token = token or os.environ.get("HEMALUM_TOKEN")
-        if token and not (token.isascii() and token.isprintable()):  # gRPC would call it "Invalid metadata"
-            raise Unauthenticated(
-                "the token has characters that no token has; copy it again from whoever runs the server"
-            )
         self.endpoint = parse_address(address, True if ca else None)
+        if not token and is_loopback(self.endpoint.host):
+            token = own_token(self.endpoint.port)
+        check_token(token, self.endpoint)
+        self._patience, self._waiting = patience, waiting
+        self._closed = threading.Event()
         self._ca = _read(ca, "CA file") if ca and self.endpoint.tls else None
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._timeout = timeout
@@ -122,14 +137,7 @@ class Client:
         def call(requests):
             return self._stub.Segment(requests, metadata=self._metadata)
 
-        return RemoteRun(
-            call=call,
-            source=source,
-            model=model,
-            parameters=parameters or Parameters(),
-            limit=self.info.limits.message_bytes,
-            explain=self._explain,
-        )
+        return self._opened(call, source, model, parameters or Parameters())
 
     def run_there(
         self, path: str, model: str = "", parameters: Parameters | None = None, mpp: float | None = None
@@ -143,15 +151,13 @@ class Client:
             path=path,
             mpp=mpp,
             parameters=parameters_message(parameters),
+            queues=True,
         )
-        return RemoteRun(
-            call=lambda: self._stub.SegmentSlide(request, metadata=self._metadata),
-            source=None,
-            model=model,
-            parameters=parameters,
-            limit=self.info.limits.message_bytes,
-            explain=self._explain,
-        )
+
+        def call():
+            return self._stub.SegmentSlide(request, metadata=self._metadata)
+
+        return self._opened(call, None, model, parameters)
 
     def segment_slide(
         self,
@@ -167,15 +173,14 @@ class Client:
         """As `hemalum.runs.pipeline.segment_slide`, computed by the server; returns its `Outcome`."""
         from hemalum.runs.writing import write_run
 
-        run = self.run(slide, model, parameters)
         server = {
             "address": self.endpoint.authority,
             "version": self.info.server_version,
             "api_version": self.info.api_version,
         }
-        return write_run(
-            run, run.events(), slide, formats, folder, stem=stem, region=region, progress=progress, server=server
-        )
+        with self.run(slide, model, parameters) as run:
+            events = run.events()
+            return write_run(run, events, slide, formats, folder, stem, region, progress, server=server)
 
     def normalize(
         self, overview: np.ndarray, stain: str = "macenko", size: int = 33, thumbnail: bool = True, mpp: float = 0
@@ -206,6 +211,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; runs under way are cancelled."""
+        self._closed.set()
         self._channel.close()
 
     def __enter__(self) -> Client:
@@ -214,14 +220,59 @@ class Client:
     def __exit__(self, *_) -> None:
         self.close()
 
+    def _opened(
+        self, call: Callable, source: PixelSource | None, model: str, parameters: Parameters
+    ) -> RemoteRun:
+        """A run, as soon as the server has a place for it."""
+        return self._in_turn(
+            lambda: RemoteRun(
+                call=call,
+                source=source,
+                model=model,
+                parameters=parameters,
+                limit=self.info.limits.message_bytes,
+                explain=self._explain,
+                patience=self._patience,
+                heartbeat=self.info.heartbeat_seconds,
+                waiting=self._waiting,
+            ),
+            self._patience.busy,
+        )
+
     def _short(self, method, request, seconds: float | None = None):
-        try:
-            return method(request, timeout=seconds or self._timeout, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise self._explain(error) from error
+        """The answer to a call that changes nothing, so that it can be repeated."""
+        limit = seconds or self._timeout
+
+        def ask():
+            try:
+                return method(request, timeout=limit, metadata=self._metadata)
+            except grpc.RpcError as error:
+                raise self._explain(error) from error
+
+        return self._in_turn(ask, min(limit, self._patience.busy))
+
+    def _in_turn(self, attempt: Callable[[], Answer], seconds: float) -> Answer:
+        """Try, and where the server is busy try again when it asks for it, at most so long."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return attempt()
+            except Busy as busy:
+                wait = min(max(busy.retry_after, SOONEST), LATEST) * random.uniform(1, 1.25)  # not all at once
+                if time.monotonic() + wait > end:
+                    raise
+                self._waiting(f"{busy}; asking again in {max(1, round(wait))} s")
+            if self._closed.wait(wait):
+                raise Cancelled("the connection was closed while the server was busy")
 
     def _explain(self, error: grpc.RpcError):
         return explain(error, self.endpoint, self._ca)
+
+
+def _token_in(path: str | Path) -> str:
+    """The token in a file, which may stand behind its name."""
+    words = _read(path, "token file").decode("utf-8", "replace").split()
+    return words[1] if len(words) == 2 else " ".join(words)
 
 
 def _read(path: str | Path, what: str) -> bytes:

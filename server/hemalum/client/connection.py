@@ -4,9 +4,9 @@ gRPC says UNAVAILABLE for a wrong name, a closed port, a certificate of another 
 call fails, `diagnose` makes the connection once more by hand, step by step, and says which step failed.
 
 >>> parse_address(" https://gpu.lab.example:50051/ ")
-Endpoint(host='gpu.lab.example', port=50051, tls=True)
+Endpoint(host='gpu.lab.example', port=50051, tls=True, insecure=False)
 >>> parse_address("localhost")
-Endpoint(host='localhost', port=50051, tls=False)
+Endpoint(host='localhost', port=50051, tls=False, insecure=False)
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from typing import NamedTuple
 
 import grpc
 
-from hemalum.errors import HemalumError, ServerUnavailable, TooMuch, Unauthenticated, UsageError
+from hemalum.errors import Busy, HemalumError, ServerUnavailable, TooMuch, Unauthenticated, UsageError
 from hemalum.wire.api import error_of
+from hemalum.wire.local import is_loopback
 
 DEFAULT_PORT = 50051
-PLAIN, SECURE = {"http", "grpc", "dns"}, {"https", "grpcs"}
+INSECURE = "insecure"
+PLAIN, SECURE = {"http", "grpc", "dns", INSECURE}, {"https", "grpcs"}
 FORM = re.compile(r"(?:([a-zA-Z][a-zA-Z0-9+.-]*):/+)?(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(?::(\d{0,6}))?(?:/.*)?")
+FAULT = "the server failed"  # of a fault that a Hemalum server did not foresee
 STEP = 5.0  # s for each step of a diagnosis
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 HOST_MISMATCH = (62, 64)  # OpenSSL: the certificate is for another name, for another address
@@ -31,11 +34,17 @@ EXPIRED = (9, 10)
 
 
 class Endpoint(NamedTuple):
-    """Where a server listens; `tls`: whether the connection is encrypted."""
+    """Where a server listens.
+
+    Attributes:
+        tls: whether the connection is encrypted.
+        insecure: whether a person has said by name that a token may travel without encryption.
+    """
 
     host: str
     port: int
     tls: bool
+    insecure: bool = False
 
     @property
     def authority(self) -> str:
@@ -47,7 +56,8 @@ def parse_address(typed: str, tls: bool | None = None) -> Endpoint:
     """The endpoint a person means; forgives spaces, a path behind it, a missing port.
 
     Args:
-        tls: None: by the scheme, and without one plain to this machine, encrypted to any other.
+        tls: None: by the scheme, and without one plain to this machine, encrypted to any other.  `insecure://` is
+            plain, too, and lets a token travel so.
 
     Raises:
         UsageError: no address.
@@ -68,8 +78,22 @@ def parse_address(typed: str, tls: bool | None = None) -> Endpoint:
     if scheme:
         tls = scheme in SECURE
     elif tls is None:
-        tls = not (host.lower() == "localhost" or host.startswith("127.") or host == "::1")
-    return Endpoint(host, port, tls)
+        tls = not is_loopback(host)
+    return Endpoint(host, port, tls, scheme == INSECURE)
+
+
+def check_token(token: str | None, endpoint: Endpoint) -> None:
+    """Raises `UsageError` where a token would travel so that others can read it, `Unauthenticated` where it is none."""
+    if not token:
+        return
+    if not (token.isascii() and token.isprintable()):  # gRPC would call it "Invalid metadata"
+        raise Unauthenticated("the token has characters that no token has; copy it again from whoever runs the server")
+    if not (endpoint.tls or endpoint.insecure or is_loopback(endpoint.host)):
+        at = endpoint.authority
+        raise UsageError(
+            f"the token would travel to {at} without encryption; write https://{at}, or {INSECURE}://{at} if the "
+            "network itself is trusted"
+        )
 
 
 def open_channel(endpoint: Endpoint, ca: bytes | None, longest_message: int = 64 << 20) -> grpc.Channel:
@@ -117,6 +141,10 @@ def explain(error: grpc.RpcError, endpoint: Endpoint, ca: bytes | None) -> Hemal
         return ServerUnavailable(f"{endpoint.authority} speaks gRPC but is no Hemalum server; check the port")
     if (too_large := message_too_large(error)) is not None:
         return too_large
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "Concurrent RPC limit" in details:
+        return Busy(f"{endpoint.authority} has too many calls to answer; try again in a minute")
+    if code == grpc.StatusCode.INTERNAL and details.startswith(FAULT):
+        return ServerUnavailable(f"{endpoint.authority}: {details}")
     if code == grpc.StatusCode.CANCELLED:
         return ServerUnavailable(
             f"{endpoint.authority} ended the call before the run was open: it does not wait long for a client; try "
@@ -145,12 +173,9 @@ def diagnose(endpoint: Endpoint, ca: bytes | None) -> HemalumError | None:
     """Why an endpoint cannot be used, found by connecting step by step; None if every step succeeds."""
     name = endpoint.authority
     try:
-        addresses = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+        connection = socket.create_connection((endpoint.host, endpoint.port), timeout=STEP)  # tries every address
+    except (socket.gaierror, UnicodeError):
         return ServerUnavailable(f"there is no computer called {endpoint.host!r} in this network; check the address")
-    host, port = addresses[0][4][:2]
-    try:
-        connection = socket.create_connection((str(host), int(port)), timeout=STEP)
     except ConnectionRefusedError:
         return ServerUnavailable(f"nothing listens on {name}; start the server with `hemalum serve`, or check the port")
     except TimeoutError:

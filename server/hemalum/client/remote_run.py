@@ -5,13 +5,14 @@ A thread of gRPC asks for the next request; it reads a tile only when a credit i
 in memory.
 
 >>> with Client("localhost:50051") as client, open_slide("slide.svs") as slide:  # doctest: +SKIP
-...     run = client.run(slide, "nuclei", Parameters())
-...     for event in run.events():
-...         print(event)
+...     with client.run(slide, "nuclei", Parameters()) as run:
+...         for event in run.events():
+...             print(event)
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -20,6 +21,8 @@ import grpc
 import numpy as np
 
 from hemalum import __version__
+from hemalum.client.connection import FAULT
+from hemalum.client.patience import PATIENCE, Listening, Patience
 from hemalum.errors import Cancelled, HemalumError, ProtocolError, RunLost, TooMuch
 from hemalum.grid.tiling import Rect
 from hemalum.nuclei.nuclei import Nuclei
@@ -58,7 +61,7 @@ class PixelSource:
 
 
 class RemoteRun:
-    """A run on a server; opened when it is made.
+    """A run on a server, opened when it is made; a context manager, at whose end it is cancelled.
 
     Args:
         call: starts the stream from an iterator of requests (`stub.Segment` with its metadata), or from nothing where
@@ -67,10 +70,12 @@ class RemoteRun:
         model, parameters: what to do.
         limit: largest message of the server, bytes.
         explain: turns a failed opening into the error to raise.
+        patience, heartbeat: as of `Listening`.
+        waiting: told in a sentence what is waited for.
 
     Attributes:
         run_id, image, parameters, plan, stain, table, columns, credits, notices, device, digest: as of `Run`;
-            `precision`: None, the server's choice; `model`: a `ModelInfo` message.
+            `precision`: None of an older server; `model`: a `ModelInfo` message.
 
     Raises:
         HemalumError: what the server refused; nothing was computed.
@@ -84,30 +89,39 @@ class RemoteRun:
         parameters: Parameters,
         limit: int,
         explain: Callable[[grpc.RpcError], HemalumError],
+        patience: Patience = PATIENCE,
+        heartbeat: float = 0,
+        waiting: Callable[[str], Any] = lambda sentence: None,
     ):
         self.watch = Stopwatch()
         self._limit = limit
         self._stop, self._asked, self._opened = threading.Event(), threading.Event(), threading.Event()
         self._broken: BaseException | None = None
+        self._listening: Any = None
         self._call: Any = None  # gRPC may ask for requests before it has returned the call
         self._credits = threading.Semaphore(0)
         self._opening = pb.Open(
-            api_version=API_VERSION, client=CLIENT, model=model, parameters=parameters_message(parameters)
+            api_version=API_VERSION,
+            client=CLIENT,
+            model=model,
+            parameters=parameters_message(parameters),
+            queues=True,
         )
         if source is not None:
             self._opening.image.CopyFrom(image_message(source.image))
         self._call = call(self._requests(source)) if source is not None else call()
+        self._listening = Listening(self._call, patience, heartbeat)
         try:
-            opened = self._handshake()
+            opened = self._handshake(waiting)
         except grpc.RpcError as error:
             self.cancel()
-            raise self._broken or explain(error) from error
+            raise self._broken or self._listening.error or explain(error) from error
         except BaseException:
             self.cancel()
             raise
         self.run_id, self.model, self.device = opened.run_id, opened.model, opened.device
-        self.precision: str | None = None
-        self.digest = opened.model.sha256
+        self.precision: str | None = opened.precision or None
+        self.digest, self.largest_nucleus_um = opened.model.sha256, opened.model.largest_nucleus_um
         self.image, self.parameters, self.plan = (
             image_of(opened.image),
             parameters_of(opened.parameters),
@@ -118,7 +132,14 @@ class RemoteRun:
         self.columns, self.notices, self.credits = tuple(opened.measurements), list(opened.notices), opened.credits
         self.estimate_seconds, self.grid_tiles = opened.estimate_seconds, opened.grid_tiles
         self._credits = threading.Semaphore(self.credits)
+        self._listening.opened = True
         self._opened.set()
+
+    def __enter__(self) -> RemoteRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
 
     @property
     def model_record(self) -> dict[str, Any]:
@@ -129,7 +150,7 @@ class RemoteRun:
             "version": model.version,
             "sha256": self.digest,
             "mpp": model.mpp,
-            "licence": model.licence,
+            "licence": json.loads(model.card_json)["licence"],
         }
 
     def events(self) -> Iterator[Event]:
@@ -141,7 +162,7 @@ class RemoteRun:
         """
         finished = False
         try:
-            for reply in self._call:
+            for reply in self._listening.replies():
                 event = event_of(reply)
                 if event is None:
                     continue
@@ -152,13 +173,15 @@ class RemoteRun:
             if not finished:
                 raise RunLost("the server ended the run without a summary; run it again")
         except grpc.RpcError as error:
-            raise self._broken or self._lost(error) from error
+            raise self._broken or self._listening.error or self._lost(error) from error
         finally:
             self.cancel()
 
     def cancel(self) -> None:
         """Stop within a tile.  Thread-safe, may be repeated."""
         self._stop.set()
+        if self._listening is not None:
+            self._listening.end()
         self._asked.set()
         self._opened.set()
         if self._call is not None:
@@ -168,11 +191,16 @@ class RemoteRun:
         """The stable ids of nuclei of this run."""
         return nuclei.ids(self.digest, self.image.identity)
 
-    def _handshake(self) -> pb.Opened:
-        for reply in self._call:
+    def _handshake(self, waiting: Callable[[str], Any]) -> pb.Opened:
+        for reply in self._listening.replies():
             kind = reply.WhichOneof("message")
             if kind == "overview_request":
                 self._asked.set()
+            elif kind == "queued":
+                if reply.queued.place:
+                    waiting(reply.queued.sentence)
+            elif kind is None:  # of a newer server
+                continue
             elif kind == "opened":
                 return reply.opened
             else:
@@ -218,10 +246,12 @@ class RemoteRun:
         return request
 
     def _lost(self, error: grpc.RpcError) -> HemalumError:
-        if (named := error_of(error, started=True)) is not None:
+        if (named := error_of(error, started=True)) is not None and not isinstance(named, Cancelled):
             return named
         if error.code() == grpc.StatusCode.CANCELLED and self._stop.is_set():
             return Cancelled("the run was cancelled")
+        if error.code() == grpc.StatusCode.INTERNAL and (error.details() or "").startswith(FAULT):
+            return RunLost(error.details())
         return RunLost(
             f"the server was lost in mid-run ({error.code().name}: {error.details()}); start it and run again"
         )

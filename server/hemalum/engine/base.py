@@ -52,7 +52,7 @@ class Agreement(NamedTuple):
 
     @property
     def close(self) -> bool:
-        """Another precision that finds the same nuclei: quantization noise passes, saturated sums do not."""
+        """Maps of the same picture; whether they hold the same nuclei is `hemalum.engine.guard`'s question."""
         return self.mean <= 0.015 and self.dice >= 0.97
 
 

@@ -33,9 +33,8 @@ from typing import Any
 import numpy as np
 
 from hemalum.engine.base import Engine
+from hemalum.engine.turns import Turns
 from hemalum.errors import Cancelled
-
-TURNS = 4  # turns of people who wait before batch work gets one
 
 Result = Callable[[int, np.ndarray, np.ndarray | None, BaseException | None], Any]
 
@@ -106,7 +105,7 @@ class TileQueue:
     def __init__(self):
         self._changed = threading.Condition()
         self._lanes: list[Lane] = []
-        self._turns, self._stopped = 0, False
+        self._turns, self._stopped = Turns(), False
         self._thread = threading.Thread(target=self._work, name="hemalum-engine", daemon=True)
         self._thread.start()
 
@@ -152,35 +151,35 @@ class TileQueue:
         ready = [lane for lane in self._lanes if lane._ready()]
         people = [lane for lane in ready if lane.interactive]
         batch = [lane for lane in ready if not lane.interactive]
-        if people and (not batch or self._turns < TURNS):
-            self._turns += bool(batch)
-            lane = people[0]
-        elif batch:
-            self._turns = 0
-            lane = batch[0]
-        else:
+        if not ready:
             return None
+        lane = people[0] if self._turns.person(bool(people), bool(batch)) else batch[0]
         self._lanes.remove(lane)  # to the back: the lanes of a class take turns
         self._lanes.append(lane)
         return lane
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                lane = None
-                while not self._stopped and (lane := self._choose()) is None:
-                    self._changed.wait()
-                if self._stopped or lane is None:
-                    return
-                tiles = lane._take_batch()
-            for index, _ in tiles:
-                lane.taken(index)
-            started = time.perf_counter()
-            try:
-                maps, error = lane.engine.maps(np.stack([pixels for _, pixels in tiles])), None
-            except Exception as caught:  # a tile that cannot be computed must not stop other runs
-                maps, error = None, caught
-            lane.seconds += time.perf_counter() - started
-            for position, (index, pixels) in enumerate(tiles):
-                lane.result(index, pixels, None if maps is None else maps[position], error)
-            del maps, tiles
+        while self._one_batch():  # a frame of its own: an idle queue holds no pixels and no run
+            pass
+
+    def _one_batch(self) -> bool:
+        """Wait for a batch and compute it; False at the end."""
+        with self._changed:
+            lane = None
+            while not self._stopped and (lane := self._choose()) is None:
+                self._changed.wait()
+            if self._stopped or lane is None:
+                return False
+            tiles = lane._take_batch()
+        for index, _ in tiles:
+            lane.taken(index)
+        started = time.perf_counter()
+        maps, error = None, None
+        try:
+            maps = lane.engine.maps(np.stack([pixels for _, pixels in tiles]))
+        except Exception as caught:  # a tile that cannot be computed must not stop other runs
+            error = caught
+        lane.seconds += time.perf_counter() - started
+        for position, (index, pixels) in enumerate(tiles):
+            lane.result(index, pixels, None if maps is None else maps[position], error)
+        return True

@@ -1,7 +1,7 @@
 """PyTorch with CUDA: the exported program `model.pt2` in batches, checked against the stored tile of the CPU.
 
 torch is imported only when this engine is asked for.  The batch size that pays is measured at load (1, 2, 4, … while
-each doubling makes a tile at least 10 % cheaper); it is halved once when memory runs out.
+each doubling makes a tile at least 10 % cheaper); it is halved for tiles of a size for which memory runs out.
 
 >>> import importlib.util
 >>> if importlib.util.find_spec("torch") and cuda_problem() is None:
@@ -21,6 +21,7 @@ import time
 import numpy as np
 
 from hemalum.engine.base import agreement, fitted, stored_tile
+from hemalum.engine.guard import same_nuclei
 from hemalum.errors import DamagedModel, UsageError
 from hemalum.models import Model
 
@@ -44,7 +45,7 @@ def cuda_problem() -> str | None:
 
 
 class TorchEngine:
-    """See `Engine`.  One GPU, full precision with TF32 off, channels last.
+    """See `Engine`.  One GPU; `precision` is that of the exported program, as its card says, with TF32 off.
 
     Args:
         model: the package; its card must list `model.pt2`.
@@ -56,8 +57,6 @@ class TorchEngine:
         DamagedModel: the program computes other maps than the stored ones.
     """
 
-    precision = "fp32"
-
     def __init__(self, model: Model, largest_batch: int = 16, device: str = "cuda"):
         if device.startswith("cuda") and (problem := cuda_problem()):
             raise UsageError(problem)
@@ -67,39 +66,52 @@ class TorchEngine:
             raise UsageError(f"model {model.id} has no exported program for CUDA (model.pt2); use the CPU")
         self._torch, self._device, self._card = torch, torch.device(device), model.card
         self.notices: list[str] = []
+        self.precision = model.card.precision.get("model.pt2", "fp32")
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         program = torch.export.load(io.BytesIO(model.verified("model.pt2")))
         # newer versions insist on guards that were made for the traced size; the graph itself holds for every size
         free = {"check_guards": False} if "check_guards" in inspect.signature(program.module).parameters else {}
         self._program = program.module(**free).to(self._device)
-        self._halved = False
+        self._fitting: dict[tuple[int, int], int] = {}  # tiles per batch for sizes of which fewer fit
         name = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
         self.device = f"{name}, PyTorch {torch.__version__}"
         if (stored := stored_tile(model)) is not None:
             pixels, maps = stored
-            same = agreement(self._forward(pixels[None])[0], maps, model.card.thresholds["foreground"])
-            if not same.close:
-                raise DamagedModel(
-                    f"{self.device} computes other maps than the CPU (Dice {same.dice:.3f}); "
-                    "update driver and PyTorch, or use the CPU"
-                )
+            computed = self._forward(pixels[None])[0]
+            same = agreement(computed, maps, model.card.thresholds["foreground"])
+            problem = "" if same.close else f"other maps than the CPU (Dice {same.dice:.3f})"
+            if not problem and not (nuclei := same_nuclei(computed, maps, model.card)).close:
+                problem = f"other nuclei than the CPU ({nuclei})"
+            if problem:
+                raise DamagedModel(f"{self.device} finds {problem}; update driver and PyTorch, or use the CPU")
         self.batch = self._measured_batch(largest_batch)
 
     def maps(self, tiles: np.ndarray) -> np.ndarray:
-        """`B×H×W×3` uint8 → `B×2×sH×sW` float32; on out-of-memory the batch is halved, once for good."""
+        """`B×H×W×3` uint8 → `B×2×sH×sW` float32.
+
+        Where memory runs out, batches of tiles of *this size* are halved: one run with huge tiles costs the others
+        nothing.
+
+        Raises:
+            MemoryError: a single tile is too large for the GPU.
+        """
         height, width = (side * self._card.output_scale for side in tiles.shape[1:3])
         tiles = fitted(tiles, self._card.input["multiple_of"])
+        size = tiles.shape[1], tiles.shape[2]
         done, start = [], 0
         while start < len(tiles):
-            part = tiles[start : start + self.batch]
+            part = tiles[start : start + self._fitting.get(size, self.batch)]
             try:
                 done.append(self._forward(part)[:, :, :height, :width])
             except self._torch.OutOfMemoryError:
-                if self._halved or self.batch == 1:
-                    raise
-                self._halved, self.batch = True, self.batch // 2
                 self._torch.cuda.empty_cache()
-                self.notices.append(f"the GPU's memory ran out; batches have {self.batch} tiles from now on")
+                tile = f"{size[1]}×{size[0]} px"
+                if len(part) == 1:
+                    raise MemoryError(f"the GPU's memory is too small for a tile of {tile}") from None
+                self._fitting[size] = len(part) // 2
+                self.notices.append(
+                    f"the GPU's memory ran out; batches of tiles of {tile} have {self._fitting[size]} from now on"
+                )
                 continue
             start += len(part)
         return done[0] if len(done) == 1 else np.concatenate(done)

@@ -28,25 +28,34 @@ from hemalum.errors import (
     UsageError,
     VersionMismatch,
 )
-from hemalum.files import commit_json
+from hemalum.files import commit_json, commit_text
 from hemalum.jobs.manifest import NAME, Manifest
 from hemalum.jobs.slide_run import run_slide
 from hemalum.jobs.status import WORK, state, status
 from hemalum.lock import NAME as LOCK
-from hemalum.lock import JobLock
+from hemalum.lock import Busy, JobLock, written_now
 from hemalum.models import Model
 from hemalum.runs.pipeline import Pipeline
+from hemalum.runs.results import names_of, refuse_foreign, refuse_too_long
 
 HOPELESS = (UnsupportedImage, UnknownResolution, UsageError)  # the next try would say the same
+REPORT = ".error.txt"  # beside the results, of an error that nobody expected
 PAUSE = 2.0  # s before a slide that failed is tried again where no other is left to do
 PATIENCE = 600.0  # s that a folder of inputs may be away
 
 
-def begin(folder: str | Path, manifest: Manifest) -> None:
+class NothingUsable(UsageError):
+    """No input of a job could be used."""
+
+
+def begin(folder: str | Path, manifest: Manifest, overwrite: bool = False) -> None:
     """Write a new job's manifest.
 
+    Args:
+        overwrite: whether files of the results' names that no run of ours made may be replaced.
+
     Raises:
-        UsageError: there is a job in the folder already.
+        UsageError: there is a job in the folder already, a file that would be replaced, or a name too long for results.
         NotWritable: the folder cannot be made.
     """
     folder = Path(folder)
@@ -60,7 +69,19 @@ def begin(folder: str | Path, manifest: Manifest) -> None:
             shutil.rmtree(folder / WORK)
     except OSError as error:
         raise NotWritable(f"{folder} cannot be written ({error.strerror}); choose another folder with -o") from error
+    check_results(folder, manifest.inputs, manifest.options["formats"], overwrite)
     manifest.write(folder)
+
+
+def check_results(folder: Path, inputs: list[dict], formats: list[str], overwrite: bool = False) -> None:
+    """Raises `UsageError` where results of these inputs would replace what no run of ours made, or have names that the
+    disk does not take."""
+    names = []
+    for entry in inputs:
+        names += names_of(entry["stem"], formats)
+    if names:
+        refuse_too_long(folder, names)
+        refuse_foreign(folder, names, overwrite, [Path(entry["path"]) for entry in inputs])
 
 
 def forget(folder: str | Path) -> None:
@@ -87,7 +108,7 @@ def work_on(
         compute: a `hemalum.jobs.cluster.Cluster`; by default tiles are computed in this process.
 
     Raises:
-        UsageError: another process works on it; or no input could be used.
+        Busy: another process works on it, or writes one of its results.  NothingUsable: of all inputs.
         VersionMismatch: see `Manifest.find_model`; a worker has another model or version.
         DiskFull, RunLost: at once; what was committed stays.
         PartlyFailed: some slides were set aside or done in part.
@@ -97,6 +118,7 @@ def work_on(
     with JobLock(folder):
         model, options = manifest.find_model(), manifest.options
         todo = deque(entry for entry in manifest.inputs if not _finished(folder, entry["stem"]))
+        refuse_written(folder, [entry["stem"] for entry in todo])
         if todo:
             with Pipeline(options["device"], options["threads"], options["precision"]) as pipeline:
                 work = Pass(folder, manifest, model, pipeline, todo, say, warn or say, progress, pause, compute)
@@ -104,7 +126,7 @@ def work_on(
     found = status(folder)
     counts = found["counts"]
     if not counts["done"] and not counts["partly"]:
-        raise UsageError(f"none of the {len(manifest.inputs)} inputs could be used; the reasons are above")
+        raise NothingUsable(f"none of the {len(manifest.inputs)} inputs could be used; the reasons are above")
     if counts["partly"] or counts["set aside"]:
         raise PartlyFailed(
             f"{counts['set aside']} of {len(manifest.inputs)} slides were set aside, {counts['partly']} done in part, "
@@ -112,6 +134,15 @@ def work_on(
             f"`hemalum job resume {folder}` tries them again"
         )
     return found
+
+
+def refuse_written(folder: Path, stems: list[str]) -> None:
+    """Raises `Busy` where another run writes the results of one of these stems now."""
+    others = set(written_now(folder)).intersection(stems)
+    if others:
+        raise Busy(
+            f"{folder / min(others)} is being written by another run; wait for it, or choose another folder with -o"
+        )
 
 
 def _finished(folder: Path, name: str) -> bool:
@@ -197,14 +228,16 @@ class Pass:
         except Exception as error:  # one slide must not end a night
             reason = str(error)
             if not isinstance(error, HemalumError):
-                (path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-                reason = f"{type(error).__name__}: {error}; please report {path / 'error.txt'}"
+                report = self._folder / f"{name}{REPORT}"
+                commit_text(report, traceback.format_exc())
+                reason = f"{type(error).__name__}: {error}; please report {report}"
             last = tried >= tries or isinstance(error, HOPELESS)
             commit_json(
                 path / "state.json", {"status": "set aside" if last else "failed", "tries": tried, "reason": reason}
             )
             self._warn(f"{name}: {'set aside' if last else 'will be tried again'} (try {tried} of {tries}): {reason}")
             return last
+        (self._folder / f"{name}{REPORT}").unlink(missing_ok=True)  # of an earlier try
         partly = bool(outcome.summary.failed)
         now = {"status": "partly" if partly else "done", "tries": tried, "began": began, "ended": time.time()}
         commit_json(path / "state.json", {**now, **content})

@@ -118,7 +118,7 @@ def manifest_of(
 
     Args:
         options: `model_id`, `folders` (with further models), `formats`, `mpp`, `region` (x, y, width, height in level-0
-            px), `foreground`, `marker`, `min_area` (µm²), `all_tiles`, `stain`, `device`, `precision`, `threads` (None:
+            px), `series` (which image of each file), `foreground`, `marker`, `min_area` (µm²), `all_tiles`, `stain`, `device`, `precision`, `threads` (None:
             all cores, shared by the workers).
         workers, scheduler: of the cluster that is to compute it.
 
@@ -141,7 +141,11 @@ def manifest_of(
     threads = options["threads"] or (1 if scheduler else max(1, cores() // (workers or 1)))
     run = {name: options.get(name) for name in ("formats", "mpp", "region")}
     engine = {"device": options["device"], "precision": options["precision"], "threads": threads}
-    return Manifest.make(paths, model, {**run, **engine, **parameters}, tries)
+    manifest = Manifest.make(paths, model, {**run, **engine, **parameters}, tries)
+    if options.get("series") is not None:
+        for entry in manifest.inputs:
+            entry["series"] = options["series"]
+    return manifest
 
 
 def inputs_of(paths: list[Path]) -> list[dict]:

@@ -11,25 +11,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hemalum.errors import PartlyFailed, RunLost, UsageError, VersionMismatch
-from hemalum.jobs.job import begin, forget
+from hemalum.errors import PartlyFailed, RunLost, UsageError
+from hemalum.jobs.job import NothingUsable, begin, forget
 from hemalum.jobs.manifest import NAME, Manifest
 from hemalum.jobs.status import status
-from hemalum.lock import Busy
 
 
-def take_up(folder: Path, manifest: Manifest, say: Callable[[str], Any]) -> None:
+def take_up(folder: Path, manifest: Manifest, say: Callable[[str], Any], overwrite: bool = False) -> None:
     """Begin the job, or go on with it where the same was begun in `folder`.
 
     Args:
         say: takes a sentence for the user where it goes on.
+        overwrite: whether files of the results' names that no run of ours made may be replaced.
 
     Raises:
-        UsageError: the job in the folder has other inputs or options.
+        UsageError: the job in the folder has other inputs or options; also as of `begin`.
         NotWritable, DiskFull: the folder cannot be written.
     """
     if not (folder / NAME).exists():
-        begin(folder, manifest)
+        begin(folder, manifest, overwrite)
     elif Manifest.read(folder).same(manifest):
         say(f"going on with the job in {folder}")
     else:
@@ -40,7 +40,7 @@ def take_up(folder: Path, manifest: Manifest, say: Callable[[str], Any]) -> None
 
 
 def finish(folder: Path, work: Callable[[], Any]) -> None:
-    """Do the job and forget it, unless it was stopped.
+    """Do the job, and forget it where it ended by its own judgement; whatever else ends it, it can be gone on with.
 
     Args:
         work: goes through the job; see `hemalum.jobs.job.work_on`.
@@ -48,24 +48,21 @@ def finish(folder: Path, work: Callable[[], Any]) -> None:
     Raises:
         PartlyFailed: in the words of the command that was given.  Whatever else `work` raises.
     """
-    stopped = False
     try:
         work()
     except PartlyFailed:
         now = status(folder)
         counts, inputs = now["counts"], len(now["slides"])
+        forget(folder)
         raise PartlyFailed(
             f"{counts['set aside']} of {inputs} inputs failed, {counts['partly']} more in part; the rest is done"
         ) from None
-    except RunLost as error:
-        stopped = True
-        raise type(error)(f"{error}; the same command goes on") from error
-    except (Busy, VersionMismatch, KeyboardInterrupt):
-        stopped = True
+    except NothingUsable:
+        forget(folder)
         raise
-    finally:
-        if not stopped:
-            forget(folder)
+    except RunLost as error:
+        raise type(error)(f"{error}; the same command goes on") from error
+    forget(folder)
 
 
 def records(folder: Path, manifest: Manifest) -> list[dict]:

@@ -9,6 +9,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runs.events import Progress
 from hemalum.runs.pipeline import Pipeline, drive, image_info, within
 from hemalum.runs.record import Stopwatch
-from hemalum.runs.run import Run
+from hemalum.runs.run import Run, _Arrived
 from hemalum.runs.writing import Outcome, write_run
 from hemalum.slides import open_slide
 
 WAITS = (0.5, 2.0, 8.0)  # s before a tile that cannot be read is tried again: what a network folder may need to return
+
+
+HELPLESS = 60.0  # s in which a file that was opened anew in vain is not opened anew again
 
 
 class PieceRun(Run):
@@ -39,12 +43,11 @@ class PieceRun(Run):
     def restore(self, index: int, nuclei: Nuclei) -> None:
         """Give the candidates of a tile instead of its pixels.  Raises as `submit`."""
         self._claim(index)
-        super()._done(index, nuclei, "", held=False)
+        self._arrive(_Arrived(index, nuclei, "", held=False))
 
-    def _done(self, index: int, nuclei: Nuclei | None, reason: str, held: bool = True) -> None:
-        if nuclei is not None and self.pieces is not None and index not in self.pieces.tiles and not self._cancelled:
+    def _keep(self, index: int, nuclei: Nuclei) -> None:
+        if self.pieces is not None and index not in self.pieces.tiles:
             self.pieces.add(index, nuclei)
-        super()._done(index, nuclei, reason, held)
 
 
 class Vanished(Exception):
@@ -52,15 +55,17 @@ class Vanished(Exception):
 
 
 class Reader:
-    """Reads a slide that may vanish for a while (a network folder): what fails is tried again with the file opened
-    anew.
+    """Reads a slide that may vanish for a while (a network folder).
 
-    A context manager.  Raises what `open_slide` raises.
+    Where pixels cannot be read though the file is there, it is opened anew once, and a tile that is simply broken costs
+    no more than that; where the file is gone or changed, it is waited for.  A context manager.  Raises what
+    `open_slide` raises.
     """
 
     def __init__(self, path: Path, mpp: float | None, series: int | None, waits: tuple[float, ...] = WAITS):
         self._open = lambda: open_slide(path, mpp, series)
         self._path, self._waits, self._lock = path, waits, threading.Lock()
+        self._was, self._helpless_until = stamp(path), 0.0
         self.slide = self._open()
 
     def read(self, rect, n: int) -> np.ndarray:
@@ -70,24 +75,34 @@ class Reader:
             UnreadableImage: these pixels cannot be decoded.
             Vanished: the file is not there any more.
         """
-        waits = iter(self._waits)
+        waits, anew = iter(self._waits), False
         while True:
             try:
                 return self.slide.read(rect, n)
             except (UnreadableImage, OSError) as error:
-                wait = next(waits, None)
-                if wait is None:
-                    if stamp(self._path)[0] is None:
-                        raise Vanished(f"{self._path} is no longer there ({error})") from error
+                now = stamp(self._path)
+                if now == self._was:
+                    if anew or time.monotonic() < self._helpless_until:
+                        self._helpless_until = max(self._helpless_until, time.monotonic() + HELPLESS * anew)
+                        raise UnreadableImage(str(error)) from error
+                elif (wait := next(waits, None)) is not None:
+                    time.sleep(wait)
+                elif now[0] is None:
+                    raise Vanished(f"{self._path} is no longer there ({error})") from error
+                else:
                     raise UnreadableImage(str(error)) from error
-            time.sleep(wait)
-            with self._lock:
-                try:
-                    fresh = self._open()
-                except Exception:  # not back yet
-                    continue
-                self.slide.close()
-                self.slide = fresh
+            anew = self._reopen() or stamp(self._path) == self._was
+
+    def _reopen(self) -> bool:
+        """Whether the file could be opened anew."""
+        with self._lock:
+            try:
+                fresh = self._open()
+            except Exception:  # not back yet
+                return False
+            self.slide.close()
+            self.slide = fresh
+            return True
 
     def __enter__(self) -> Reader:
         return self
@@ -137,49 +152,38 @@ def run_slide(
             overview, image = slide.overview(), image_info(slide)
         if region is not None:
             region, parameters = within(slide, tuple(region), parameters)
-        run = PieceRun(
-            pipeline.queue,
-            lambda: pipeline.engine(model),
-            model,
-            image,
-            overview,
-            parameters,
-            lambda: pipeline.workers,
-            slide.unread,
-        )
-        run.watch.add("overview", watch.seconds["overview"])
-        run.source = {
-            "hemalum": manifest.hemalum,
-            "path": str(path),
-            "mpp": slide.mpp,
-            "series": entry.get("series"),
-            "identity": image.identity,
-            "model": manifest.model,
-            "settings": run.settings,
-            **{name: options[name] for name in ("device", "threads", "precision")},
-        }
-        statistics = Statistics(run, overview, region)
-        with Pieces(work, key_of(run), run.watch, options.get("commit_every", EVERY)) as pieces:
-            run.pieces = pieces
-            opened(len(run.plan.tiles))
-            restored = len(pieces.tiles)
-            try:
-                events = statistics.watch((compute or here)(run, reader, pieces))
-                outcome = write_run(
-                    run,
-                    events,
-                    slide,
-                    options["formats"],
-                    folder,
-                    entry["stem"],
-                    region,
-                    progress,
-                    restored_tiles=restored,
-                )
-            except Vanished as error:
-                raise UnreadableImage(str(error)) from error
-            finally:
-                run.cancel()
+        place = partial(pipeline.place, model)
+        with PieceRun(place, model, image, overview, parameters, slide.unread) as run:
+            run.watch.add("overview", watch.seconds["overview"])
+            run.source = {
+                "hemalum": manifest.hemalum,
+                "path": str(path),
+                "mpp": slide.mpp,
+                "series": entry.get("series"),
+                "identity": image.identity,
+                "model": manifest.model,
+                "settings": run.settings,
+                **{name: options[name] for name in ("device", "threads", "precision")},
+            }
+            statistics = Statistics(run, overview, region)
+            with Pieces(work, key_of(run), run.watch, options.get("commit_every", EVERY)) as pieces:
+                run.pieces = pieces
+                opened(len(run.plan.tiles))
+                restored = len(pieces.tiles)
+                try:
+                    outcome = write_run(
+                        run,
+                        statistics.watch((compute or here)(run, reader, pieces)),
+                        slide,
+                        options["formats"],
+                        folder,
+                        entry["stem"],
+                        region,
+                        progress,
+                        restored_tiles=restored,
+                    )
+                except Vanished as error:
+                    raise UnreadableImage(str(error)) from error
         return outcome, statistics.content(outcome)
 
 

@@ -29,13 +29,8 @@ class Statistics:
 
     def __init__(self, run: Run, overview: np.ndarray, region: tuple[int, int, int, int] | None = None):
         self._size, self._mpp = (run.image.width, run.image.height), run.image.mpp
-        shrink = min(1.0, PICTURE / max(overview.shape[:2]))
-        self._picture = (
-            cv2.resize(overview, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-            if shrink < 1
-            else overview.copy()
-        )
-        self._step = self._size[0] / self._picture.shape[1]  # level-0 px a px of the picture
+        self._picture = _shrunk(overview)
+        self._step = max(self._size) / max(self._picture.shape[:2])  # level-0 px a px of the picture
         self._outlined = self._picture.copy() if self._step * self._mpp <= OUTLINES else None
         self._cover = np.zeros(self._picture.shape[:2])
         self._histograms = {
@@ -46,7 +41,7 @@ class Statistics:
         mask = run.mask.copy()
         if region is not None:
             inside = np.zeros_like(mask)
-            step = self._size[0] / mask.shape[1]
+            step = max(self._size) / max(mask.shape)
             x, y, width, height = (round(value / step) for value in region)
             inside[y : y + max(1, height), x : x + max(1, width)] = True
             mask &= inside
@@ -98,6 +93,13 @@ class Statistics:
             return self._outlined
         alpha = np.clip(cv2.GaussianBlur(self._cover, (0, 0), 1.0) * 2, 0, 0.8)[..., None]
         return (self._picture * (1 - alpha) + np.array(COLOUR) * alpha).astype(np.uint8)
+
+
+def _shrunk(overview: np.ndarray) -> np.ndarray:
+    """At most 420 px, and of a long thin image at least one px wide."""
+    shrink = min(1.0, PICTURE / max(overview.shape[:2]))
+    height, width = (max(1, round(side * shrink)) for side in overview.shape[:2])
+    return cv2.resize(overview, (width, height), interpolation=cv2.INTER_AREA) if shrink < 1 else overview.copy()
 
 
 def _jpeg(picture: np.ndarray) -> str:

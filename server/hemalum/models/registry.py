@@ -171,7 +171,12 @@ def install(folder: str | Path, into: Path | None = None) -> Model:
                 shutil.copyfile(source / name, fresh / name)
             if target.exists():
                 os.replace(target, old)
-            os.replace(fresh, target)
+            try:
+                os.replace(fresh, target)
+            except OSError:
+                if old.exists():
+                    os.replace(old, target)
+                raise
     except OSError as error:
         raise NotWritable(
             f"{target} cannot be written ({error.strerror}); check its permissions and free space"

@@ -33,23 +33,31 @@ def windows(region, to_px: float) -> list[tuple[int, int, int, int]]:
     [(0, 0, 1024, 50), (1024, 0, 476, 50)]
     """
     found = []
-    for x, y in sorted(
-        {cell for part in shapely.get_parts(region) if part.area for cell in _cells(part.bounds, to_px)},
-        key=lambda c: c[::-1],
-    ):
-        cell = shapely.box(x * SIDE, y * SIDE, (x + 1) * SIDE, (y + 1) * SIDE)
-        inside = shapely.transform(region, lambda points: points * to_px).intersection(cell)
-        if inside.area < SMALLEST:
-            continue
-        left, top, right, bottom = inside.bounds
-        left, top, right, bottom = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
-        found.append((left, top, right - left, bottom - top))
+    scaled = shapely.transform(region, lambda points: points * to_px)
+    for y, columns in sorted(_cells(scaled).items()):
+        # row by row: of a region with many corners each cell looks at those of its row only
+        row = shapely.box(min(columns) * SIDE, y * SIDE, (max(columns) + 1) * SIDE, (y + 1) * SIDE)
+        parts = shapely.get_parts(scaled.intersection(row))
+        band = shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
+        for x in sorted(columns):
+            inside = band.intersection(shapely.box(x * SIDE, y * SIDE, (x + 1) * SIDE, (y + 1) * SIDE))
+            if inside.area < SMALLEST:
+                continue
+            left, top, right, bottom = inside.bounds
+            left, top, right, bottom = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
+            found.append((left, top, right - left, bottom - top))
     return found
 
 
-def _cells(bounds, to_px: float):
-    left, top, right, bottom = (math.floor(value * to_px / SIDE) for value in bounds)
-    return [(x, y) for y in range(top, bottom + 1) for x in range(left, right + 1)]
+def _cells(region) -> dict[int, set[int]]:
+    """Row → columns of the cells near a region in exported px."""
+    cells: dict[int, set[int]] = {}
+    for part in shapely.get_parts(region):
+        if part.area:
+            left, top, right, bottom = (math.floor(value / SIDE) for value in part.bounds)
+            for y in range(top, bottom + 1):
+                cells.setdefault(y, set()).update(range(left, right + 1))
+    return cells
 
 
 def read_at(slide: Slide, window: tuple[int, int, int, int], to_px: float, n: int) -> np.ndarray:
@@ -96,6 +104,31 @@ def draw(
     numbers = np.zeros(len(sizes), np.int32)
     numbers[kept] = np.arange(1, len(kept) + 1)
     return numbers[labels], {number: found.classes[value - 1] for number, value in enumerate(kept.tolist(), 1)}
+
+
+def unknown(found: Annotations, window, to_px: float, labels: np.ndarray, longest: float) -> np.ndarray:
+    """Pixels of a window of which nobody knows whether they are background (bool h×w): of a class that is to be
+    ignored, or of an outline of nuclear size that has no class.
+
+    Args:
+        labels: of the window; what is labelled is known, unless it is to be ignored.  longest: side of a nucleus at
+            most, level-0 px.
+    """
+    x, y, width, height = window
+    columns, rows = (np.arange(width) + x + 0.5) / to_px, (np.arange(height) + y + 0.5) / to_px
+    frame = shapely.box(x / to_px, y / to_px, (x + width) / to_px, (y + height) / to_px)
+    small = [area for area in found.unclassified if _longest(area) <= longest]
+    mask = np.zeros((height, width), bool)
+    for areas, known in ((small, labels > 0), (found.unknown, False)):
+        here = [area for area in areas if area.intersects(frame)]
+        if here:
+            mask |= _covered(shapely.union_all(here), columns, rows) & ~np.asarray(known)
+    return mask
+
+
+def _longest(area) -> float:
+    left, top, right, bottom = area.bounds if not area.is_empty else (0, 0, 0, 0)
+    return max(right - left, bottom - top)
 
 
 def _covered(polygon, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Annotated slides → a training set: images, instance labels, classes, a manifest, and tissue without labels for the
 teacher.
 
-    SET/manifest.csv  images/*.png  labels/*.png (16-bit)  classes.json  report.json  unlabelled/*.png
+    SET/manifest.csv  images/*.png  labels/*.png (16-bit)  unsure/*.png  classes.json  report.json  unlabelled/*.png
+
+`unsure` is not 0 where nobody knows what a pixel is; no loss may be taken there.
 
 Slides of one patient, and copies of one slide, lie in one part.  How pixels and labels are cut: `hemalum.projects.cut`.
 """
@@ -21,12 +23,15 @@ import numpy as np
 import shapely
 
 from hemalum.errors import NotWritable, UnknownResolution, UsageError
-from hemalum.files import lost, move
+from hemalum.files import commit_json, lost, move
 from hemalum.grid.tiling import scale_for
 from hemalum.projects.annotations import Annotations, read
-from hemalum.projects.cut import draw, read_at, unlabelled_tiles, windows, write_png
+from hemalum.projects.cut import draw, read_at, unknown, unlabelled_tiles, windows, write_png
 from hemalum.projects.sources import AnnotatedSlide
 from hemalum.slides import open_slide
+
+LARGEST_NUCLEUS_UM = 30.0  # side of an outline that may be a nucleus
+MOST_SAID, MOST_KEPT = 20, 1000  # sentences on odd features; in the report
 
 
 def export(
@@ -58,7 +63,7 @@ def export(
     with scratch:
         fresh = Path(scratch.name) / "set"
         try:
-            for name in ("images", "labels", "unlabelled"):
+            for name in ("images", "labels", "unsure", "unlabelled"):
                 (fresh / name).mkdir(parents=True)
             report = _export(sources, fresh, mpp, validation, unlabelled, say)
             move(fresh, folder)
@@ -97,6 +102,9 @@ def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, sa
                 name = f"{stem}_{piece}"
                 write_png(folder / "images" / f"{name}.png", pixels[..., ::-1])
                 write_png(folder / "labels" / f"{name}.png", labels.astype(np.uint16))
+                unsure = unknown(found, window, to_px, labels, LARGEST_NUCLEUS_UM / slide.mpp)
+                write_png(folder / "unsure" / f"{name}.png", unsure.astype(np.uint8) * 255)
+                counts["pixels of unknown outlines, left out of the loss"] += int(np.count_nonzero(unsure))
                 hashes[part].add(hashlib.sha256(pixels.tobytes()).hexdigest())
                 classes.update(names.values())
                 rows.append(
@@ -120,11 +128,23 @@ def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, sa
             )
             counts["unlabelled tiles"] += tiles
             say(f"{source.image.name}: {len(rows) - before} images, {tiles} unlabelled tiles, {part}")
+    odd = []
+    for source, found in zip(sources, annotations, strict=True):
+        odd += [f"{source.annotations.name}: {sentence}" for sentence in found.odd]
+    for sentence in odd[:MOST_SAID]:
+        say(f"left out: {sentence}")
+    if len(odd) > MOST_SAID:
+        say(f"left out: {len(odd) - MOST_SAID} more features, see report.json")
+    if not rows:
+        raise UsageError(
+            "no Complete region lies inside its image, so there is nothing to export; check that annotations and images"
+            " belong together"
+        )
     if hashes["train"] & hashes["validation"]:
         raise UsageError(
             "the same pixels lie in training and validation: two slides are copies in part; give them one patient"
         )
-    with open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as file:
+    with open(folder / "manifest.csv", "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -137,9 +157,10 @@ def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, sa
         "validation": held,
         "classes": dict(classes.most_common()),
         "counts": dict(sorted(counts.items())),
+        "odd": odd[:MOST_KEPT],
     }
     for name, content in (("classes.json", report["classes"]), ("report.json", report)):
-        (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        commit_json(folder / name, content)
     return report
 
 

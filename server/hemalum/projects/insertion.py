@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hemalum.files import commit_json, commit_text, read_json
 from hemalum.jobs.manifest import Manifest
+from hemalum.projects.replacing import RULE, quoted
 
 SCRIPT, INSERTED = "import_nuclei.groovy", "inserted.json"
 
@@ -18,34 +18,41 @@ def write_script(folder: Path, manifest: Manifest) -> Path:
     """A Groovy script that imports each image's GeoJSON.  `QuPath script -s -p project.qpproj <script>` runs it for
     all.
 
-    Nuclei go under the annotations that contain them; those of an earlier import (same ids) are replaced, nothing else
-    is touched.
+    What it may touch: `hemalum.projects.replacing`.  An image that has all of its nuclei is left as it is.
 
     Raises:
         DiskFull: it cannot be written.
     """
-    files = {known["entry"]: f"{known['stem']}.geojson" for known in manifest.inputs}
-    table = ",\n".join(f"    {json.dumps(number)}: {groovy(name)}" for number, name in files.items())
+    files = {known["entry"]: known["stem"] for known in manifest.inputs}
+    table = ",\n".join(f"    {quoted(number)}: {quoted(name)}" for number, name in files.items())
     text = f"""// Imports the nuclei that Hemalum found.  Run it for all images of the project: \
 Run > Run for project, or
 //     QuPath script -s -p project.qpproj {SCRIPT}
+import com.google.gson.JsonParser
 import qupath.lib.io.PathIO
-
-def folder = {groovy(str(folder.resolve()))}
-def files = [
-{table}
+{RULE}
+def folder = {quoted(str(folder.resolve()))}
+def stems = [
+{table or "    :"}
 ]
-def name = files[getProjectEntry().getID()]
-def file = name == null ? null : new File(folder, name)
+def stem = stems[getProjectEntry().getID()]
+def file = stem == null ? null : new File(folder, stem + '.geojson')
 if (file == null || !file.exists()) {{
     println "no nuclei for " + getProjectEntry().getImageName()
     return
 }}
 def nuclei = PathIO.readObjects(file.toPath())
-def ids = nuclei.collect {{ it.getID() }} as Set
-removeObjects(getDetectionObjects().findAll {{ it.getID() in ids }}, true)
-getCurrentHierarchy().insertPathObjects(nuclei)
-println getProjectEntry().getImageName() + ": " + nuclei.size() + " nuclei"
+def known = getDetectionObjects().collect {{ it.ID }} as HashSet
+if (!nuclei.isEmpty() && nuclei.every {{ known.contains(it.ID) }}) {{
+    println getProjectEntry().getImageName() + ": its " + nuclei.size() + " nuclei are there already"
+    return
+}}
+def record = new File(folder, stem + '.run.json'), unsettled = []
+if (record.exists())
+    unsettled = JsonParser.parseString(record.getText('UTF-8')).asJsonObject.get('failed_areas')?.collect {{ box ->
+        box.collect {{ it.asDouble }} }} ?: []
+def counts = Replacing.replace(getCurrentHierarchy(), nuclei, unsettled)
+println getProjectEntry().getImageName() + ": " + counts.put + " nuclei" + Replacing.left(counts)
 """
     path = folder / SCRIPT
     commit_text(path, text, waits=())
@@ -68,8 +75,3 @@ def insert_new(project: Path, folder: Path, manifest: Manifest, say: Callable[[s
     failed = insert(project, fresh, say) if fresh else {}
     commit_json(folder / INSERTED, record | {entry: sums[entry] for entry in fresh if entry not in failed})
     return list(failed.values())
-
-
-def groovy(text: str) -> str:
-    """A string of Groovy."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

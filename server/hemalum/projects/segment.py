@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hemalum.errors import PartlyFailed, UsageError
-from hemalum.jobs.job import begin
+from hemalum.jobs.job import begin, check_results
 from hemalum.jobs.manifest import NAME, Manifest, inputs_of
 from hemalum.lock import JobLock
 from hemalum.projects import streamed, with_qupath
@@ -38,6 +38,7 @@ def segment(
     folder: Path | None,
     insert: bool | None,
     *,
+    overwrite: bool = False,
     new_manifest: Callable[[], Manifest],
     work: Callable[[Path], Any],
     say: Say,
@@ -48,6 +49,7 @@ def segment(
     Args:
         folder: of the job; None: `hemalum` beside the project.
         insert: by QuPath, now; None: where QuPath and paquo are found.
+        overwrite: whether files of the results' names that no run of ours made may be replaced.
         new_manifest: gives the manifest of a new job, without inputs.
         work: goes through the job in a folder; see `hemalum.jobs.job.work_on`.
         say, warn: take what was done, and what was not.
@@ -64,7 +66,7 @@ def segment(
     insert = with_qupath.found() if insert is None else insert
     images = sort_images(project, insert, warn)
     failed = images.failed
-    manifest = job_of(folder, images.readable, new_manifest, say)
+    manifest = job_of(folder, images.readable, new_manifest, say, overwrite)
     script = write_script(folder, manifest)
     names = names_by_qupath(images.by_qupath, manifest)
     streaming = None
@@ -123,13 +125,16 @@ def sort_images(project: Project, insert: bool, warn: Say) -> Images:
     return images
 
 
-def job_of(folder: Path, entries: list[Entry], new_manifest: Callable[[], Manifest], say: Say) -> Manifest:
+def job_of(
+    folder: Path, entries: list[Entry], new_manifest: Callable[[], Manifest], say: Say, overwrite: bool = False
+) -> Manifest:
     """The manifest of the job in a folder, begun or taken up, with all of these images; see `segment`."""
     if (folder / NAME).exists():
         manifest = Manifest.read(folder)
         say(f"going on with the job in {folder}, with the options it was begun with")
         if new := add(manifest, entries):
             with JobLock(folder):
+                check_results(folder, manifest.inputs[-new:], manifest.options["formats"], overwrite)
                 manifest.write(folder)
             say(f"images that joined the project since are done, too: {new}")
         return manifest
@@ -137,7 +142,7 @@ def job_of(folder: Path, entries: list[Entry], new_manifest: Callable[[], Manife
     if "geojson" not in manifest.options["formats"]:
         raise UsageError("a project needs the format geojson, which QuPath imports; add it to --format")
     add(manifest, entries)
-    begin(folder, manifest)
+    begin(folder, manifest, overwrite)
     return manifest
 
 

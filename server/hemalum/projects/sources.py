@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -53,33 +54,57 @@ def read_list(path: str | Path, pattern: str | None = None) -> list[AnnotatedSli
     """
     path = Path(path)
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except (OSError, ValueError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        delimiter = delimiter_of(text)
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
-            f"{path} cannot be read ({error}); give a CSV with the columns image, annotations, patient, mpp"
+            f"{path} cannot be read ({error}); give a CSV in UTF-8 with the columns image, annotations, patient, mpp"
         ) from None
+    rows = [{(name or "").strip(): value for name, value in row.items() if isinstance(value, str)} for row in rows]
+    rows = [row for row in rows if any(row.values())]
     if not rows or not {"image", "annotations"} <= set(rows[0]):
+        said = ", ".join(rows[0]) if rows else "no rows"
         raise UsageError(
-            f"{path} has no columns image and annotations, or no rows; give a CSV with the columns image, "
-            "annotations, patient, mpp"
+            f"{path} has no columns image and annotations ({said}); give a CSV with the columns image, annotations, "
+            "patient, mpp, with commas or semicolons between"
         )
     return [_of_row(row, path, pattern) for row in rows]
 
 
+def delimiter_of(text: str) -> str:
+    """What stands between the columns: a comma, or what spreadsheets of other countries write.
+
+    >>> delimiter_of("image;annotations;mpp"), delimiter_of("image,annotations"), delimiter_of("image\\tannotations")
+    (';', ',', '\\t')
+    """
+    head = next((line for line in text.splitlines() if line.strip()), "")
+    return max(",;\t", key=head.count)
+
+
 def _of_row(row: dict[str, str], path: Path, pattern: str | None) -> AnnotatedSlide:
+    row = {name: value.strip() for name, value in row.items()}
+    if not row.get("image") or not row.get("annotations"):
+        raise UsageError(f"{path}: a row names no image or no annotations; fill it in or remove the row")
     if "://" in row["image"]:
         raise UsageError(f"{path}: {row['image']} is not a file; only images in files can be exported")
     try:
-        mpp = float(row["mpp"]) if row.get("mpp") else None
+        mpp = _number(row["mpp"]) if row.get("mpp") else None
         size = (int(row["width"]), int(row["height"])) if row.get("width") and row.get("height") else None
     except ValueError as error:
         raise UsageError(
             f"{path}: {error}; mpp is a number of µm per pixel, such as 0.25, width and height are pixels"
         ) from None
-    patient = (row.get("patient") or "").strip() or patient_of(
-        row.get("name") or Path(row["image"]).name, {}, None, pattern
-    )
+    patient = row.get("patient") or patient_of(row.get("name") or Path(row["image"]).name, {}, None, pattern)
     return AnnotatedSlide(path.parent / row["image"], path.parent / row["annotations"], patient, mpp, size=size)
+
+
+def _number(text: str) -> float:
+    """A number with a decimal point or comma; raises `ValueError`."""
+    value = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is no resolution")
+    return value
 
 
 def patient_of(name: str, metadata: dict, key: str | None, pattern: str | None) -> str:

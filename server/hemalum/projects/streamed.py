@@ -18,8 +18,8 @@ from typing import Any
 from hemalum.client.child import local_server
 from hemalum.errors import HemalumError, RunLost, ServerUnavailable
 from hemalum.files import commit_text
-from hemalum.projects.insertion import groovy
 from hemalum.projects.plain import Entry
+from hemalum.projects.replacing import quoted
 from hemalum.slides import open_slide
 
 SCRIPT = "segment_in_qupath.groovy"
@@ -28,7 +28,7 @@ SERVER, TOKEN = "HEMALUM_SERVER", "HEMALUM_TOKEN"
 
 TEXT = """// Written by Hemalum: segments the images of a project that only QuPath can read, \
 with Hemalum's extension.  Run it with
-//     QuPath script {script}
+//     QuPath script {name}
 // What has its GeoJSON in the folder below is not done again.
 import java.awt.image.BufferedImage
 import java.nio.file.Files
@@ -56,11 +56,7 @@ for (entry in project.imageList.findAll {{ names.containsKey(it.ID) }}) {{
         if (System.getenv('{server}'))
             builder.server(System.getenv('{server}')).token(System.getenv('{token}'))
         def result = builder.build().segmentImage(image)
-        // each under the smallest annotation that contains it
-        def nuclei = image.hierarchy.detectionObjects.findAll {{ \
-!Double.isNaN(it.measurementList.get('Hemalum: Probability')) }}
-        image.hierarchy.removeObjects(nuclei, true)
-        image.hierarchy.insertPathObjects(nuclei)
+        def nuclei = image.hierarchy.detectionObjects.findAll {{ result.replaced.added.contains(it.ID) }}
         if (stamp(stored) != before)
             throw new IOException('its data was changed by another program meanwhile, \
 so it was not written over; close it and run this again')
@@ -113,14 +109,14 @@ def write_script(folder: Path, project: Path, names: dict[str, str], options: di
     }
     path = folder / SCRIPT
     text = TEXT.format(
-        script=path,
-        folder=groovy(str(folder.resolve())),
-        project=groovy(str(project.resolve())),
+        name=SCRIPT,
+        folder=quoted(str(folder.resolve())),
+        project=quoted(str(project.resolve())),
         server=SERVER,
         token=TOKEN,
-        table=",\n".join(f"    {json.dumps(entry)}: {groovy(name)}" for entry, name in names.items()),
+        table=",\n".join(f"    {quoted(entry)}: {quoted(name)}" for entry, name in names.items()),
         options="".join(
-            f".{name}({groovy(value) if isinstance(value, str) else value})"
+            f".{name}({quoted(value) if isinstance(value, str) else value})"
             for name, value in chosen.items()
             if value is not None
         ),

@@ -18,12 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from hemalum.errors import HemalumError, NotWritable, RunLost, UsageError
+from hemalum.files import read_json
+from hemalum.projects.replacing import RULE
 
 NEEDS = (
     "install paquo with `pip install hemalum[projects]` and QuPath 0.6 or 0.7, and set PAQUO_QUPATH_DIR to QuPath's "
     "folder if it is not found"
 )
 COPY = ".before-hemalum"
+CALL = """
+def unsettled = com.google.gson.JsonParser.parseString(areas).collect { box -> box.collect { it.asDouble } }
+def counts = Replacing.replace(hierarchy, nuclei, unsettled)
+counts.put + ' nuclei in the project' + Replacing.left(counts)
+"""
 
 
 def found() -> bool:
@@ -119,10 +126,9 @@ def insert(
     say: Callable[[str], Any] = print,
     before_save: Callable[[Path], Any] = lambda data: None,
 ) -> dict[str, str]:
-    """Put the nuclei of GeoJSON files, by entry id, into a project's images, each under the smallest annotation that
-    contains it.
+    """Put the nuclei of GeoJSON files, by entry id, into a project's images.
 
-    Detections of the same ids are replaced; nothing else is touched.  One update and one save an image.
+    What that may touch: `hemalum.projects.replacing`.  One update and one save an image.
 
     Returns:
         by entry id, why an image was left as it is, beginning with its name.
@@ -133,8 +139,7 @@ def insert(
         if image.entry_id not in files:
             continue
         try:
-            count = _insert(image, files[image.entry_id], before_save)
-            say(f"{image.image_name}: {count} nuclei in the project")
+            say(f"{image.image_name}: {_insert(image, files[image.entry_id], before_save)}")
         except HemalumError as error:
             failed[image.entry_id] = f"{image.image_name}: {error}"
         except Exception as error:  # Java's
@@ -145,8 +150,9 @@ def insert(
     return failed
 
 
-def _insert(image, file: Path, before_save) -> int:
-    from paquo.java import File, PathIO
+def _insert(image, file: Path, before_save) -> str:
+    """Returns what was put in and what was left out, for a sentence."""
+    from paquo.java import File, JClass, PathIO
 
     if not image.is_readable():
         raise UsageError("QuPath does not find its file, so nothing can be saved; let QuPath search for it")
@@ -154,11 +160,12 @@ def _insert(image, file: Path, before_save) -> int:
     read = _stamp(data)
     hierarchy = image.hierarchy.java_object
     nuclei = PathIO.readObjects(File(str(file)))
-    if hierarchy.getDetectionObjects().size():
-        ids = {str(nucleus.getID()) for nucleus in nuclei}
-        earlier = [known for known in hierarchy.getDetectionObjects() if str(known.getID()) in ids]
-        hierarchy.removeObjects(earlier, True)
-    hierarchy.insertPathObjects(nuclei)
+    record = read_json(file.with_name(f"{file.stem}.run.json")) or {}
+    shell = JClass("groovy.lang.GroovyShell")()
+    areas = json.dumps(record.get("failed_areas", []))
+    for name, value in (("hierarchy", hierarchy), ("nuclei", nuclei), ("areas", areas)):
+        shell.setVariable(name, value)
+    said = str(shell.evaluate(RULE + CALL))
     if read is not None:
         _copy(data)
     before_save(data)
@@ -170,7 +177,7 @@ def _insert(image, file: Path, before_save) -> int:
     image.save()
     if _stamp(data) == read:
         raise NotWritable(f"{data} was not written; check its permissions")
-    return int(nuclei.size())
+    return said
 
 
 def _stamp(data: Path) -> tuple[int, int, int] | None:

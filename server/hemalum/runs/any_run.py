@@ -13,15 +13,15 @@ from hemalum.stain.estimation import Stain
 
 
 class AnyRun(Protocol):
-    """A `hemalum.runs.run.Run` or a `hemalum.client.remote_run.RemoteRun`.
+    """A `hemalum.runs.run.Run` or a `hemalum.client.remote_run.RemoteRun`; a context manager that cancels at its end.
 
     Attributes:
         run_id: name of this run in logs.  image: what it works on.  parameters: with every threshold filled.
         plan: its tiles.  grid_tiles: tiles of the whole grid, those of glass too.
         stain: of the image.
-        columns: names of the measurements.  notices: sentences for the user.
+        columns: names of the measurements.  largest_nucleus_um: of the model.  notices: sentences for the user.
         credits: tiles that may be in work before the first `TileConsumed`.
-        device, precision: what computes; precision None: the server's choice.  digest: sha256 of the weights.
+        device, precision: what computes; precision: "fp32", "fp16", "int8", or None.  digest: sha256 of the weights.
         watch: seconds of each stage.
     """
 
@@ -32,6 +32,7 @@ class AnyRun(Protocol):
     grid_tiles: int
     stain: Stain
     columns: tuple[str, ...]
+    largest_nucleus_um: float
     notices: list[str]
     credits: int
     device: str
@@ -48,6 +49,12 @@ class AnyRun(Protocol):
 
     def ids(self, nuclei: Nuclei) -> list[str]:
         """The stable ids of nuclei of this run."""
+
+    def __enter__(self) -> AnyRun:
+        """The run itself."""
+
+    def __exit__(self, *_: object) -> None:
+        """`cancel`."""
 
     def cancel(self) -> None:
         """Stop within a tile; `events()` ends with `Cancelled`."""

@@ -154,7 +154,7 @@ class Progress:
 @dataclass(frozen=True)
 class Summary:
     """Counts of a run.  `failed` maps tile index → reason; `seconds` has one entry per stage (worker time) and
-    "total"."""
+    "total"; `at_size_limit` counts nuclei that reached the model's largest nucleus."""
 
     nuclei: int
     tiles: int
@@ -162,6 +162,7 @@ class Summary:
     failed: dict[int, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     duplicates_removed: int = 0
+    at_size_limit: int = 0
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from hemalum.grid.tiling import Rect
 from hemalum.models import Model
 from hemalum.runs.events import Event, ImageInfo, Parameters, Progress, TileConsumed
 from hemalum.runs.record import Stopwatch
-from hemalum.runs.run import Run
+from hemalum.runs.run import Place, Run
 from hemalum.runs.writing import Outcome, write_run
 from hemalum.slides.slide import Slide
 
@@ -53,7 +53,7 @@ class Pipeline:
         self._engines: dict[str, Engine] = {}
         self._lock = threading.Lock()
         self._choice = workers, processes
-        self._workers: Workers | None = None
+        self._workers: dict[bool, Workers] = {}  # for GPUs; for the CPU
         self._loading: threading.Thread | None = None
         self.queue = TileQueue()
 
@@ -80,15 +80,26 @@ class Pipeline:
             return engine
 
     @property
-    def workers(self) -> Workers:
-        """The workers, made when the first run needs them."""
+    def problem(self) -> str:
+        """Why this process can compute no more, as a sentence; "" as long as it can."""
+        return next((workers.problem for workers in list(self._workers.values()) if workers.problem), "")
+
+    def place(self, model: Model) -> Place:
+        """Where a run of this model is computed; raises as `engine`."""
+        engine = self.engine(model)
+        return Place(self.queue, engine, self._workers_for(engine))
+
+    def _workers_for(self, engine: Engine) -> Workers:
+        """The workers, made when the first run needs them: a GPU outruns one core, whatever else the process
+        computes."""
         with self._lock:
-            if self._workers is None:
+            on_gpu = not engine.device.startswith("CPU")
+            if on_gpu not in self._workers:
                 count, processes = self._choice
-                on_gpu = any(not engine.device.startswith("CPU") for engine in self._engines.values())
                 count = count or (max(1, min(8, cores() - 2)) if on_gpu else 1)
-                self._workers = Workers(count, on_gpu and count > 1 if processes is None else processes)
-            return self._workers
+                processes = on_gpu and count > 1 if processes is None else processes
+                self._workers[on_gpu] = Workers(count, processes)
+            return self._workers[on_gpu]
 
     def run(
         self,
@@ -98,15 +109,14 @@ class Pipeline:
         parameters: Parameters,
         unread: np.ndarray | None = None,
     ) -> Run:
-        """Open a run.  Raises what `Run` raises, `DamagedModel`, and `UsageError` for a device that is not there."""
+        """Open a run, to be used as a context manager.  Raises what `Run` raises, `DamagedModel`, and `UsageError` for
+        a device that is not there."""
         return Run(
-            queue=self.queue,
-            engine=lambda: self.engine(model),
+            place=lambda: self.place(model),
             model=model,
             image=image,
             overview=overview,
             parameters=parameters,
-            workers=lambda: self.workers,
             unread=unread,
         )
 
@@ -115,8 +125,8 @@ class Pipeline:
         self.queue.close()
         if self._loading is not None:
             self._loading.join()
-        if self._workers is not None:
-            self._workers.close()
+        for workers in self._workers.values():
+            workers.close()
 
     def __enter__(self) -> Pipeline:
         return self
@@ -239,7 +249,7 @@ def segment_slide(
     watch = Stopwatch()
     with watch("overview"):
         overview, image = slide.overview(), image_info(slide)
-    run = pipeline.run(model, image, overview, parameters, slide.unread)
-    run.watch.add("overview", watch.seconds["overview"])
-    events = drive(run, slide.read, order)
-    return write_run(run, events, slide, formats, folder, stem=stem, region=region, progress=progress)
+    with pipeline.run(model, image, overview, parameters, slide.unread) as run:
+        run.watch.add("overview", watch.seconds["overview"])
+        events = drive(run, slide.read, order)
+        return write_run(run, events, slide, formats, folder, stem=stem, region=region, progress=progress)

@@ -13,19 +13,22 @@ True
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hemalum.errors import UsageError
+from hemalum.errors import NotWritable, UsageError
 from hemalum.files import commit_json, read_json
-from hemalum.lock import ResultLock
+from hemalum.lock import Busy, ResultLock, holder
 from hemalum.slides.inputs import results_in
 
-LONGEST = 255  # bytes of a file's name on the disks of Linux and macOS; on Windows 255 characters
-ROOM = len(".labels.spool.12345678.part")  # the longest ending of a result while it is written
+PART = ".12345678.part"  # what a name ends with while its file is written
+JOB = "job.json"
+LONGEST_ON_WINDOWS = 240  # characters of a path that its programs take
 ENDINGS = {
     "geojson": (".geojson",),
     "labels": (".labels.png", ".labels.tif"),
@@ -60,20 +63,32 @@ def claimed(
         UsageError: one is a file that no run of ours made, or an input; a name is too long.
         NotWritable: the folder cannot be written.
     """
-    check_length(stem)
+    names = list(names)
     with ResultLock(folder, stem):
+        if holder(folder) is not None and stem in _stems_of_job(Path(folder)):
+            raise Busy(f"{folder} is being worked on by a job that writes {stem}, too; choose another folder with -o")
+        refuse_too_long(folder, names)
         refuse_foreign(folder, names, overwrite, inputs)
         yield
 
 
-def check_length(stem: str) -> None:
-    """Raises `UsageError` where results of this stem would have names that no disk takes."""
-    length = len(os.fsencode(stem))
-    if length + ROOM > LONGEST:
+def refuse_too_long(folder: str | Path, names: Iterable[str]) -> None:
+    """Raises `UsageError` where the disk does not take files of these names, or of what they are called while they are
+    written; the folder exists."""
+    name = max(names, key=lambda name: len(os.fsencode(name)))
+    probe = Path(folder) / (name + PART)
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG and (sys.platform != "win32" or len(str(probe)) < LONGEST_ON_WINDOWS):
+            raise NotWritable(
+                f"{folder} cannot be written ({error.strerror}); choose another folder with -o"
+            ) from error
         raise UsageError(
-            f"{stem[:40]}… has a name of {length} bytes, and its results would have names that are too long for a "
-            f"disk; rename it to at most {LONGEST - ROOM} bytes"
-        )
+            f"{name[:30]}… would be a name of {len(os.fsencode(name))} bytes, which {folder} does not take; give the "
+            "image a shorter name, or choose a folder with a shorter path with -o"
+        ) from None
 
 
 def refuse_foreign(
@@ -81,11 +96,14 @@ def refuse_foreign(
 ) -> None:
     """Raises `UsageError` where a file of these names may not be replaced; see `claimed`."""
     folder = Path(folder)
-    there = [name for name in names if (folder / name).exists()]
+    there = [name for name in names if os.path.lexists(folder / name)]
+    if not there:
+        return
+    kept = {_file(path) for path in inputs} - {None}
     for name in there:
-        if any(path.exists() and path.samefile(folder / name) for path in map(Path, inputs)):
+        if _file(folder / name) in kept:
             raise UsageError(f"{folder / name} is an input and would be replaced; choose another folder with -o")
-    if not there or overwrite:
+    if overwrite:
         return
     ours = results_in(folder)
     foreign = [name for name in there if name not in ours]
@@ -95,6 +113,20 @@ def refuse_foreign(
             f"{folder / foreign[0]}{more} would be replaced, and no run of Hemalum made it; give --overwrite to do so, "
             "or choose another folder with -o"
         )
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """What tells a file from others, whatever it is called."""
+    try:
+        known = os.stat(path)
+    except OSError:
+        return None
+    return known.st_dev, known.st_ino
+
+
+def _stems_of_job(folder: Path) -> set[str]:
+    content = read_json(folder / JOB) or {}
+    return {entry["stem"] for entry in content.get("inputs", ())}
 
 
 def commit_record(path: Path, content: dict[str, Any]) -> None:

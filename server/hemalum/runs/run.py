@@ -1,8 +1,8 @@
 """A run: one image, one model, tiles in any order in, final nuclei out.
 
 The command line, the service and the batch runner all drive this one class: they read pixels and `submit` them, while
-`events()` gives what has been found.  Three places work at once: the caller (resampling), the queue's engine, and the
-workers (post-processing); what a slow reader of `events()` has not taken yet holds back only its own run.
+`events()` gives what has been found.  Four places work at once: the caller (resampling), the queue's engine, the
+workers (post-processing) and the reader of `events()` (seams).  A reader that is slow holds back only its own run.
 
 See `hemalum.runs.pipeline.segment_slide` for the loop that drives a run from a file.
 """
@@ -14,7 +14,8 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from hemalum.grid.tiling import Plan, Tile
 from hemalum.models import Model
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.nuclei.settle import Settler
+from hemalum.nuclei.size_limit import at_limit
 from hemalum.runs.events import (
     Event,
     Finished,
@@ -44,16 +46,34 @@ from hemalum.runs.preparation import prepare
 from hemalum.runs.record import Stopwatch
 from hemalum.stain.table import apply_table
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Place(NamedTuple):
+    """Where a run is computed: the queue that its tiles wait in, the engine of its model, the post-processing."""
+
+    queue: TileQueue
+    engine: Engine
+    workers: Workers
+
+
+class _Arrived(NamedTuple):
+    """A tile's candidates, or None and why; held: its maps are counted by the lane until its events were taken."""
+
+    tile: int
+    nuclei: Nuclei | None
+    reason: str
+    held: bool
+
 
 class Run:
-    """One image in work.
+    """One image in work; a context manager, at whose end it is cancelled.
 
     Args:
-        queue: where tiles wait for the engine; shared by all runs of a process.
-        engine: of this model, or a function that gives it.
+        place: where it is computed, or a function that gives it.
         model, image, parameters: what to do.
         overview: uint8 h×w×3, the whole image in at most 2048 px.
-        workers: post-processing, shared by all runs of a process, or a function that gives it once the engine is there.
         unread: bool h×w, what of the overview could not be decoded; counted as tissue.
 
     Attributes:
@@ -69,13 +89,11 @@ class Run:
 
     def __init__(
         self,
-        queue: TileQueue,
-        engine: Engine | Callable[[], Engine],
+        place: Place | Callable[[], Place],
         model: Model,
         image: ImageInfo,
         overview: np.ndarray,
         parameters: Parameters,
-        workers: Workers | Callable[[], Workers],
         unread: np.ndarray | None = None,
     ):
         self.run_id = uuid.uuid4().hex[:12]
@@ -86,36 +104,39 @@ class Run:
         self.parameters, self.mask, self.stain, self.table = ready.parameters, ready.mask, ready.stain, ready.table
         self.plan, self.settings = ready.plan, ready.settings
         self.grid_tiles = math.prod(self.plan.grid)
-        self.columns = self.settings.columns
-        self.engine: Engine = engine() if callable(engine) else engine
+        self.columns, self.largest_nucleus_um = self.settings.columns, self.settings.largest_nucleus_um
+        self.place = place() if callable(place) else place
+        self.engine: Engine = self.place.engine
         self.device, self.digest = self.engine.device, model.digest
         self.precision: str | None = self.engine.precision
         self.notices = [*self.engine.notices]
         if self.stain.note:
             self.notices.append(self.stain.note)
-        self._workers: Workers = workers() if callable(workers) else workers
         self._settler = Settler(self.plan)
         self._membership = Membership(self.parameters.regions) if self.parameters.regions else None
-        self._events: deque[Event | _Release] = deque()
+        self._arrived: deque[TileConsumed | _Arrived] = deque()
         self._changed = threading.Condition()
-        self._settling = threading.Lock()
         self._open = set(range(len(self.plan.tiles)))  # tiles that were neither submitted nor failed
         self._left = len(self.plan.tiles)  # tiles without a result
         self._failed: dict[int, str] = {}
-        self._nuclei = 0
+        self._nuclei = self._at_limit = 0
         self._boxed: dict[int, np.ndarray] = {}
         self._cancelled = False
         self._broken: Exception | None = None
         self.credits = self.engine.batch + 2
-        self._lane = queue.lane(
+        self._lane = self.place.queue.lane(
             self.engine,
             self._computed,
-            self._taken,
+            lambda index: self._arrive(TileConsumed(index)),
             interactive=self.parameters.interactive,
-            room=self.engine.batch + self._workers.count + 1,
+            room=self.engine.batch + self.place.workers.count + 1,
         )
-        if not self.plan.tiles:
-            self._finish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
 
     @property
     def model_record(self) -> dict[str, Any]:
@@ -153,7 +174,7 @@ class Run:
     def fail(self, index: int, reason: str) -> None:
         """Say that a tile cannot be read; the run goes on without it.  Raises as `submit`."""
         self._claim(index)
-        self._done(index, None, reason, held=False)
+        self._arrive(_Arrived(index, None, reason, held=False))
 
     def end(self) -> None:
         """No more tiles will come: those not submitted count as failed ("not sent")."""
@@ -171,24 +192,27 @@ class Run:
             self._changed.notify_all()
 
     def events(self) -> Iterator[Event]:
-        """Everything that happens, until `Finished`.  One reader.
+        """Everything that happens, until `Finished`.  One reader, whose thread decides the seams: so no run waits for
+        another one's.
 
         Raises:
             Cancelled: `cancel` was called.
         """
-        while True:
+        while self._left:
             with self._changed:
-                while not self._events and not self._cancelled:
+                while not self._arrived and not self._cancelled:
                     self._changed.wait()
                 if self._cancelled:
                     raise self._broken or Cancelled("the run was cancelled")
-                event = self._events.popleft()
-            if isinstance(event, _Release):
-                self._lane.release()
+                arrived = self._arrived.popleft()
+            if isinstance(arrived, TileConsumed):
+                yield arrived
                 continue
-            yield event
-            if isinstance(event, Finished):
-                return
+            yield from self._settled(arrived)
+            if arrived.held:
+                self._lane.release()
+            del arrived
+        yield Finished(self._summary())
 
     def _break(self, error: Exception) -> None:
         self._broken = error
@@ -208,95 +232,81 @@ class Run:
                 raise ProtocolError(f"tile {index} was sent twice; send each tile of the plan once")
             self._open.remove(index)
 
-    def _taken(self, index: int) -> None:
-        self._emit(TileConsumed(index))
-
     def _computed(self, index: int, pixels: np.ndarray, maps: np.ndarray | None, error: BaseException | None) -> None:
         try:
             self._post(index, pixels, maps, error)
-        except (
-            Exception
-        ) as problem:  # the engine's thread serves other runs too, and this run's reader would wait for ever
+        except Exception as problem:  # the engine's thread serves others too, and this run's reader would wait for ever
             self._break(problem)
 
     def _post(self, index: int, pixels: np.ndarray, maps: np.ndarray | None, error: BaseException | None) -> None:
         if self._cancelled:
             return
         if error is not None or maps is None:
-            self._done(index, None, f"the network failed on it ({error})")
+            self._arrive(_Arrived(index, None, f"the network failed on it ({error})", held=True))
             return
+        tile, interactive = self.plan.tiles[index], self.parameters.interactive
         try:
-            future = self._workers.tile(maps, pixels, self.plan.tiles[index], self.plan, self.settings)
-        except RuntimeError as closed:  # the process is shutting down
-            self._done(index, None, f"it was not post-processed ({closed})")
+            future = self.place.workers.tile(maps, pixels, tile, self.plan, self.settings, interactive=interactive)
+        except RuntimeError as problem:  # the process is shutting down, or its workers were lost
+            self._arrive(_Arrived(index, None, f"it was not post-processed ({problem})", held=True))
             return
+        future.add_done_callback(lambda future: self._post_processed(index, future))
 
-        def finished(future) -> None:
-            if future.cancelled():
-                self._done(index, None, "it was not post-processed (the process is shutting down)")
-                return
-            problem = future.exception()
-            nuclei, seconds = (None, 0.0) if problem else future.result()
+    def _post_processed(self, index: int, future: Future) -> None:
+        if future.cancelled():
+            problem: object = "the process is shutting down"
+        elif (problem := future.exception()) is None:
+            nuclei, seconds = future.result()
             self.watch.add("postprocess", seconds)
-            try:
-                self._done(index, nuclei, f"post-processing failed on it ({problem})")
-            except Exception as error:  # a callback's exception would vanish and the reader wait for ever
-                self._break(error)
+            self._arrive(_Arrived(index, nuclei, "", held=True))
+            return
+        self._arrive(_Arrived(index, None, f"post-processing failed on it ({problem})", held=True))
 
-        future.add_done_callback(finished)
+    def _keep(self, index: int, nuclei: Nuclei) -> None:
+        """For who wants a tile's candidates, before its seams are decided."""
 
-    def _done(self, index: int, nuclei: Nuclei | None, reason: str, held: bool = True) -> None:
-        """A tile has its result; held: its maps are counted by the lane until the reader has taken its events."""
-        tile = self.plan.tiles[index]
-        with self._settling:
-            if self._cancelled:
-                return
-            if nuclei is None:
-                self._failed[index] = reason
-                self._emit(TileFailed(index, reason))
-            elif self.parameters.normalized_tiles:
-                self._emit(normalized_tile(tile, self._boxed.pop(index), self.plan, self.table))
-            with self.watch("settle"):
-                final = self._settler.fail(tile) if nuclei is None else self._settler.add(tile, nuclei)
-                if self._membership is not None:
-                    final = self._membership(final)
-            self._nuclei += len(final)
-            if len(final):
-                self._emit(NucleiFound(final))
-            for settled in self._settler.take_settled():
-                self._emit(TileSettled(settled))
-            self._left -= 1
-            total = len(self.plan.tiles)
-            self._emit(Progress(total - self._left, total, self._nuclei, self.watch.seconds["total"]))
-            if held:
-                self._emit(_RELEASE)
-            if self._left == 0:
-                self._finish()
+    def _settled(self, arrived: _Arrived) -> Iterator[Event]:
+        """What follows from a tile's result."""
+        index, nuclei = arrived.tile, arrived.nuclei
+        tile, boxed = self.plan.tiles[index], self._boxed.pop(index, None)
+        if nuclei is None:
+            self._failed[index] = arrived.reason
+            yield TileFailed(index, arrived.reason)
+        else:
+            self._keep(index, nuclei)
+            if boxed is not None:
+                yield normalized_tile(tile, boxed, self.plan, self.table)
+        with self.watch("settle"):
+            final = self._settler.fail(tile) if nuclei is None else self._settler.add(tile, nuclei)
+            if self._membership is not None:
+                final = self._membership(final)
+        self._nuclei += len(final)
+        self._at_limit += int(at_limit(final, self.largest_nucleus_um / self.plan.image_mpp).sum())
+        if len(final):
+            yield NucleiFound(final)
+        for settled in self._settler.take_settled():
+            yield TileSettled(settled)
+        self._left -= 1
+        total = len(self.plan.tiles)
+        yield Progress(total - self._left, total, self._nuclei, self.watch.seconds["total"])
 
-    def _finish(self) -> None:
+    def _summary(self) -> Summary:
         self._lane.close()
         self.watch.add("engine", self._lane.seconds)
-        summary = Summary(
+        return Summary(
             nuclei=self._nuclei,
             tiles=len(self.plan.tiles),
             skipped=self.grid_tiles - len(self.plan.tiles),
             failed=dict(self._failed),
             seconds=self.watch.seconds,
             duplicates_removed=self._settler.removed,
+            at_size_limit=self._at_limit,
         )
-        self._emit(Finished(summary))
 
-    def _emit(self, event: Event | _Release) -> None:
+    def _arrive(self, arrived: TileConsumed | _Arrived) -> None:
         with self._changed:
-            self._events.append(event)
+            self._arrived.append(arrived)
             self._changed.notify()
-
-
-class _Release:
-    """Among the events: the reader has taken those of a tile, so the lane may go on."""
-
-
-_RELEASE = _Release()
 
 
 def normalized_tile(tile: Tile, boxed: np.ndarray, plan: Plan, table: np.ndarray) -> NormalizedTile:

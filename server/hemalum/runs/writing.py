@@ -16,6 +16,7 @@ import numpy as np
 from hemalum.errors import RunLost, UnreadableImage
 from hemalum.lock import ResultLock
 from hemalum.nuclei.nuclei import Nuclei
+from hemalum.nuclei.size_limit import size_notice
 from hemalum.runs.any_run import AnyRun
 from hemalum.runs.events import Event, Finished, NucleiFound, Progress, Summary, TileFailed, TileSettled
 from hemalum.runs.record import record
@@ -118,7 +119,7 @@ def _write_run(run, events, slide, formats, folder, stem, region, progress, more
             reason = next(iter(summary.failed.values()))
             raise UnreadableImage(f"nothing of {slide.name} could be segmented: {reason}")
         with run.watch("write"):
-            _publish(sinks)
+            publish(sinks)
     except BaseException:
         if hasattr(events, "close"):
             events.close()
@@ -135,8 +136,10 @@ def _write_run(run, events, slide, formats, folder, stem, region, progress, more
             "skipped": summary.skipped,
             "failed": len(summary.failed),
             "duplicates_removed": summary.duplicates_removed,
+            "at_size_limit": summary.at_size_limit,
         },
         failed={str(index): reason for index, reason in sorted(summary.failed.items())},
+        failed_areas=_areas(run, summary),
         seconds={**summary.seconds, **run.watch.seconds},
         notices=notices,
         outputs=[path.name for path in paths],
@@ -146,16 +149,27 @@ def _write_run(run, events, slide, formats, folder, stem, region, progress, more
     return Outcome(summary, [*paths, path], content, notices)
 
 
-def _publish(sinks: list[Sink]) -> None:
-    """Give all files their names, or none."""
-    for sink in sinks:
-        sink.finish()
+def _areas(run: AnyRun, summary: Summary) -> list[list[float]]:
+    """Of each failed tile x, y, width, height of what it answers for, level-0 px."""
+    areas = []
+    for index in sorted(summary.failed):
+        left, top, right, bottom = run.plan.bounds(run.plan.tiles[index], 0)
+        areas.append([left, top, right - left, bottom - top])
+    return areas
+
+
+def publish(sinks: list[Sink]) -> None:
+    """Give all files their names, or leave none.  Raises `DiskFull`."""
     named: list[Path] = []
     try:
+        for sink in sinks:
+            sink.finish()
         for sink in sinks:
             sink.close()
             named += sink.paths
     except BaseException:
+        for sink in sinks:
+            sink.abort()
         for path in named:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -205,6 +219,8 @@ def _written(
             notices.append(f"tile {event.index} failed: {event.reason}")
         elif isinstance(event, Finished):
             summary = event.summary
+            if notice := size_notice(summary.at_size_limit, summary.nuclei, run.largest_nucleus_um):
+                notices.append(notice)
     if summary is None or written != summary.nuclei:
         raise RunLost("the run ended before all nuclei were received; run it again")
     return summary
@@ -213,13 +229,12 @@ def _written(
 def run_record(run: AnyRun) -> dict[str, Any]:
     """What a run record says of a run: model, parameters, device, stain and plan."""
     plan = run.plan
-    precision = {"precision": run.precision} if run.precision else {}
     return {
         "model": run.model_record,
         "run_id": run.run_id,
         "parameters": run.parameters.record(),
         "device": run.device,
-        **precision,
+        "precision": run.precision,
         "stain": run.stain.record(),
         "plan": {
             "box": plan.scale.n,

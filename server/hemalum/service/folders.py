@@ -14,10 +14,14 @@ hemalum.errors.NotAllowed: this server opens no files; its operator can allow a 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from hemalum.errors import NotAllowed, UsageError
+from hemalum.wire.texts import text as one_line
+
+LONGEST = 4096  # characters of a path
 
 
 def allowed_folders(folders: Sequence[str | Path]) -> list[Path]:
@@ -45,10 +49,10 @@ def resolve_inside(folders: Sequence[Path], text: str) -> Path:
     if not folders:
         raise NotAllowed("this server opens no files; its operator can allow a folder with --slides DIR")
     outside = NotAllowed(
-        f"{text!r} is not inside a folder this server may open; they are {', '.join(map(str, folders))}"
+        f"{one_line(text)!r} is not inside a folder this server may open; they are {', '.join(map(str, folders))}"
     )
     parts = {*PurePosixPath(text).parts, *PureWindowsPath(text).parts}
-    if not text or "\0" in text or ".." in parts:
+    if not text or "\0" in text or ".." in parts or len(text) > LONGEST:
         raise outside
     inside = []
     for folder in folders:
@@ -59,7 +63,7 @@ def resolve_inside(folders: Sequence[Path], text: str) -> Path:
         if real.is_relative_to(folder):
             inside.append(real)
     for real in inside:
-        if real.exists():
+        if os.path.exists(real):  # False for a name too long for a file, too
             return real
     if inside:
         return inside[0]

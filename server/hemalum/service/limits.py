@@ -23,19 +23,31 @@ class Limits:
         message_bytes: largest message; the raw pixels of a tile of 512 µm at 0.125 µm/px, with halo.
         image_pixels: width × height, level-0 px.  tiles: of a run's grid.
         overview_side: longest side, px.
-        runs: at a time.  slot_seconds: how long one more waits for another to end before it is refused.
+        core: of a tile, model px.
+        runs: at a time.  runs_per_caller: of them, for one named token; None: half of them where there are several.
+        waiting: runs that wait for a place.  slot_seconds: how long a client waits that cannot be told its place.
+        openings: streams whose first message has not come or is being checked.  first_seconds: for that message.
+        short_calls: normalizations at a time, and twice as many that wait.
         tiles_in_flight: most credits of a run.
         idle_seconds: a client that neither sends what is due nor reads what is sent for so long loses its run.
+        heartbeat_seconds: a run's stream is never silent for longer.
     """
 
     message_bytes: int = 64 << 20
     image_pixels: int = 400_000_000_000
     overview_side: int = 2048
+    core: int = 2048
     runs: int = 8
+    runs_per_caller: int | None = None
+    waiting: int = 32
     slot_seconds: float = 10
+    openings: int = 64
+    first_seconds: float = 20
+    short_calls: int = 4
     tiles_in_flight: int = 64
     tiles: int = 200_000
     idle_seconds: float = 600
+    heartbeat_seconds: float = 30
 
     def message(self) -> pb.Limits:
         """What `GetServerInfo` tells."""
@@ -51,7 +63,11 @@ class Limits:
             )
 
     def check_tiles(self, width: int, height: int, image_mpp: float, model_mpp: float, core: int) -> None:
-        """Raises `TooMuch` where the whole grid would have too many tiles, before any of them is made."""
+        """Raises `TooMuch` where a tile, or the number of tiles of the whole grid, is too large; before any is made."""
+        if core > self.core:
+            raise TooMuch(
+                f"a tile core of {core} px needs more memory than this server has for a tile; give at most {self.core}"
+            )
         step = core * model_mpp / image_mpp
         tiles = max(1, width / step) * max(1, height / step)
         if tiles > self.tiles:
@@ -86,5 +102,8 @@ class Limits:
             )
 
     def __post_init__(self):
-        if self.runs < 1 or self.message_bytes < 1 << 20 or self.idle_seconds <= 0:
+        times = self.idle_seconds, self.first_seconds, self.heartbeat_seconds
+        if min(self.runs, self.openings, self.short_calls) < 1 or self.message_bytes < 1 << 20 or min(times) <= 0:
             raise UsageError("a server needs room for one run, messages of 1 MiB, and some time to wait")
+        if self.runs_per_caller is not None and self.runs_per_caller < 1:
+            raise UsageError("one token must be allowed at least one run at a time")

@@ -12,24 +12,26 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 
 from hemalum import __version__
-from hemalum.errors import Cancelled, HemalumError, UsageError, VersionMismatch
+from hemalum.errors import HemalumError, UsageError
 from hemalum.models import DEFAULT, list_models
-from hemalum.runs.events import ImageInfo
-from hemalum.service.folders import resolve_inside
-from hemalum.service.stream import Stream, Watchdog, slide_replies
+from hemalum.service.slide_stream import SlideStream
+from hemalum.service.stream import Stream
 from hemalum.service.work import Work
 from hemalum.stain import METHODS
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.v1.nuclei_pb2_grpc import NucleiServicer as Base
 from hemalum.wire.api import API_VERSION, OLDEST_API_VERSION, abort, check_client_version
 from hemalum.wire.pixels import array_of, mask_of, message_of
-from hemalum.wire.values import matrix_message, matrix_of, model_message, parameters_of, stain_message, table_message
+from hemalum.wire.texts import text
+from hemalum.wire.values import matrix_message, matrix_of, model_message, stain_message, table_message
 
 log = logging.getLogger("hemalum.service")
 
@@ -37,8 +39,9 @@ log = logging.getLogger("hemalum.service")
 def _failed(context: grpc.ServicerContext, error: Exception) -> None:
     if isinstance(error, HemalumError):
         abort(context, error)
-    log.exception("a call failed")
-    context.abort(grpc.StatusCode.INTERNAL, f"the server failed ({type(error).__name__}: {error}); its log says more")
+    name = secrets.token_hex(4)
+    log.error("a call failed (%s)", name, exc_info=error)
+    context.abort(grpc.StatusCode.INTERNAL, f"the server failed; its log says more under {name}")
 
 
 def _answers(method):
@@ -78,10 +81,14 @@ class NucleiServicer(Base):
 
     Args:
         work: shared state.  slides: folders from `allowed_folders`.
+        who: the name of the token in a call's metadata.
     """
 
-    def __init__(self, work: Work, slides: Sequence[Path]):
-        self._work, self._slides = work, list(slides)
+    def __init__(self, work: Work, slides: Sequence[Path], who: Callable[[Any], str] = lambda metadata: ""):
+        self._work, self._slides, self._who = work, list(slides), who
+
+    def _caller(self, context: grpc.ServicerContext) -> str:
+        return self._who(context.invocation_metadata())
 
     @_answers
     def GetServerInfo(self, request, context):
@@ -103,41 +110,17 @@ class NucleiServicer(Base):
             slide_folders=map(str, self._slides),
             pid=os.getpid(),
             runs=work.runs,
+            waiting=work.admission.queue,
+            heartbeat_seconds=work.limits.heartbeat_seconds,
         )
 
     @_streams
     def Segment(self, request_iterator, context):
-        yield from Stream(self._work, request_iterator, context).replies()
+        yield from Stream(self._work, request_iterator, context, self._caller(context)).replies()
 
     @_streams
     def SegmentSlide(self, request, context):
-        check_client_version(request.api_version)
-        work = self._work
-        path = resolve_inside(self._slides, request.path)
-        model = work.model(request.model)
-        parameters = parameters_of(request.parameters).resolved(model.card.thresholds)
-        with work.slot(context.is_active):
-            work.pipeline(context.is_active)
-            from hemalum.slides import open_slide
-
-            with open_slide(path, request.mpp if request.HasField("mpp") else None) as slide:
-                image = self._same(request, slide)
-                work.limits.check_image(*slide.size)
-                work.limits.check_tiles(*slide.size, image.mpp, model.card.mpp, parameters.core or model.card.core)
-                run = work.open_run(model, image, slide.overview(), parameters, slide.unread)
-                if not context.add_callback(run.cancel):
-                    raise Cancelled("the client has gone")
-                watchdog = Watchdog(context, work.limits.idle_seconds)
-                watchdog.run, watchdog.due = run, False
-                try:
-                    for reply in slide_replies(run, slide.read, work):
-                        watchdog.touch()
-                        watchdog.sending = True
-                        yield reply
-                        watchdog.sending = False
-                finally:
-                    watchdog.end()
-                    run.cancel()
+        yield from SlideStream(self._work, self._slides, request, context, self._caller(context)).replies()
 
     @_answers
     def Normalize(self, request, context):
@@ -150,8 +133,14 @@ class NucleiServicer(Base):
             raise UsageError(
                 f"{request.overview_mpp:g} µm per px of the overview are not possible; send 0 where it is not known"
             )
+        with self._work.short.enter(self._caller(context)) as ticket:
+            if not ticket.wait(self._work.limits.slot_seconds):
+                raise self._work.short.busy(self._caller(context))
+            return self._picture_of(request, context)
+
+    def _picture_of(self, request, context) -> pb.NormalizeReply:
         reply = (
-            pb.NormalizeReply(tile=self._translated(request, context))
+            pb.NormalizeReply(tile=self._translated(request))
             if request.HasField("tile")
             else pb.NormalizeReply()
         )
@@ -159,14 +148,13 @@ class NucleiServicer(Base):
             reply.MergeFrom(self._normalized(request, context))
         return reply
 
-    def _translated(self, request, context) -> pb.Pixels:
+    def _translated(self, request) -> pb.Pixels:
         """The sent tile through the model's generator."""
         self._work.limits.check_picture(request.tile.width, request.tile.height, "tile")
         pixels, model = array_of(request.tile, "the tile"), self._work.model(request.model)
-        with self._work.slot(context.is_active):
-            from hemalum.engine.generator import translated
+        from hemalum.engine.generator import translated
 
-            return message_of(translated(model, pixels))
+        return message_of(translated(model, pixels))
 
     def _normalized(self, request, context) -> pb.NormalizeReply:
         """The overview's stain, colour table and picture."""
@@ -178,7 +166,7 @@ class NucleiServicer(Base):
         from hemalum.stain.table import apply_table, colour_table
         from hemalum.stain.tissue import tissue_mask
 
-        method = request.stain or "macenko"
+        method = text(request.stain) or "macenko"
         tissue = tissue_mask(overview)
         stain = estimate(overview, tissue if mask is None else tissue & ~mask, method, request.overview_mpp or None)
         if request.HasField("stain_matrix"):
@@ -207,18 +195,3 @@ class NucleiServicer(Base):
         self._work.limits.check_overview(*size, size)
         pixels = array_of(message.pixels, what)
         return pixels, mask_of(message.unread, pixels.shape[:2], f"the mask of {what}") if message.unread else None
-
-    @staticmethod
-    def _same(request: pb.SegmentSlideRequest, slide) -> ImageInfo:
-        """The image, after a check that it is the one the client means."""
-        from hemalum.runs.pipeline import image_info
-
-        image = image_info(slide)
-        given = request.width or slide.size[0], request.height or slide.size[1]
-        if given != tuple(slide.size) or request.identity not in ("", image.identity):
-            size = f"{slide.size[0]}×{slide.size[1]} px"
-            raise VersionMismatch(
-                f"the server's file of this path is another image ({size}); send the pixels instead, or correct the "
-                "path"
-            )
-        return image

@@ -15,15 +15,19 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+
 from hemalum.errors import NotWritable, UsageError
 from hemalum.service.auth import new_token
 
+log = logging.getLogger("hemalum.service")
 DAYS = 5 * 365
 FILES = ("ca.crt", "server.crt", "server.key", "token")
 
@@ -152,3 +156,60 @@ def check_pair(certificate: bytes, key: bytes) -> None:
         raise UsageError(
             f"the certificate expired on {leaf.not_valid_after_utc.date()}; make a new one with --init-tls"
         )
+
+
+class Certificate:
+    """Certificate and key of a server, read again when their files change.
+
+    Args:
+        certificate, key: PEM files.
+
+    Raises:
+        UsageError: one cannot be read, or they do not belong together.
+    """
+
+    def __init__(self, certificate: Path, key: Path):
+        self._files = certificate, key
+        self._stamps = self._stamped()
+        self._pair = self._read()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For a port; every connection after a change gets the new certificate."""
+        first = grpc.ssl_server_certificate_configuration([self._pair])
+        return grpc.dynamic_ssl_server_credentials(first, self._changed)
+
+    def _changed(self) -> grpc.ServerCertificateConfiguration | None:
+        stamps = self._stamped()
+        if stamps == self._stamps:
+            return None
+        try:
+            pair = self._read()
+        except UsageError as error:  # one of the two files may not be there yet
+            log.warning("the certificate stays as it was: %s", error)
+            return None
+        self._stamps = stamps
+        log.info("the certificate has changed")
+        return grpc.ssl_server_certificate_configuration([pair])
+
+    def _stamped(self) -> list[tuple[int, int] | None]:
+        stamps: list[tuple[int, int] | None] = []
+        for path in self._files:
+            try:
+                found = os.stat(path)
+                stamps.append((found.st_mtime_ns, found.st_size))
+            except OSError:
+                stamps.append(None)
+        return stamps
+
+    def _read(self) -> tuple[bytes, bytes]:
+        contents = []
+        for path in self._files:
+            try:
+                contents.append(Path(path).read_bytes())
+            except OSError as error:
+                raise UsageError(
+                    f"{path} cannot be read ({error.strerror}); make it with `hemalum serve --init-tls DIR`"
+                ) from error
+        certificate, key = contents
+        check_pair(certificate, key)
+        return key, certificate

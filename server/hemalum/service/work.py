@@ -1,17 +1,13 @@
-"""`Work`: what all calls share — the pipeline, which loads behind an open port; the models; the number of runs;
+"""`Work`: what all calls share — the pipeline, which loads behind an open port; the models; the places for runs;
 draining.
 
 numba and ONNX Runtime take seconds to load, and a client waits less than two for a first answer.  So the port opens
 first, a thread loads, and only a run waits for it.
 
->>> work = Work([], Limits(runs=1, slot_seconds=0))
->>> with work.slot():
-...     try:
-...         with work.slot():
-...             pass
-...     except TooMuch as error:
-...         print(error)
-this server is busy with 1 run and takes no more at a time; try again when one has finished
+>>> work = Work([], Limits(runs=1))
+>>> with work.admission.enter():
+...     work.runs
+1
 """
 
 from __future__ import annotations
@@ -19,23 +15,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hemalum.errors import Cancelled, HemalumError, ServerUnavailable, TooMuch, UnknownModel
+from hemalum.errors import Cancelled, HemalumError, ServerUnavailable, UnknownModel
 from hemalum.models import DEFAULT, Model, find, list_models
 from hemalum.runs.events import Finished, ImageInfo, Parameters
+from hemalum.service.admission import Admission
 from hemalum.service.limits import Limits
+from hemalum.wire.texts import text
 
 if TYPE_CHECKING:
     from hemalum.runs.pipeline import Pipeline, Run
 
 log = logging.getLogger("hemalum.service")
-HEARTBEAT = 0.2  # s between looks whether a waiting client is still there
+LOOK = 0.2  # s between looks whether a waiting client is still there
+PATIENCE = 2.0  # s for threads that end on their own
 
 
 class Work:
@@ -44,21 +42,41 @@ class Work:
     Args:
         folders: model folders.  limits: of the server.
         on_ready: called once loading has ended.
+        several: whether callers are told apart by their tokens.
+        device, threads, precision: of engines, as of `Pipeline`.
 
     Attributes:
         device, provider: "" until an engine was opened.
+        admission: to the runs.  openings: to the streams that have not said yet what they want.
+        short: to the short calls that compute.
     """
 
-    def __init__(self, folders: Sequence[str | Path], limits: Limits, on_ready: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        folders: Sequence[str | Path],
+        limits: Limits,
+        on_ready: Callable[[], None] = lambda: None,
+        several: Callable[[], bool] = lambda: False,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str = "auto",
+    ):
         self.folders, self.limits = list(folders), limits
         self.device = self.provider = ""
+
+        def share(places: int) -> int:
+            return max(1, places // 2) if several() else places
+
+        most = limits.runs_per_caller
+        self.admission = Admission(limits.runs, limits.waiting, lambda: min(most or share(limits.runs), limits.runs))
+        self.openings = Admission(limits.openings, 0, lambda: share(limits.openings), "stream")
+        self.short = Admission(limits.short_calls, 2 * limits.short_calls, noun="call")
+        self._choice = device, threads, precision
         self._on_ready = on_ready
         self._loaded = threading.Event()
         self._pipeline: Pipeline | None = None
         self._problem: BaseException | None = None
-        self._lock = threading.Lock()
-        self._freed = threading.Condition(self._lock)
-        self._runs, self._draining = 0, False
+        self._draining = False
         self._pace: dict[tuple[str, int], float] = {}
 
     def load(self) -> threading.Thread:
@@ -69,6 +87,7 @@ class Work:
 
     def model(self, name: str) -> Model:
         """The model of the id that a client asks for; raises `UnknownModel`, also for a path, and `DamagedModel`."""
+        name = text(name)
         if {"/", "\\"} & set(name):  # `find` opens folders, which is for whoever sits at this machine
             raise UnknownModel(f"{name!r} is no model's id; GetServerInfo lists those this server has")
         return find(name or DEFAULT, self.folders)
@@ -83,44 +102,12 @@ class Work:
         if self._draining:
             return f"shutting down; {self.runs} run(s) are being finished"
         if self._problem is not None:
-            return f"cannot compute: {self._problem}"
+            return "cannot compute; its log says why"
         return "ready" if self._loaded.is_set() else "loading; the first run waits a few seconds"
 
     @property
     def runs(self) -> int:
-        with self._lock:
-            return self._runs
-
-    @contextmanager
-    def slot(self, wanted: Callable[[], bool] = lambda: True) -> Iterator[None]:
-        """Count a run, after a short wait where runs that were just cancelled still end within their tile.
-
-        Args:
-            wanted: whether the client is still there.
-
-        Raises:
-            TooMuch: no run ended in time.  ServerUnavailable: shutting down.  Cancelled: the client has gone.
-        """
-        patience = time.monotonic() + self.limits.slot_seconds
-        with self._freed:
-            while not self._draining and self._runs >= self.limits.runs:
-                if time.monotonic() > patience:
-                    many = f"{self._runs} run{'s' * (self._runs > 1)}"
-                    raise TooMuch(
-                        f"this server is busy with {many} and takes no more at a time; try again when one has finished"
-                    )
-                self._freed.wait(HEARTBEAT)
-                if not wanted():
-                    raise Cancelled("the client has gone")
-            if self._draining:
-                raise ServerUnavailable("the server is shutting down and takes no new run; try again in a minute")
-            self._runs += 1
-        try:
-            yield
-        finally:
-            with self._freed:
-                self._runs -= 1
-                self._freed.notify_all()
+        return self.admission.count
 
     def open_run(
         self, model: Model, image: ImageInfo, overview: np.ndarray, parameters: Parameters, unread: np.ndarray | None
@@ -132,11 +119,11 @@ class Work:
 
     def pipeline(self, wanted: Callable[[], bool] = lambda: True) -> Pipeline:
         """The pipeline; waits for it as long as the client is there, else raises `Cancelled`."""
-        while not self._loaded.wait(HEARTBEAT):
+        while not self._loaded.wait(LOOK):
             if not wanted():
                 raise Cancelled("the client has gone")
         if self._pipeline is None:
-            raise ServerUnavailable(f"the server cannot compute ({self._problem}); see its log")
+            raise ServerUnavailable("the server cannot compute; its log says why")
         return self._pipeline
 
     def estimate(self, run: Run) -> float:
@@ -149,19 +136,22 @@ class Work:
             self._pace[run.model.digest, run.plan.tile_shape] = seconds / tiles
 
     def drain(self) -> None:
-        """Take no new runs from now on."""
+        """Take no new runs from now on; takes no lock, so that a signal handler may call it."""
         self._draining = True
+        for admission in (self.admission, self.openings, self.short):
+            admission.close()
 
     def wait_idle(self, seconds: float) -> None:
         """Wait until no run is under way, at most so long."""
-        with self._freed:
-            self._freed.wait_for(lambda: self._runs == 0, seconds)
+        self.admission.wait_empty(seconds)
 
     def close(self) -> None:
-        """Stop the pipeline within a tile; what was still loading is left to end with the process."""
-        self._draining = True
+        """Stop the pipeline within a tile; what does not end by then is left to end with the process."""
+        self.drain()
         if self._loaded.is_set() and self._pipeline is not None:
-            self._pipeline.close()
+            closing = threading.Thread(target=self._pipeline.close, name="hemalum-close", daemon=True)
+            closing.start()
+            closing.join(PATIENCE)
 
     def _note(self, run: Run) -> None:
         self.device = run.engine.device
@@ -173,7 +163,7 @@ class Work:
         try:
             from hemalum.runs.pipeline import Pipeline
 
-            pipeline = Pipeline()
+            pipeline = Pipeline(*self._choice, polite=True)
             self._rehearse(pipeline)
         except HemalumError as error:  # a damaged model: others may still be asked for
             log.warning("%s", error)
@@ -198,9 +188,9 @@ class Work:
         pixels = np.full((256, 256, 3), 240, np.uint8) if stored is None else stored[0]
         height, width = pixels.shape[:2]
         image = ImageInfo(width, height, model.card.mpp, "rehearsal", "rehearsal")
-        run = pipeline.run(model, image, pixels, Parameters(skip_glass=False))
-        run.submit(0, pixels)
-        for event in run.events():
-            if isinstance(event, Finished):
-                self._note(run)
-                self.finished(run, event.summary.seconds.get("engine", 0.0), 1)
+        with pipeline.run(model, image, pixels, Parameters(skip_glass=False, interactive=True)) as run:
+            run.submit(0, pixels)
+            for event in run.events():
+                if isinstance(event, Finished):
+                    self._note(run)
+                    self.finished(run, event.summary.seconds.get("engine", 0.0), 1)

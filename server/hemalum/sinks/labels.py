@@ -38,7 +38,7 @@ class LabelSink:
 
     def __init__(self, stem: Path, target: Target):
         self._stem, self._target = Path(stem), target
-        self._spool = PartFile(self._stem.with_name(self._stem.name + ".labels.spool"))
+        self._spool = PartFile(self._stem.with_name(self._stem.name + ".spool"))
         self._columns: list[tuple[np.ndarray, ...]] = []
         self._count = 0
         self._image: PartFile | None = None
@@ -66,7 +66,7 @@ class LabelSink:
         try:
             self._image = PartFile(here)
             self._vertices = self._spool.path()
-            strips = self._strips(x, y, width, height, np.uint16 if as_png else np.uint32)
+            strips = self._strips(x, y, width, height)
             with self._image.guarded():
                 if as_png:
                     _write_png(self._image, width, height, strips)
@@ -91,8 +91,8 @@ class LabelSink:
         if self._image is not None:
             self._image.abort()
 
-    def _strips(self, x: int, y: int, width: int, height: int, dtype) -> Iterator[np.ndarray]:
-        """Strips of up to 512 rows, top to bottom."""
+    def _strips(self, x: int, y: int, width: int, height: int) -> Iterator[np.ndarray]:
+        """Strips of up to 512 rows, top to bottom, uint32."""
         if self._count:
             counts, edge, tile, centroids, top, bottom = (
                 np.concatenate(column) for column in zip(*self._columns, strict=True)
@@ -102,7 +102,7 @@ class LabelSink:
             rank = np.empty(self._count, np.int64)
             rank[np.lexsort((centroids[:, 0], centroids[:, 1], tile, -edge))] = np.arange(self._count)
         for start in range(0, height, STRIP):
-            strip = np.zeros((min(STRIP, height - start), width), dtype)
+            strip = np.zeros((min(STRIP, height - start), width), np.uint32)
             if self._count:
                 inside = np.flatnonzero((top < 8 * (y + start + len(strip))) & (bottom > 8 * (y + start)))
                 inside = inside[np.argsort(-rank[inside])]  # the highest rank is drawn last, over the others
@@ -188,9 +188,14 @@ def _draw(vertices, offsets, which, x0, y0, out):
                         by - ay
                     )
                     count += 1
-            ordered = np.sort(crossings[:count])
+            for c in range(1, count):  # a few numbers; numpy's sort would be another second of compiling
+                value, at = crossings[c], c
+                while at and crossings[at - 1] > value:
+                    crossings[at] = crossings[at - 1]
+                    at -= 1
+                crossings[at] = value
             for c in range(0, count - 1, 2):
-                left = int(np.ceil((ordered[c] - 4) / 8)) - x0
-                right = int(np.ceil((ordered[c + 1] - 4) / 8)) - x0
+                left = int(np.ceil((crossings[c] - 4) / 8)) - x0
+                right = int(np.ceil((crossings[c + 1] - 4) / 8)) - x0
                 for col in range(max(0, left), min(width, right)):
                     out[row, col] = i + 1

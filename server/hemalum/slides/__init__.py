@@ -36,7 +36,7 @@ def open_slide(path: str | Path, mpp: float | None = None, series: int | None = 
     Args:
         path: a file.
         mpp: µm per level-0 px, 0.05–4; overrides what the file says (both are recorded).
-        series: which image of an OME-TIFF, from 0; None is the first.
+        series: which image of a TIFF, from 0; None is the largest that is no label, macro or thumbnail.
 
     Raises:
         UsageError: `mpp` outside 0.05–4, a series that is not there.
@@ -68,12 +68,12 @@ def _source(path: Path, magic: bytes, series: int | None):
 
     if from_openslide.detects(path):
         if series:
-            raise UsageError(f"{path.name} holds one slide; leave out --series {series}")
+            raise UsageError(f"{path.name} holds one scan, 0, beside label and macro; leave out --series {series}")
         return from_openslide.OpenSlideSource(path)
     if magic in TIFF_MAGIC:
         from hemalum.slides import from_tiff
 
-        return from_tiff.TiffSource(path, series or 0)
+        return from_tiff.TiffSource(path, series)
     if series:
         raise UsageError(f"{path.name} holds one image; leave out --series {series}")
     from hemalum.slides import from_pillow

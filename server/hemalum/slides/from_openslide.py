@@ -17,8 +17,9 @@ import numpy as np
 import openslide
 
 from hemalum.errors import UnreadableImage
-from hemalum.slides.resolution import from_density, plausible
+from hemalum.slides.resolution import NOTHING, Resolution, by_density, by_size, first_of
 from hemalum.slides.slide import Level
+from hemalum.slides.transparency import composite
 
 
 def detects(path: Path) -> bool:
@@ -66,18 +67,18 @@ class OpenSlideSource:
         self.notices = []
         if (x0, y0, width, height) != (0, 0, full_width, full_height):
             self.notices.append(f"cropped to the scanned area {width} × {height} px at ({x0}, {y0}), as QuPath does")
-        self.stated_mpp, self.mpp_source = self._resolution(properties)
+        areas = sum(key.startswith("openslide.region[") and key.endswith("].x") for key in properties)
+        if areas > 1:
+            self.notices.append(f"{areas} scanned areas lie in one frame, as QuPath shows them")
+        self.resolution = _resolution(properties)
+        self.icc_profile = self._profile()
 
-    def _resolution(self, properties) -> tuple[float | None, str]:
-        stated = properties.get("openslide.mpp-x")
-        mpp = plausible(stated, properties.get("openslide.mpp-y", stated))
-        if mpp is not None:
-            return mpp, "openslide.mpp-x"
-        if stated is not None:
-            self.notices.append(f"the stated resolution of {stated} µm/px is no microscope's and is ignored")
-        unit = {"inch": 25400.0, "centimeter": 1e4}.get(properties.get("tiff.ResolutionUnit", ""))
-        mpp = unit and from_density(properties.get("tiff.XResolution"), properties.get("tiff.YResolution"), unit)
-        return (mpp, "TIFF resolution") if mpp else (None, "")
+    def _profile(self) -> bytes | None:
+        try:
+            profile = self._slide.color_profile
+        except (openslide.OpenSlideError, AttributeError, OSError):  # an odd profile is no reason to refuse the slide
+            return None
+        return None if profile is None else profile.tobytes()
 
     def _open(self) -> openslide.OpenSlide:
         try:
@@ -115,8 +116,11 @@ class OpenSlideSource:
         self._slide.close()
 
 
-def composite(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
-    """uint8 h×w×4 (RGBA, not premultiplied) over a colour: uint8 h×w×3."""
-    alpha = pixels[..., 3:].astype(np.uint16)
-    over = pixels[..., :3] * alpha + np.array(background, np.uint16) * (255 - alpha)
-    return ((over + 127) // 255).astype(np.uint8)
+def _resolution(properties) -> Resolution:
+    stated = properties.get("openslide.mpp-x")
+    of_slide = NOTHING if stated is None else by_size(stated, properties.get("openslide.mpp-y"), "openslide.mpp-x")
+    unit = {"inch": "inch", "centimeter": "cm"}.get(properties.get("tiff.ResolutionUnit", ""))
+    if unit is None:
+        return of_slide
+    x, y = (properties.get(f"tiff.{axis}Resolution") for axis in "XY")
+    return first_of(of_slide, by_density(x, y, unit, "TIFF resolution"))

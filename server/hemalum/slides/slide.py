@@ -21,6 +21,7 @@ from hemalum.grid.resample import box_mean
 from hemalum.grid.tiling import Rect
 from hemalum.slides.inputs import stem
 from hemalum.slides.narrowing import SMALLEST, narrowed
+from hemalum.slides.resolution import Resolution
 
 OVERVIEW = 2048  # px, the longest side an overview may have
 BLOCK = 2048  # level px read at once for it
@@ -41,10 +42,10 @@ class Source(Protocol):
 
     vendor: str
     levels: tuple[Level, ...]
-    stated_mpp: float | None
-    mpp_source: str
+    resolution: Resolution
     background: tuple[int, int, int]
-    notices: list[str]
+    notices: list[str]  # may grow while pixels are read
+    icc_profile: bytes | None
 
     def fetch(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a rectangle in that level's own px, inside its size; raises `UnreadableImage`."""
@@ -61,7 +62,8 @@ class Slide:
         mpp: µm per level-0 px, or None where neither the file nor the user says.  mpp_source: "openslide.mpp-x", "OME",
             "TIFF resolution", "ImageJ", "PNG pHYs", "--mpp", … or "".  stated_mpp: what the file says, if plausible.
         levels: stored levels, level 0 first.  vendor: the format's name.  background: RGB behind transparent pixels.
-        notices: sentences for the user: converted, first plane taken, resolution ignored.
+        icc_profile: what the file says of its colours, or None.
+        notices: sentences for the user: converted, first plane taken, resolution ignored; some come with the pixels.
         unread: after `overview()`: bool array of its shape, True where stored pixels could not be decoded; None if all
             could.
     """
@@ -70,9 +72,16 @@ class Slide:
         self.path, self._source = path, source
         self.levels, self.vendor, self.background = source.levels, source.vendor, source.background
         self.size = source.levels[0][:2]
-        self.notices = list(source.notices)
-        self.stated_mpp = source.stated_mpp
-        self.mpp, self.mpp_source = (mpp, "--mpp") if mpp is not None else (source.stated_mpp, source.mpp_source)
+        self.icc_profile = source.icc_profile
+        self.notices = source.notices
+        self.stated_mpp, self._doubt = source.resolution.mpp, source.resolution.doubt
+        self.mpp, self.mpp_source = mpp, "--mpp"
+        if mpp is None:
+            self.mpp, self.mpp_source = source.resolution.mpp, source.resolution.source
+            if self.mpp is not None and self._doubt:
+                self.notices.append(f"the file {self._doubt}; {self.mpp:.4g} µm/px of {self.mpp_source} is used")
+            if source.resolution.advice:
+                self.notices.append(source.resolution.advice)
         self.unread: np.ndarray | None = None
         self._overview: np.ndarray | None = None
         self._lock = threading.Lock()
@@ -94,7 +103,8 @@ class Slide:
         """`mpp`; raises `UnknownResolution` where it is not known."""
         if self.mpp is None:
             raise UnknownResolution(
-                f"{self.path.name} states no resolution; give it with --mpp (0.25 for a 40× scan, 0.5 for 20×)"
+                f"{self.path.name} {self._doubt or 'states no resolution'}; give it with --mpp (0.25 for a 40× scan, "
+                "0.5 for 20×)"
             )
         return self.mpp
 

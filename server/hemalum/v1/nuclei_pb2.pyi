@@ -270,7 +270,7 @@ class OverviewRequest(_message.Message):
     def __init__(self, max_side: _Optional[int] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("run_id", "model", "image", "parameters", "colour_table", "box", "model_scale", "tile_shape", "tiles", "credits", "estimate_seconds", "measurements", "device", "notices", "tissue", "stain", "grid_tiles")
+    __slots__ = ("run_id", "model", "image", "parameters", "colour_table", "box", "model_scale", "tile_shape", "tiles", "credits", "estimate_seconds", "measurements", "device", "notices", "tissue", "stain", "grid_tiles", "precision")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
@@ -288,6 +288,7 @@ class Opened(_message.Message):
     TISSUE_FIELD_NUMBER: _ClassVar[int]
     STAIN_FIELD_NUMBER: _ClassVar[int]
     GRID_TILES_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     model: ModelInfo
     image: Image
@@ -305,7 +306,8 @@ class Opened(_message.Message):
     tissue: Mask
     stain: Stain
     grid_tiles: int
-    def __init__(self, run_id: _Optional[str] = ..., model: _Optional[_Union[ModelInfo, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., colour_table: _Optional[_Union[ColourTable, _Mapping]] = ..., box: _Optional[int] = ..., model_scale: _Optional[float] = ..., tile_shape: _Optional[int] = ..., tiles: _Optional[_Iterable[_Union[TilePlan, _Mapping]]] = ..., credits: _Optional[int] = ..., estimate_seconds: _Optional[float] = ..., measurements: _Optional[_Iterable[str]] = ..., device: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ..., tissue: _Optional[_Union[Mask, _Mapping]] = ..., stain: _Optional[_Union[Stain, _Mapping]] = ..., grid_tiles: _Optional[int] = ...) -> None: ...
+    precision: str
+    def __init__(self, run_id: _Optional[str] = ..., model: _Optional[_Union[ModelInfo, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., parameters: _Optional[_Union[Parameters, _Mapping]] = ..., colour_table: _Optional[_Union[ColourTable, _Mapping]] = ..., box: _Optional[int] = ..., model_scale: _Optional[float] = ..., tile_shape: _Optional[int] = ..., tiles: _Optional[_Iterable[_Union[TilePlan, _Mapping]]] = ..., credits: _Optional[int] = ..., estimate_seconds: _Optional[float] = ..., measurements: _Optional[_Iterable[str]] = ..., device: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ..., tissue: _Optional[_Union[Mask, _Mapping]] = ..., stain: _Optional[_Union[Stain, _Mapping]] = ..., grid_tiles: _Optional[int] = ..., precision: _Optional[str] = ...) -> None: ...
 
 class TilePlan(_message.Message):
     __slots__ = ("index", "row", "col", "read", "core")
@@ -386,7 +388,7 @@ class Progress(_message.Message):
     def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ..., nuclei: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Summary(_message.Message):
-    __slots__ = ("nuclei", "tiles", "skipped", "failed", "seconds", "duplicates_removed")
+    __slots__ = ("nuclei", "tiles", "skipped", "failed", "seconds", "duplicates_removed", "at_size_limit")
     class SecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -400,13 +402,15 @@ class Summary(_message.Message):
     FAILED_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_REMOVED_FIELD_NUMBER: _ClassVar[int]
+    AT_SIZE_LIMIT_FIELD_NUMBER: _ClassVar[int]
     nuclei: int
     tiles: int
     skipped: int
     failed: _containers.RepeatedCompositeFieldContainer[TileFailed]
     seconds: _containers.ScalarMap[str, float]
     duplicates_removed: int
-    def __init__(self, nuclei: _Optional[int] = ..., tiles: _Optional[int] = ..., skipped: _Optional[int] = ..., failed: _Optional[_Iterable[_Union[TileFailed, _Mapping]]] = ..., seconds: _Optional[_Mapping[str, float]] = ..., duplicates_removed: _Optional[int] = ...) -> None: ...
+    at_size_limit: int
+    def __init__(self, nuclei: _Optional[int] = ..., tiles: _Optional[int] = ..., skipped: _Optional[int] = ..., failed: _Optional[_Iterable[_Union[TileFailed, _Mapping]]] = ..., seconds: _Optional[_Mapping[str, float]] = ..., duplicates_removed: _Optional[int] = ..., at_size_limit: _Optional[int] = ...) -> None: ...
 
 class SegmentSlideRequest(_message.Message):
     __slots__ = ("api_version", "client", "model", "path", "mpp", "parameters", "width", "height", "identity", "queues")

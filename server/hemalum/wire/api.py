@@ -13,11 +13,15 @@ from __future__ import annotations
 import grpc
 
 from hemalum import errors
-from hemalum.errors import HemalumError, RunLost, VersionMismatch
+from hemalum.errors import Busy, HemalumError, RunLost, VersionMismatch
+from hemalum.wire.texts import deliverable
 
 API_VERSION = 1
 OLDEST_API_VERSION = 1
 ERROR_KEY = "hemalum-error"  # trailing metadata: name of the class in hemalum.errors
+RETRY_KEY = "hemalum-retry-after"  # trailing metadata beside `Busy`: seconds
+HEARTBEAT_KEY = "hemalum-heartbeat"  # initial metadata of a run: seconds for which its stream is silent at most
+UNSAID, LONGEST = 10.0, 3600.0  # s: of a server that names no time, or one that cannot be meant
 
 
 def check_client_version(version: int) -> None:
@@ -55,8 +59,11 @@ def status_of(error: HemalumError) -> grpc.StatusCode:
 
 def abort(context: grpc.ServicerContext, error: HemalumError) -> None:
     """End a call with the status, the sentence and the class of `error`; never returns."""
-    context.set_trailing_metadata(((ERROR_KEY, type(error).__name__),))
-    context.abort(status_of(error), str(error))
+    trailers = [(ERROR_KEY, type(error).__name__)]
+    if isinstance(error, Busy):
+        trailers.append((RETRY_KEY, f"{error.retry_after:.1f}"))
+    context.set_trailing_metadata(tuple(trailers))
+    context.abort(status_of(error), deliverable(str(error)))
 
 
 def error_of(error: grpc.RpcError, started: bool = False) -> HemalumError | None:
@@ -65,10 +72,21 @@ def error_of(error: grpc.RpcError, started: bool = False) -> HemalumError | None
     Args:
         started: the run was open already, so an error that names no work to do becomes `RunLost`.
     """
-    name = dict(error.trailing_metadata() or ()).get(ERROR_KEY)
+    trailers = dict(error.trailing_metadata() or ())
+    name = trailers.get(ERROR_KEY)
     kind = getattr(errors, name, None) if name else None
     if not (isinstance(kind, type) and issubclass(kind, HemalumError)):
         return None
     if started and kind.exit_code == 2:
         return RunLost(error.details())
+    if issubclass(kind, Busy):
+        return kind(error.details(), _seconds(trailers.get(RETRY_KEY, "")))
     return kind(error.details())
+
+
+def _seconds(hint: str) -> float:
+    try:
+        seconds = float(hint)
+    except ValueError:
+        return UNSAID
+    return seconds if 0 < seconds < LONGEST else UNSAID

@@ -16,6 +16,9 @@ from hemalum.nuclei.nuclei import Nuclei, pack, unpack
 from hemalum.runs import events as e
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.pixels import array_of, message_of
+from hemalum.wire.texts import text
+
+REASONS = 16 << 20  # bytes of reasons in a summary
 
 Event = e.TileConsumed | e.NucleiFound | e.TileSettled | e.TileFailed | e.NormalizedTile | e.Progress | e.Finished
 
@@ -71,13 +74,13 @@ def reply_of(event: Event, model: str, image: str) -> pb.SegmentReply:
         case e.TileSettled(index):
             return pb.SegmentReply(settled=pb.Settled(index=index))
         case e.TileFailed(index, reason):
-            return pb.SegmentReply(failed=pb.TileFailed(index=index, reason=reason))
+            return pb.SegmentReply(failed=pb.TileFailed(index=index, reason=text(reason)))
         case e.NormalizedTile(index, x, y, pixels):
             return pb.SegmentReply(normalized_tile=pb.NormalizedTile(index=index, x=x, y=y, pixels=message_of(pixels)))
         case e.Progress(done, total, nuclei, seconds):
             return pb.SegmentReply(progress=pb.Progress(done=done, total=total, nuclei=nuclei, seconds=seconds))
         case e.Finished(s):
-            failed = [pb.TileFailed(index=index, reason=reason) for index, reason in sorted(s.failed.items())]
+            failed = _failures(s.failed)
             summary = pb.Summary(
                 nuclei=s.nuclei,
                 tiles=s.tiles,
@@ -85,9 +88,20 @@ def reply_of(event: Event, model: str, image: str) -> pb.SegmentReply:
                 failed=failed,
                 seconds=s.seconds,
                 duplicates_removed=s.duplicates_removed,
+                at_size_limit=s.at_size_limit,
             )
             return pb.SegmentReply(summary=summary)
     raise TypeError(f"{event!r} is not an event of a run")
+
+
+def _failures(failed: dict[int, str]) -> list[pb.TileFailed]:
+    """The failed tiles; reasons that would make the summary too large for a message were said when the tile failed."""
+    messages, room = [], REASONS
+    for index, reason in sorted(failed.items()):
+        said = text(reason)
+        room -= len(said.encode())
+        messages.append(pb.TileFailed(index=index, reason=said if room >= 0 else ""))
+    return messages
 
 
 def event_of(reply: pb.SegmentReply) -> Event | None:
@@ -111,5 +125,6 @@ def event_of(reply: pb.SegmentReply) -> Event | None:
         case "summary":
             s = reply.summary
             failed = {tile.index: tile.reason for tile in s.failed}
-            return e.Finished(e.Summary(s.nuclei, s.tiles, s.skipped, failed, dict(s.seconds), s.duplicates_removed))
+            counts = s.duplicates_removed, s.at_size_limit
+            return e.Finished(e.Summary(s.nuclei, s.tiles, s.skipped, failed, dict(s.seconds), *counts))
     return None
