@@ -20,6 +20,17 @@ NARROW = {
     "normalization": True,
 }
 
+SMALL = {
+    "encoder": "tf_efficientnet_lite0",
+    "depths": [1, 1, 1, 1, 1, 1, 0],
+    "smooth": True,
+    "decoder": "pyramid",
+    "fold": 2,
+    "bottleneck": 16,
+    "transformer_depth": 1,
+    "widths": [16, 16, 16, 16],
+}
+
 
 def drawn_tile(seed: int, side: int = 192, nuclei: int = 14, eosin=(225, 170, 205), haematoxylin=(110, 70, 150)):
     """uint8 side×side×3 and int32 labels at 0.25 µm/px: dark discs of 9–14 px on pink."""
@@ -44,6 +55,23 @@ def narrow():
 
     def make(**changes):
         return GeneratorConfig(**{**NARROW, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small():
+    """`small(**changes)`: a generator of the kind made for 8 bits, whose every weight does something."""
+    from hemalum_training.config.network import GeneratorConfig
+    from hemalum_training.networks import Generator
+
+    def make(**changes):
+        torch.manual_seed(0)
+        generator = Generator(GeneratorConfig(**{**SMALL, **changes}), imagenet=False).eval()
+        with torch.no_grad():
+            for parameter in generator.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+        return generator
 
     return make
 

@@ -124,12 +124,15 @@ def tiles(config, data, out):
 def pseudo_label(config, data, out, init, device, compare, folds):
     """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts."""
     from hemalum_training.pseudo.labels import make_pseudo_labels
+    from hemalum_training.pseudo.soft_maps import make_soft_maps
     from hemalum_training.studies.rules import compare_rules
 
     loaded, out = _run(config, out)
     if compare or folds:
         compare_rules(loaded, data, out, init=init, device=device, log=click.echo, folds=folds or 0)
         return
+    if loaded.soft is not None:
+        click.echo(f"soft maps: {make_soft_maps(loaded, data, out, init, device=device, log=click.echo)}")
     click.echo(f"pseudo labels: {make_pseudo_labels(loaded, out, init, device, log=click.echo)}")
 
 

@@ -24,7 +24,7 @@ def stages_of(config: Config, data: Path, out: Path, *, device: str, init: str |
     """The stages that a configuration asks for, in order.  Heavy modules are loaded when a stage begins.
 
     `init` is what the student begins from.  Without [method] it learns from labels alone, and with [pseudo] also from
-    tiles that `init` has labelled.
+    tiles that `init` has labelled, with [soft] from its maps of the labelled images.
     """
     def tiles():
         from hemalum_training.data.tiles import make_tiles
@@ -36,7 +36,11 @@ def stages_of(config: Config, data: Path, out: Path, *, device: str, init: str |
 
     def pseudo_label():
         from hemalum_training.pseudo.labels import make_pseudo_labels
-        make_pseudo_labels(config, out, init, device, log)
+        from hemalum_training.pseudo.soft_maps import make_soft_maps
+        if config.soft is not None:
+            make_soft_maps(config, data, out, init, device=device, log=log)
+        if config.pseudo is not None:
+            make_pseudo_labels(config, out, init, device, log)
 
     def student():
         if config.method is None:
@@ -67,21 +71,22 @@ def stages_of(config: Config, data: Path, out: Path, *, device: str, init: str |
     }
     left_out = set()
     if config.method is None:
-        left_out |= {"teacher"} if config.pseudo else {"tiles", "teacher", "pseudo-label"}
-    elif config.pseudo is None:
+        left_out |= {"teacher"} if config.pseudo else {"tiles", "teacher"}
+    if config.pseudo is None and config.soft is None:
         left_out |= {"pseudo-label"}
     return {name: stage for name, stage in stages.items() if name not in left_out}
 
 
 def _listing(config: Config, data: Path) -> list:
-    """Names and sizes of the files of every set: other images are another training."""
+    """Names and contents of the files of every set: other images or labels are another training."""
     folders = {*config.sets, *config.zero_shot, *(entry.folder or name for name, entry in config.unlabelled.items())}
     files = []
     for name in folders:
         root = Path(data) / name
         for path in root.rglob("*"):
             if path.is_file():
-                files.append((f"{name}/{path.relative_to(root)}", path.stat().st_size))
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                files.append((f"{name}/{path.relative_to(root)}", digest))
     return sorted(files)
 
 

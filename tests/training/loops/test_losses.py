@@ -153,3 +153,13 @@ def test_a_tile_carried_to_the_target_stain_is_nearer_to_it_and_one_left_alone_i
     tile = drawn(4, eosin=(240, 190, 190), haematoxylin=(70, 60, 150)).pixels
     carried = apply_table(tile, colour_table(estimate(tile, tissue_mask(tile), "macenko", 0.5), REFERENCE))
     assert stain_distance(carried, REFERENCE) < 0.7 * stain_distance(tile, REFERENCE)
+
+
+def test_where_a_label_may_be_several_nuclei_its_distance_is_not_learned():
+    logits, targets = torch.zeros(1, 2, 4, 4), torch.ones(1, 4, 4, 4)
+    targets[:, 1], targets[:, 3, :2] = 0.5, 0
+    changed = targets.clone()
+    changed[:, 1, :2] = 0.9
+    assert segmentation_loss(logits, targets) == segmentation_loss(logits, changed)
+    changed[:, 0, :2] = 0
+    assert segmentation_loss(logits, targets) != segmentation_loss(logits, changed)

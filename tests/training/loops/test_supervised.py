@@ -70,11 +70,11 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, monkeypatch):
 
     drawn = []
 
-    def six_batches(*arguments):
+    def six_batches(*arguments, **options):
         drawn.append(1)
         if len(drawn) > 6:
             raise KilledError
-        return original(*arguments)
+        return original(*arguments, **options)
 
     original = supervised.sample_batch
     monkeypatch.setattr(supervised, "sample_batch", six_batches)
@@ -140,7 +140,7 @@ def test_distance_map_of_known_geometry():
 
 
 def test_shipped_configurations_train_on_allowed_images_only():
-    for name in ("nuclei-first", "nuclei-second", "nuclei"):
+    for name in ("nuclei-first", "nuclei-second", "nuclei-third", "nuclei"):
         config = load_config(Path(__file__).parents[3] / "training" / "configs" / f"{name}.toml")
         licences = {entry.licence for entry in [*config.sets.values(), *config.unlabelled.values()]}
         assert licences <= {"CC0", "CC BY 4.0", "Apache-2.0"}

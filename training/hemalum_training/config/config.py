@@ -18,7 +18,7 @@ else:
     import tomli as tomllib
 
 from hemalum.errors import UsageError
-from hemalum_training.config.data import Pseudo, Tiles, UnlabelledSet
+from hemalum_training.config.data import Pseudo, Soft, Tiles, UnlabelledSet
 from hemalum_training.config.method import Method
 from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.config.normalizer import Normalizer
@@ -30,9 +30,9 @@ OPEN_LICENCES = ("CC0", "CC BY 4.0", "Apache-2.0")
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A folder with `images/*.png`, `labels/*.png` (16-bit instance maps) and `manifest.csv`.
+    """A folder with `images/*`, `labels/*.png` (16-bit instance maps) and `manifest.csv`.
 
-    Without a manifest all images are taken.
+    Images may be of any kind that Pillow reads.  Without a manifest all are taken.
 
     Attributes:
         weight: share of the training crops, divided among the set's images.
@@ -40,6 +40,9 @@ class LabelledSet:
         licence: decides, with `licences` of the configuration, whether the set may train a weight.
         validation: stems, or patients where `patient_column` names the manifest's column, kept for validation.
         exclude: stems that are not used at all.
+        labels: the folder of the labels, where a set has them in several conventions.
+        unsure: a folder of masks, not 0 where a label may be several nuclei: the foreground is learned there, instances
+            are not.
         zoom: factor that brings the images to 0.25 µm/px by nuclear size where no mpp is known (1 otherwise).
     """
 
@@ -47,6 +50,8 @@ class LabelledSet:
     weight: float = 1.0
     mpp: float = 0.25
     zoom: float = 1.0
+    labels: str = "labels"
+    unsure: str | None = None
     patient_column: str | None = None
     validation: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
@@ -63,7 +68,9 @@ class Schedule:
 
     `frozen_statistics`: BatchNorm uses and keeps the statistics of the weights begun from, which a few images could
     only spoil.  `blend`: share of the trained weights in the result, the rest are those begun from: the mean of both
-    does better on tissue that neither saw (Wortsman et al. 2022, arXiv 2109.01903).
+    does better on tissue that neither saw (Wortsman et al. 2022, arXiv 2109.01903).  `steady`: weight of the difference
+    between a crop's maps and those of the same tissue a few px further; above 0 the crops come in such pairs.  `dirt`:
+    share of the crops with dust or pen on them, which is background.
     """
 
     steps: int = 6000
@@ -78,6 +85,8 @@ class Schedule:
     clip: float = 5.0
     frozen_statistics: bool = False
     blend: float = 1.0
+    steady: float = 0.0
+    dirt: float = 0.0
 
     def __post_init__(self):
         demand("schedule",
@@ -88,6 +97,9 @@ class Schedule:
                (self.crop > 0 and self.crop % 32 == 0, "crop must be a multiple of 32"),
                (self.cooldown >= 0, "cooldown cannot be negative"),
                (0 <= self.ema < 1, "ema must lie within 0 and 1"),
+               (self.steady >= 0 and (not self.steady or self.batch % 2 == 0),
+                "steady cannot be negative, and needs an even batch"),
+               (0 <= self.dirt <= 1, "dirt is a share, from 0 to 1"),
                (0 < self.blend <= 1, "blend must lie above 0 and at most be 1"))
 
 
@@ -95,8 +107,9 @@ class Schedule:
 class Config:
     """A whole experiment. `fingerprint` changes when anything that a checkpoint depends on changes.
 
-    Without `pseudo` no student learns from pseudo labels; without `method` there is no cycle training; with
-    `normalizer` labelled sets may be missing.  `version`, `rebuild` and the model whose
+    Without `pseudo` no student learns from pseudo labels, without `soft` none from the teacher's maps of labelled
+    images; without `method` there is no cycle training; with `normalizer` labelled sets may be missing.  `version`,
+    `rebuild` and the model whose
     weights it began from (`initial`, "ID VERSION") are told on the model's card, as is `part_um2`, from which size on
     parts of a marker are nuclei of their own (`hemalum.nuclei.markers`; 0: never).
     """
@@ -111,6 +124,7 @@ class Config:
     unlabelled: dict[str, UnlabelledSet] = field(default_factory=dict)
     tiles: Tiles = field(default_factory=Tiles)
     pseudo: Pseudo | None = None
+    soft: Soft | None = None
     method: Method | None = None
     normalizer: Normalizer | None = None
     version: str = "1"
@@ -160,6 +174,7 @@ def load_config(path: Path) -> Config:
         "method": method,
         "normalizer": normalizer,
         "pseudo": build(Pseudo, table.pop("pseudo"), "pseudo") if "pseudo" in table else None,
+        "soft": build(Soft, table.pop("soft"), "soft") if "soft" in table else None,
         "tiles": build(Tiles, table.pop("tiles", {}), "tiles"),
         "schedule": build(Schedule, table.pop("schedule", {}), "schedule"),
     }

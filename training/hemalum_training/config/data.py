@@ -1,4 +1,4 @@
-"""The tables [unlabelled.NAME], [tiles] and [pseudo]: what is learned from beside the labelled sets."""
+"""The tables [unlabelled.NAME], [tiles], [pseudo] and [soft]: what is learned from beside the labelled sets."""
 
 from __future__ import annotations
 
@@ -76,6 +76,8 @@ class Pseudo:
             what the views disagree about are left out of the loss.  0 learns from every pixel.
         soft: the labels are the teacher's mean maps themselves (distillation, Hinton et al. 2015, arXiv 1503.02531),
             not the nuclei they come to: what the teacher half sees is not taught to be background.
+        views: turned and shifted views over which those maps are averaged (`pseudo.views`); 0: the views that the rule
+            looked at.
     """
 
     rule: str = "agreement"
@@ -90,6 +92,7 @@ class Pseudo:
     weight: float = 0.3
     sure: float = 0.0
     soft: bool = False
+    views: int = 0
 
     def __post_init__(self):
         demand("pseudo",
@@ -97,6 +100,24 @@ class Pseudo:
                (0 < self.weight < 1, "weight must lie between 0 and 1"),
                (0 <= self.sure < 1, "sure must lie within 0 and 1"),
                (min(self.keep, self.bins) > 0, "keep and bins must be at least 1"),
-               (min(self.pool, self.band, self.jitters, self.jitter) >= 0,
-                "pool, band, jitters and jitter cannot be negative"),
+               (min(self.pool, self.band, self.jitters, self.jitter, self.views) >= 0,
+                "pool, band, jitters, jitter and views cannot be negative"),
                (0 <= self.empty_share <= 1, "empty_share must lie within 0 and 1"))
+
+
+@dataclass(frozen=True)
+class Soft:
+    """The teacher's maps on labelled images, the table [soft]: they say what a hand label cannot, how sure a border is.
+
+    Attributes:
+        share: share of the crops of labelled images whose labels are the teacher's maps.
+        views: turned and shifted views over which the maps are averaged, see `pseudo.views`.
+    """
+
+    share: float = 0.5
+    views: int = 8
+
+    def __post_init__(self):
+        demand("soft",
+               (0 < self.share < 1, "share must lie between 0 and 1"),
+               (self.views > 0, "views must be at least 1"))

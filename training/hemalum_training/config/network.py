@@ -14,7 +14,9 @@ class GeneratorConfig:
     """Everything that fixes a generator's shape.
 
     AttCycle is `transformer_depth=0, gates=True`; the patent's TransCycle is `encoder="resnet50", transformer_depth=4`.
-    `fold = 2` reads 0.25 µm/px and still works at 0.5 (`fold_pixels`); `output_scale` counts from the 0.5.
+    `fold = 2` reads 0.25 µm/px and still works at 0.5 (`fold_pixels`); `output_scale` counts from the 0.5.  `decoder`:
+    "unet" joins skips and has a stage of `fine` channels at 0.5 µm/px, "pyramid" adds them and has none (`pyramid`).
+    `depths` and `smooth`: of the encoder, see `create_encoder`.
     """
 
     encoder: str = "tf_efficientnet_lite1"
@@ -28,6 +30,9 @@ class GeneratorConfig:
     output_scale: int = 2
     normalization: bool = False
     fold: int = 1
+    decoder: str = "unet"
+    depths: list[int] = field(default_factory=list)
+    smooth: bool = False
 
     def __post_init__(self):
         demand("network",
@@ -39,6 +44,7 @@ class GeneratorConfig:
                 "bottleneck must be a multiple of transformer_heads"),
                (self.segmentation_channels in (1, 2), "segmentation_channels is 1 (foreground) or 2 (and distance)"),
                (self.output_scale in (1, 2), "output_scale is 1 or 2"),
+               (self.decoder in ("unet", "pyramid"), "decoder is “unet” or “pyramid”"),
                (self.fold == 1 or self.fold == 2 and self.output_scale == 2 and not self.normalization,
                 "fold is 1, or 2 for a network without a normalization decoder whose output_scale is 2"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,7 @@ class LabelledImage:
         weight: how often it is drawn, relative to the others.
         group: patient, or the image itself where none is known.
         known: bool H×W, where the labels are to be learned from; None: everywhere.
+        sure: bool H×W, where an instance is one nucleus, so that its distance is to be learned; None: everywhere.
         foreground: float16 H×W, 0…1, what the foreground is to be where that is not 0 or 1 by `labels`; None where it
             is.
     """
@@ -39,6 +42,7 @@ class LabelledImage:
     weight: float = 1.0
     group: str = ""
     known: np.ndarray | None = None
+    sure: np.ndarray | None = None
     foreground: np.ndarray | None = None
 
     def __post_init__(self):
@@ -84,13 +88,13 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
     """Images of one part, `train` or `validation`, of a set.
 
     Raises:
-        UsageError: neither manifest nor images; a manifest without the column; an image or a label that is missing,
-            damaged or of another size than the other.
+        UsageError: neither manifest nor images; a manifest without the column; an image, a label or an `unsure` mask
+            that is missing, damaged or of another size than the others.
     """
     manifest = folder / "manifest.csv"
-    rows = read_rows(manifest) or [{"stem": path.stem} for path in sorted((folder / "images").glob("*.png"))]
+    rows = read_rows(manifest) or [{"stem": path.stem} for path in sorted((folder / "images").glob("*.*"))]
     if not rows:
-        raise UsageError(f"{folder} has neither a manifest.csv with rows nor images/*.png; "
+        raise UsageError(f"{folder} has neither a manifest.csv with rows nor images; "
                          "--data must be the folder that holds the sets.")
     if lacking := [column for column in ("stem", entry.patient_column) if column and column not in rows[0]]:
         raise UsageError(f"{manifest} has no column {lacking[0]}; correct it or the configuration.")
@@ -100,42 +104,49 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
                          "which the configuration keeps for validation; correct the name.")
     images = []
     for row in rows:
-        stem = row["stem"]
-        if stem in entry.exclude or _is_validation(entry, row) != (part == "validation"):
+        if row["stem"] in entry.exclude or _is_validation(entry, row) != (part == "validation"):
             continue
-        pixels, labels = (_opened(folder / part / f"{stem}.png", part) for part in ("images", "labels"))
-        if pixels.shape[:2] != labels.shape:
-            raise UsageError(f"{folder.name}/{stem}: label {labels.shape[::-1]} and image {pixels.shape[1::-1]} "
-                             "differ in size.")
-        zoom = entry.zoom * entry.mpp / LABEL_MPP
-        if abs(zoom - 1) > 0.03:
-            size = (round(labels.shape[1] * zoom), round(labels.shape[0] * zoom))
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
-            labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        group = row[entry.patient_column] if entry.patient_column else stem
-        distance = distance_map(labels).astype(np.float16)
-        images.append(LabelledImage(f"{folder.name}/{stem}", pixels, labels, distance, group=group))
+        group = row[entry.patient_column] if entry.patient_column else row["stem"]
+        images.append(_load(folder, entry, row["stem"], group))
     for image in images:
         image.weight = entry.weight / len(images)
     return images
 
 
-def _opened(path: Path, part: str) -> np.ndarray:
-    """uint8 H×W×3 of an image, int32 H×W of a label."""
+def _load(folder: Path, entry: LabelledSet, stem: str, group: str) -> LabelledImage:
+    pixels, labels = _opened(folder / "images", stem, "RGB"), _opened(folder / entry.labels, stem).astype(np.int32)
+    unsure = _opened(folder / entry.unsure, stem) > 0 if entry.unsure else None
+    for kind, other in (("label", labels), ("mask of what is unsure", unsure)):
+        if other is not None and pixels.shape[:2] != other.shape:
+            raise UsageError(f"{folder.name}/{stem}: {kind} {other.shape[::-1]} and image {pixels.shape[1::-1]} "
+                             "differ in size.")
+    zoom = entry.zoom * entry.mpp / LABEL_MPP
+    if abs(zoom - 1) > 0.03:
+        size = (round(labels.shape[1] * zoom), round(labels.shape[0] * zoom))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
+        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+        if unsure is not None:
+            unsure = cv2.resize(unsure.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    distance = distance_map(labels).astype(np.float16)
+    sure = None if unsure is None else ~unsure
+    return LabelledImage(f"{folder.name}/{stem}", pixels, labels, distance, group=group, sure=sure)
+
+
+def _opened(folder: Path, stem: str, mode: str = "") -> np.ndarray:
+    """An image by its stem, whatever its kind: uint8 H×W×3 with the mode “RGB”, else one channel as it is stored."""
+    path = next((path for path in sorted(folder.glob(f"{glob.escape(stem)}.*")) if path.stem == stem), None)
+    if path is None:
+        raise UsageError(f"{folder / stem} is named in the manifest but missing.")
     try:
         with Image.open(path) as picture:
-            pixels = np.array(picture.convert("RGB") if part == "images" else picture)
-    except FileNotFoundError:
-        raise UsageError(f"{path} is named in the manifest but missing.") from None
+            pixels = np.array(picture.convert(mode) if mode else picture)
     except (OSError, SyntaxError) as error:     # the latter is what Pillow raises for a PNG with broken chunks
         raise UsageError(f"{path} cannot be read ({error}); "
-                         f"replace it or put {path.stem} on the set's `exclude` list.") from None
-    if part == "images":
-        return pixels
-    if pixels.ndim != 2:
+                         f"replace it or put {stem} on the set's `exclude` list.") from None
+    if not mode and pixels.ndim != 2:
         raise UsageError(f"{path} has {pixels.shape[2]} channels, "
                          "a label image has one: the number of the nucleus, 0 for background.")
-    return pixels.astype(np.int32)
+    return pixels
 
 
 def load_labelled(config: Config, data: Path, part: str = "train") -> list[LabelledImage]:
@@ -149,6 +160,16 @@ def load_labelled(config: Config, data: Path, part: str = "train") -> list[Label
         raise UsageError("no labelled image is left to learn from, all are kept for validation or excluded; "
                          "add images or keep fewer.")
     return images
+
+
+def digest_of(images: list[LabelledImage]) -> str:
+    """What a training learned from: names, pixels, labels and what of them is learned; the order does not matter."""
+    total = hashlib.sha256()
+    for image in sorted(images, key=lambda image: image.name):
+        total.update(f"{image.name} {image.pixels.shape}".encode())
+        for part in (image.pixels, image.labels, image.sure):
+            total.update(b"" if part is None else np.ascontiguousarray(part))
+    return total.hexdigest()[:16]
 
 
 def mean_by_set(images: list[LabelledImage], values: list[float]) -> float:

@@ -17,7 +17,7 @@ from hemalum.errors import RunLost, UsageError
 from hemalum_training.config.config import Config
 from hemalum_training.config.data import Pseudo
 from hemalum_training.config.network import GeneratorConfig
-from hemalum_training.data.labelled import LabelledImage
+from hemalum_training.data.labelled import LabelledImage, digest_of
 from hemalum_training.data.twins import refuse_shared
 from hemalum_training.loops import checkpoint
 from hemalum_training.loops.cycle_step import CycleTrainer
@@ -30,7 +30,10 @@ LOGGED = 25       # steps between two lines of the log
 
 
 def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
-    """What a checkpoint must have been made with; images and tiles by a digest of their names."""
+    """What a checkpoint must have been made with.
+
+    Labelled images count by a digest of all that is learned of them, tiles by their names.
+    """
     cycle = dataclasses.asdict(config.method.cycle)
     made_with = {
         "seed": config.seed,
@@ -38,6 +41,7 @@ def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
         "cycle": {key: value for key, value in cycle.items() if key not in checkpoint.FREE},
         "sets": {name: dataclasses.asdict(entry) for name, entry in config.sets.items()},
         "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16],
+        "learned from": digest_of(pools.x + pools.y),
     }
     if pools.pseudo:
         made_with["pseudo"] = dataclasses.asdict(config.pseudo or Pseudo())

@@ -18,22 +18,48 @@ def segmentation_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float =
 
     Args:
         logits: N×1×H×W or N×2×H×W.
-        targets: N×2×H×W: foreground and distance 0…1; or N×3×H×W, then with 1 where they count and 0 where they do not.
+        targets: N×2×H×W: foreground and distance 0…1; N×4×H×W: and 1 where each of them counts, 0 where it does not;
+            N×3×H×W: the same for both.
         dice, distance: weights of the two added terms (ours; 0 leaves the patent's loss).
     """
     foreground = targets[:, 0]
-    known = targets[:, 2] if targets.shape[1] > 2 else torch.ones_like(foreground)
+    known, sure = (targets[:, 2], targets[:, -1]) if targets.shape[1] > 2 else 2 * [torch.ones_like(foreground)]
 
-    def mean(loss: torch.Tensor) -> torch.Tensor:
-        return (loss * known).sum() / known.sum().clamp(min=1)
+    def mean(loss: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+        return (loss * where).sum() / where.sum().clamp(min=1)
 
-    loss = mean(F.binary_cross_entropy_with_logits(logits[:, 0], foreground, reduction="none"))
+    loss = mean(F.binary_cross_entropy_with_logits(logits[:, 0], foreground, reduction="none"), known)
     if dice:
         p, foreground = logits[:, 0].sigmoid() * known, foreground * known
         loss = loss + dice * (1 - (2 * torch.minimum(p, foreground).sum() + 1) / (p.sum() + foreground.sum() + 1))
     if distance and logits.shape[1] > 1:
-        loss = loss + distance * mean(F.smooth_l1_loss(logits[:, 1], targets[:, 1], beta=0.1, reduction="none"))
+        loss = loss + distance * mean(F.smooth_l1_loss(logits[:, 1], targets[:, 1], beta=0.1, reduction="none"), sure)
     return loss
+
+
+def shift_loss(logits: torch.Tensor, places) -> torch.Tensor:
+    """How much the maps of a batch's second half differ from those of the first where both show the same tissue.
+
+    Args:
+        logits: N×c×H×W.
+        places: int N×2, where each begins in the tissue of its pair, row and column in map px
+            (`augment.sample_shifted`).
+
+    >>> wide = torch.randn(1, 2, 8, 9)
+    >>> float(shift_loss(torch.cat([wide[..., :6, 1:7], wide[..., 2:8, 3:9]]), [(0, 1), (2, 3)]))
+    0.0
+    """
+    half, (height, width) = len(logits) // 2, logits.shape[2:]
+    differences = []
+    for first, second, (y, x), (v, u) in zip(logits[:half], logits[half:], places[:half], places[half:], strict=True):
+        top, left = max(y, v), max(x, u)
+        bottom, right = min(y, v) + height, min(x, u) + width
+        a = first[:, top - y:bottom - y, left - x:right - x]
+        b = second[:, top - v:bottom - v, left - u:right - u]
+        differences.append(F.mse_loss(a[0].sigmoid(), b[0].sigmoid()))
+        if len(a) > 1:
+            differences.append(F.mse_loss(a[1], b[1]))
+    return torch.stack(differences).sum() / half
 
 
 def gan_generator(on_fake: torch.Tensor) -> torch.Tensor:

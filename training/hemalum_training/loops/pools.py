@@ -153,6 +153,6 @@ def _share(count: int, share: float, rng: np.random.Generator) -> int:
 
 def _stack(crops: list, crop: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     if not crops:
-        return torch.zeros(0, 3, crop, crop, device=device), torch.zeros(0, 3, 2 * crop, 2 * crop, device=device)
+        return torch.zeros(0, 3, crop, crop, device=device), torch.zeros(0, 4, 2 * crop, 2 * crop, device=device)
     pixels = to_input(np.stack([c[0] for c in crops]), device).contiguous(memory_format=torch.channels_last)
     return pixels, torch.from_numpy(np.stack([c[1] for c in crops])).to(device)

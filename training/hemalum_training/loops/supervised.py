@@ -16,13 +16,14 @@ import torch
 
 from hemalum.errors import RunLost, UsageError
 from hemalum_training.config.config import Config, Schedule
-from hemalum_training.data.augment import sample_batch
-from hemalum_training.data.labelled import load_labelled, load_zero_shot
+from hemalum_training.data.augment import sample_batch, sample_shifted
+from hemalum_training.data.labelled import digest_of, load_labelled, load_zero_shot
 from hemalum_training.data.pseudo_store import StoredTile, load_pseudo
+from hemalum_training.data.soft_store import soft_images
 from hemalum_training.data.twins import refuse_shared
 from hemalum_training.loops import checkpoint
 from hemalum_training.loops.averages import Ema, blend
-from hemalum_training.loops.losses import segmentation_loss
+from hemalum_training.loops.losses import fit_targets, segmentation_loss, shift_loss
 from hemalum_training.networks import Generator
 from hemalum_training.networks.pixels import to_input
 from hemalum_training.scoring.predict import better
@@ -42,18 +43,20 @@ def _pseudo_tiles(config: Config, out: Path, images: list) -> list:
     return [StoredTile.of(tile, config.pseudo, each) for tile in kept]
 
 
-def batches(config: Config, images: list, step: int) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
-    """Pixels, targets and window offset of each step from `step` on, the next one drawn while this one is learned from.
+def batches(config: Config, images: list, step: int) -> Iterator[tuple]:
+    """Pixels, targets, places of pairs (None without `steady`) and window offset of each step from `step` on.
 
-    A step's batch depends on the seed and its number alone.
+    The next one is drawn while this one is learned from.  A step's batch depends on the seed and its number alone.
     """
     schedule, weights = config.schedule, np.array([image.weight for image in images])
     weights /= weights.sum()
 
     def draw(step: int):
         rng = np.random.default_rng([config.seed, step])
-        drawn = sample_batch(images, weights, schedule.crop, schedule.batch, rng, config.network.fold)
-        return *drawn, tuple(int(v) for v in rng.integers(0, 8, 2))
+        sample = sample_shifted if schedule.steady else sample_batch
+        pixels, targets, *places = sample(images, weights, schedule.crop, schedule.batch, rng,
+                                          fold=config.network.fold, dirt=schedule.dirt)
+        return pixels, targets, places[0] if places else None, tuple(int(v) for v in rng.integers(0, 8, 2))
 
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(draw, step)
@@ -68,7 +71,8 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
                      save_seconds: float = 120, log=print) -> Path:
     """Train until `schedule.steps`, resuming from `out/checkpoint.pt`; returns the path of the EMA `out/weights.pt`.
 
-    With a table [pseudo] the kept tiles of OUT/pseudo are learned from too.  Before the cool-down begins the state is
+    With a table [soft] the teacher's maps of OUT/soft are learned from too, with [pseudo] the kept tiles of OUT/pseudo.
+    Before the cool-down begins the state is
     kept as `out/stable.pt`: a later run with more steps goes on from there.  Weights begun from (`init`) are kept where
     the training does not beat them on the validation images.
 
@@ -84,6 +88,9 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     if not images:
         raise UsageError(f"configuration {config.name} names no labelled set to learn from; add a table [sets.NAME].")
     refuse_shared(images, validation + load_zero_shot(config, data))
+    identity = made_with(config) | {"learned from": digest_of(images)}
+    if config.soft is not None:
+        images = images + soft_images(images, out, config.soft.share)
     if config.pseudo is not None:
         images += _pseudo_tiles(config, out, images)
         log(f"{len(images)} images, {config.pseudo.weight:.0%} of the crops from pseudo-labelled tiles")
@@ -97,7 +104,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
               {"params": [p for p in network.parameters() if id(p) not in encoder], "part": 1.0}]
     optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     ema = Ema(network, schedule.ema)
-    step, turn, identity = 0, schedule.steps - schedule.cooldown, made_with(config)
+    step, turn = 0, schedule.steps - schedule.cooldown
     state, stable = (checkpoint.load(out / name, identity) for name in ("checkpoint.pt", "stable.pt"))
     if stable and (stable["step"] <= turn if state is None else stable["step"] < turn < state["step"]):
         state = stable
@@ -117,11 +124,14 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
             if isinstance(norm, torch.nn.BatchNorm2d):
                 norm.eval()
     saved, began, losses = time.monotonic(), time.monotonic(), []
-    for pixels, targets, offset in batches(config, images, step):
+    for pixels, targets, places, offset in batches(config, images, step):
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * group["part"] * rate(step, schedule)
         x = to_input(pixels, device).contiguous(memory_format=torch.channels_last)
-        loss = segmentation_loss(network(x, offset)["segmentation"], torch.from_numpy(targets).to(device))
+        logits = network(x, offset)["segmentation"]
+        loss = segmentation_loss(logits, fit_targets(torch.from_numpy(targets).to(device), logits))
+        if places is not None:
+            loss = loss + schedule.steady * shift_loss(logits, places)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if not torch.isfinite(loss + torch.nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)):
@@ -152,9 +162,10 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
 
 
 def made_with(config: Config) -> dict:
-    """What a checkpoint must have been made with; the rates and the number of steps may change."""
-    free = {"steps", "cooldown", "warmup", "blend", *checkpoint.FREE}
+    """What a checkpoint must have been made with; the rates, the steps and the weight of `steady` may change."""
+    free = {"steps", "cooldown", "warmup", "blend", "steady", *checkpoint.FREE}
     return {"seed": config.seed, "network": config.network.as_dict(),
             "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
             "schedule": {k: v for k, v in dataclasses.asdict(config.schedule).items() if k not in free},
-            "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {}, "fingerprint": config.fingerprint()}
+            "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {},
+            "soft": dataclasses.asdict(config.soft) if config.soft else {}, "fingerprint": config.fingerprint()}

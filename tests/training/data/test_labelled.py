@@ -1,0 +1,81 @@
+"""Labelled sets as they lie on disk: kinds of images, conventions of labels, what is unsure, what has changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hemalum.errors import UsageError
+from hemalum_training.config.config import LabelledSet, load_config
+from hemalum_training.data.labelled import digest_of, load_set
+from hemalum_training.loops import supervised
+
+CONFIG = """
+[network]
+encoder = "tf_efficientnet_lite0"
+bottleneck = 16
+widths = [16, 16, 16, 16]
+transformer_depth = 0
+[schedule]
+steps = 1
+warmup = 1
+cooldown = 0
+batch = 2
+crop = 64
+[sets.own]
+licence = "CC0"
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A JPEG and a TIFF of 80 × 64 px, with labels in two conventions and a mask of what is unsure."""
+    folder = tmp_path / "own"
+    for part in ("images", "labels", "labels_published", "unsure"):
+        (folder / part).mkdir(parents=True)
+    for stem, kind in (("a.1", "jpg"), ("b", "tif")):
+        pixels = np.random.default_rng(3).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{stem}.{kind}")
+        labels = np.zeros((64, 80), np.uint16)
+        labels[10:30, 10:30], labels[10:30, 40:60] = 1, 2
+        Image.fromarray(labels).save(folder / "labels" / f"{stem}.png")
+        Image.fromarray(np.where(labels == 2, 0, labels)).save(folder / "labels_published" / f"{stem}.png")
+        Image.fromarray(((labels == 2) * 255).astype(np.uint8)).save(folder / "unsure" / f"{stem}.png")
+    return folder
+
+
+def test_images_of_any_kind_are_read_with_the_labels_that_are_named(own):
+    ours, published = (load_set(own, LabelledSet("CC0", labels=labels), "train")
+                       for labels in ("labels", "labels_published"))
+    assert [image.name for image in ours] == [image.name for image in published] == ["own/a.1", "own/b"]
+    assert ours[0].labels.max() == 2 and published[0].labels.max() == 1
+
+
+def test_what_is_unsure_follows_the_image_to_another_scale(own):
+    image = load_set(own, LabelledSet("CC0", unsure="unsure", mpp=0.5), "train")[0]
+    assert image.sure.shape == image.labels.shape == (128, 160)
+    assert not image.sure[40, 100] and image.sure[40, 40] and image.labels[40, 100] == 2
+
+
+def test_a_mask_that_is_missing_or_of_another_size_is_named(own):
+    Image.fromarray(np.zeros((64, 79), np.uint8)).save(own / "unsure" / "b.png")
+    with pytest.raises(UsageError, match="own/b: mask of what is unsure"):
+        load_set(own, LabelledSet("CC0", unsure="unsure"), "train")
+    (own / "unsure" / "a.1.png").unlink()
+    with pytest.raises(UsageError, match=r"a\.1 is named in the manifest but missing"):
+        load_set(own, LabelledSet("CC0", unsure="unsure"), "train")
+
+
+def test_an_edited_label_is_not_answered_with_old_weights(own, tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(CONFIG)
+    config, out = load_config(path), tmp_path / "out"
+    supervised.train_supervised(config, tmp_path, out, log=lambda *_: None)
+    before = digest_of(load_set(own, config.sets["own"], "train"))
+    labels = np.array(Image.open(own / "labels" / "b.png"))
+    labels[12, 12] = 0
+    Image.fromarray(labels).save(own / "labels" / "b.png")
+    assert digest_of(load_set(own, config.sets["own"], "train")) != before
+    with pytest.raises(UsageError, match="learned from"):
+        supervised.train_supervised(config, tmp_path, out, log=lambda *_: None)
