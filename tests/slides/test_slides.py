@@ -124,6 +124,7 @@ def test_a_pyramid_of_our_own(tmp_path, size):
 def test_a_level_serves_only_where_it_is_exact():
     class Source:
         vendor, resolution, background, icc_profile = "test", Resolution(), (255, 255, 255), None
+        series = 0
 
         def __init__(self, *levels):
             from hemalum.slides import Level

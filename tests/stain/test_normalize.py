@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 import hemalum
 from hemalum.cli.main import main
@@ -122,7 +122,7 @@ def test_refused_before_work(tmp_path, tissue, capsys):
         ([tmp_path / "bad.png", "-o", tmp_path / "out"], "not an image Hemalum can read"),
         ([good, tmp_path / "good.svs", "-o", tmp_path / "out"], "would both be written as good"),
         ([good, "-o", good / "below"], "cannot be written"),
-        ([good, "-o", tmp_path], "would be overwritten by its own result"),
+        ([good, "-o", tmp_path], "is an input and would be replaced; choose another folder"),
     ]
     for arguments, sentence in cases:
         assert run(*arguments) == 2
@@ -140,3 +140,105 @@ def test_as_a_user_calls_it(tmp_path, tissue):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stderr == ""
     assert json.loads(done.stdout)[0]["output"].endswith("a.png")
+
+
+def test_a_picture_that_no_run_made_stays(tmp_path, tissue, capsys):
+    Image.fromarray(tissue).save(tmp_path / "case1.tif")
+    Image.fromarray(tissue[:50, :50]).save(tmp_path / "case1.png")
+    photograph = (tmp_path / "case1.png").read_bytes()
+    assert run(tmp_path / "case1.tif", "-o", tmp_path) == 2
+    said = capsys.readouterr().err
+    assert "case1.png" in said and "--overwrite" in said and said.count("\n") == 1
+    assert (tmp_path / "case1.png").read_bytes() == photograph and not list(tmp_path.glob("*.run.json"))
+    assert run(tmp_path / "case1.tif", "-o", tmp_path, "--overwrite") == 0
+    assert (tmp_path / "case1.png").read_bytes() != photograph
+
+
+def test_a_result_of_an_earlier_run_is_replaced(tmp_path, tissue):
+    Image.fromarray(tissue).save(tmp_path / "a.png")
+    for method in ("macenko", "none"):
+        assert run(tmp_path / "a.png", "-o", tmp_path / "out", "--stain", method) == 0
+    assert (np.asarray(Image.open(tmp_path / "out" / "a.png")) == tissue).all()
+
+
+def test_a_record_that_no_run_wrote_stays(tmp_path, tissue, capsys):
+    Image.fromarray(tissue).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.run.json").write_text('{"by": "another program"}')
+    assert run(tmp_path / "a.png", "-o", tmp_path / "out") == 2
+    assert "a.run.json would be replaced" in capsys.readouterr().err
+    assert (tmp_path / "out" / "a.run.json").read_text() == '{"by": "another program"}'
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_the_colour_profile_is_kept(tmp_path, tissue, suffix):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(tissue).save(tmp_path / f"a.{suffix}", icc_profile=profile)
+    assert run(tmp_path / f"a.{suffix}", "-o", tmp_path / "out") == 0
+    assert Image.open(tmp_path / "out" / "a.png").info["icc_profile"] == profile
+
+
+def test_a_colour_profile_is_kept_in_a_pyramid_and_left_out_if_of_grey(tmp_path, tissue, monkeypatch, capsys):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(tissue).save(tmp_path / "a.tif", icc_profile=profile)
+    monkeypatch.setattr(work, "LONGEST_PNG", 100)
+    assert run(tmp_path / "a.tif", "-o", tmp_path / "out") == 0
+    with tifffile.TiffFile(tmp_path / "out" / "a.ome.tif") as file:
+        assert file.pages[0].iccprofile == profile
+    grey = profile[:16] + b"GRAY" + profile[20:]
+    Image.fromarray(tissue).convert("L").save(tmp_path / "grey.png", icc_profile=grey)
+    monkeypatch.undo()
+    assert run(tmp_path / "grey.png", "-o", tmp_path / "out") == 0
+    assert "ICC profile is not one of RGB" in capsys.readouterr().err
+    assert "icc_profile" not in Image.open(tmp_path / "out" / "grey.png").info
+
+
+def test_another_image_of_a_file(tmp_path, tissue, capsys):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as out:
+        for part in (tissue[:40, :50], tissue):
+            out.write(part, photometric="rgb", metadata={"axes": "YXS"})
+    for arguments, size in (((), (400, 300)), (("--series", 0), (50, 40))):
+        assert run(tmp_path / "a.ome.tif", "-o", tmp_path / "out", *arguments) == 0
+        assert Image.open(tmp_path / "out" / "a.png").size == size
+    capsys.readouterr()
+    assert run(tmp_path / "a.ome.tif", "-o", tmp_path / "out", "--series", 2) == 2
+    assert "holds 2 images" in capsys.readouterr().err
+
+
+def test_what_of_a_folder_is_not_taken_is_named(tmp_path, tissue, capsys):
+    folder = tmp_path / "mix"
+    (folder / "older").mkdir(parents=True)
+    Image.fromarray(tissue).save(folder / "a.png")
+    shutil.copy(CMU, folder / "b.qptiff")
+    for name in ("c.vsi", "d.isyntax", ".hidden", "Thumbs.db"):
+        (folder / name).touch()
+    assert run(folder, "-o", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    assert f"2 files of {folder} were not taken: c.vsi, d.isyntax (not a known ending)" in said
+    assert f"1 folder of {folder} was not taken: older" in said and "hidden" not in said and "Thumbs" not in said
+    assert {"a.png", "b.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert run(tmp_path / "out", "-o", tmp_path / "again") == 2
+    assert "results of an earlier run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["macenko", "learned", "reinhard"])
+def test_one_stain_alone_is_said_and_stays(tmp_path, method, capsys):
+    rng = np.random.default_rng(0)
+    rows = np.array([[0.62, 0.709, 0.336], [0.13, 0.903, 0.409]])
+    for name, row in zip(("haematoxylin", "eosin"), rows, strict=True):
+        amounts = rng.gamma(2, 0.15, (200, 200, 1)) + 0.05
+        amounts[:, :60] = 0
+        pixels = np.clip(244 * 10 ** -(amounts * row) + rng.normal(0, 1.5, (200, 200, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        assert run(tmp_path / f"{name}.png", "-o", tmp_path / "out", "--stain", method) == 0
+        assert f"only {name} is to be seen" in capsys.readouterr().err
+        assert (np.asarray(Image.open(tmp_path / "out" / f"{name}.png")) == pixels).all()
+
+
+def test_red_and_blue_swapped_is_said(tmp_path, tissue, capsys):
+    for name, pixels in (("right", tissue), ("swapped", tissue[..., ::-1])):
+        Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / f"{name}.png")
+        assert run(tmp_path / f"{name}.png", "-o", tmp_path / "out") == 0
+        said = capsys.readouterr().err
+        assert ("red and blue are swapped" in said) == (name == "swapped")
+    assert (np.asarray(Image.open(tmp_path / "out" / "swapped.png")) == tissue[..., ::-1]).all()

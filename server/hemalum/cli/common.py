@@ -58,6 +58,16 @@ def echo_json(content) -> None:
     click.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
+def inputs_of(inputs) -> list[Path]:
+    """The files that INPUT arguments mean; what of a folder is not taken is said.  Raises `UsageError`."""
+    from hemalum.slides import images_in, left_out
+
+    paths = images_in(inputs)
+    for sentence in left_out(inputs):
+        click.echo(sentence, err=True)
+    return paths
+
+
 def parse_mpp(text: str | None) -> float | None:
     """µm per pixel; `UsageError` where it is no number within 0.05 to 4."""
     from hemalum.grid.tiling import check_mpp

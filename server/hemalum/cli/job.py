@@ -87,10 +87,10 @@ def once(paths, output, options: dict, as_json: bool, overwrite: bool = False) -
 @segmenting
 def run(inputs, output, tries, overwrite, workers, scheduler, **options):
     """Begin a job: find the nuclei of many slides or images."""
+    from hemalum.cli.common import inputs_of
     from hemalum.jobs.job import begin
-    from hemalum.slides import images_in
 
-    manifest = manifest_of(images_in(inputs), options, tries, workers, scheduler)
+    manifest = manifest_of(inputs_of(inputs), options, tries, workers, scheduler)
     with cluster_of(workers, scheduler) as cluster:
         begin(output, manifest, overwrite)
         work(output, cluster)

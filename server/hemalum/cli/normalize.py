@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hemalum.cli.options import OVERWRITE, SERIES
 from hemalum.stain import METHODS
 
 MOST_SAID = 20  # sentences of one input on the terminal
@@ -29,22 +30,24 @@ MOST_SAID = 20  # sentences of one input on the terminal
 @click.option(
     "--reference", metavar="IMAGE", type=click.Path(), help="Image whose stain is the target; else a built-in one."
 )
+@SERIES
+@OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-def normalize(inputs, output, method, reference, as_json):
+def normalize(inputs, output, method, reference, series, overwrite, as_json):
     """Show slides or images in a reference stain.
 
     Each INPUT is an image, a slide, or a folder of them.  Writes DIR/<name>.png of the input's own size (above 20,000
-    px a tiled, pyramidal DIR/<name>.ome.tif) and DIR/<name>.run.json.  No resolution is needed.
+    px a tiled, pyramidal DIR/<name>.ome.tif) and DIR/<name>.run.json.  No resolution is needed; an ICC profile is
+    kept.
     """
-    import json
-
-    from hemalum.cli.common import output_folder, through
+    from hemalum.cli.common import echo_json, inputs_of, output_folder, through
     from hemalum.errors import UsageError
     from hemalum.runs import normalize as work
-    from hemalum.slides import images_in, open_slide
+    from hemalum.runs.results import claimed
+    from hemalum.slides import open_slide
     from hemalum.stain.estimation import REFERENCE
 
-    paths = images_in(inputs)
+    paths = inputs_of(inputs)
     target = REFERENCE
     if reference is not None:
         with open_slide(reference) as slide:
@@ -57,11 +60,9 @@ def normalize(inputs, output, method, reference, as_json):
     with output_folder(output) as folder:
 
         def one(path) -> bool:
-            with open_slide(path) as slide:
-                result = work.output_of(slide, folder)
-                if result.exists() and result.samefile(path):
-                    raise UsageError(f"{path} would be overwritten by its own result; choose another folder with -o")
-                with _progress(path.name, as_json) as step:
+            with open_slide(path, series=series) as slide:
+                names = [work.output_of(slide, folder).name, f"{slide.name}.run.json"]
+                with claimed(folder, slide.name, names, overwrite, paths), _progress(path.name, as_json) as step:
                     made = work.normalize(slide, folder, method, target, step)
                 notices = [*slide.notices]
             done.append({"input": str(path), "output": str(made.output), "failed": made.failed, "notices": notices})
@@ -78,7 +79,7 @@ def normalize(inputs, output, method, reference, as_json):
             through(paths, one)
         finally:
             if as_json:
-                click.echo(json.dumps(done, indent=1, ensure_ascii=False))
+                echo_json(done)
 
 
 def _progress(name: str, quiet: bool):

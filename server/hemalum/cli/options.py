@@ -37,6 +37,12 @@ FORMATS = click.option(
     help="Of geojson, labels, csv, overlay, parquet; comma between.",
 )
 REGION = click.option("--region", metavar="X,Y,W,H", help="Only this rectangle, in full-resolution pixels.")
+SERIES = click.option(
+    "--series",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Which image of a file that holds several, from 0; by default the largest that is no label or macro.",
+)
 STAIN = click.option(
     "--stain",
     default="macenko",
@@ -116,8 +122,8 @@ def _with(command, options):
 
 
 def segmenting(command):
-    """How nuclei are found: model, resolution, formats, region, stain, thresholds, device."""
-    return _with(command, (*BEFORE, REGION, *BEHIND))
+    """How nuclei are found: model, resolution, formats, region, series, stain, thresholds, device."""
+    return _with(command, (*BEFORE, REGION, SERIES, *BEHIND))
 
 
 def segmenting_whole(command):

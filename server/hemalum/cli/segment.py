@@ -29,13 +29,13 @@ def segment(inputs, output, server, token_file, ca, overwrite, as_json, **option
     """
     from contextlib import ExitStack
 
-    from hemalum.cli.common import echo_json, output_folder, parse_mpp, parse_region, shown_progress, through
+    from hemalum.cli.common import echo_json, inputs_of, output_folder, parse_mpp, parse_region, shown_progress, through
     from hemalum.cli.job import once
     from hemalum.runs.events import Parameters
     from hemalum.runs.pipeline import within
     from hemalum.runs.results import claimed, names_of
     from hemalum.sinks import parse_formats
-    from hemalum.slides import images_in, open_slide, stem
+    from hemalum.slides import open_slide, stem
 
     mpp, formats, region = parse_mpp(options["mpp"]), parse_formats(options["formats"]), parse_region(options["region"])
     parameters = Parameters(
@@ -46,7 +46,7 @@ def segment(inputs, output, server, token_file, ca, overwrite, as_json, **option
         stain=options["stain"],
     )
     parameters.resolved({})
-    paths = images_in(inputs)
+    paths = inputs_of(inputs)
     if server is None and len(paths) > 1:
         return once(paths, output, options, as_json, overwrite)
     records = []
@@ -58,7 +58,7 @@ def segment(inputs, output, server, token_file, ca, overwrite, as_json, **option
         def one(path) -> bool:
             name = stem(path)
             claim = claimed(folder, name, names_of(name, formats), overwrite, paths)
-            with claim, open_slide(path, mpp) as slide:
+            with claim, open_slide(path, mpp, options["series"]) as slide:
                 slide.require_mpp()
                 inside, within_region = (None, parameters) if region is None else within(slide, region, parameters)
                 with shown_progress(path.name, as_json) as progress:

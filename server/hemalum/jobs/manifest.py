@@ -118,8 +118,8 @@ def manifest_of(
 
     Args:
         options: `model_id`, `folders` (with further models), `formats`, `mpp`, `region` (x, y, width, height in level-0
-            px), `series` (which image of each file), `foreground`, `marker`, `min_area` (µm²), `all_tiles`, `stain`, `device`, `precision`, `threads` (None:
-            all cores, shared by the workers).
+            px), `series` (which image of each file), `foreground`, `marker`, `min_area` (µm²), `all_tiles`, `stain`,
+            `device`, `precision`, `threads` (None: all cores, shared by the workers).
         workers, scheduler: of the cluster that is to compute it.
 
     Raises:

@@ -16,9 +16,10 @@ import numpy as np
 from PIL import Image
 
 from hemalum.errors import UnreadableImage
-from hemalum.files import commit_json, whole_file
+from hemalum.files import whole_file
 from hemalum.grid.tiling import Rect
 from hemalum.runs.record import Stopwatch, record
+from hemalum.runs.results import commit_record
 from hemalum.slides import Slide, write_pyramid
 from hemalum.slides.narrowing import SMALLEST, narrowed
 from hemalum.stain.estimation import Stain, estimate
@@ -93,12 +94,12 @@ def normalize(
         progress(y + count, height)
         return out
 
-    output = output_of(slide, folder)
+    output, profile = output_of(slide, folder), _profile(slide)
     with watch("all but stain"):
         if output.suffix == ".png":
-            _write_png(output, slide, rows)
+            _write_png(output, slide, rows, profile)
         else:
-            write_pyramid(output, slide.size, rows, mpp=slide.mpp)
+            write_pyramid(output, slide.size, rows, mpp=slide.mpp, icc_profile=profile)
     seconds = watch.seconds
     seconds["write"] = round(seconds.pop("all but stain") - seconds.get("read", 0) - seconds.get("colour", 0), 3)
     content = record(
@@ -111,7 +112,7 @@ def normalize(
         failed=failed,
         seconds=seconds,
     )
-    commit_json(output.with_name(slide.name + ".run.json"), content, waits=())
+    commit_record(output.with_name(slide.name + ".run.json"), content)
     return NormalizedFile(output, failed)
 
 
@@ -132,11 +133,20 @@ def _read(slide: Slide, rect: Rect, failed: list[str]) -> np.ndarray:
     return out
 
 
-def _write_png(path: Path, slide: Slide, rows: Callable[[int, int], np.ndarray]) -> None:
+def _profile(slide: Slide) -> bytes | None:
+    """The ICC profile of the input where it is one of RGB, as the result is."""
+    profile = slide.icc_profile
+    if profile is None or profile[16:20] == b"RGB ":
+        return profile
+    slide.notices.append("the ICC profile is not one of RGB and is left out")
+    return None
+
+
+def _write_png(path: Path, slide: Slide, rows: Callable[[int, int], np.ndarray], profile: bytes | None) -> None:
     width, height = slide.size
     image = Image.new("RGB", slide.size)  # filled strip by strip: one copy of the image in memory, not two
     for y in range(0, height, ROWS):
         image.paste(Image.fromarray(rows(y, min(ROWS, height - y))), (0, y))
     resolution = {"dpi": (25400 / slide.mpp,) * 2} if slide.mpp else {}
     with whole_file(path) as file:
-        image.save(file.path(), format="PNG", compress_level=3, **resolution)
+        image.save(file.path(), format="PNG", compress_level=3, icc_profile=profile, **resolution)

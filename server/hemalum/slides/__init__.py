@@ -21,11 +21,11 @@ from pathlib import Path
 
 from hemalum.errors import UnreadableImage, UsageError
 from hemalum.grid.tiling import check_mpp
-from hemalum.slides.inputs import images_in, stem
+from hemalum.slides.inputs import images_in, left_out, stem
 from hemalum.slides.pyramid import write_pyramid
 from hemalum.slides.slide import Level, Slide
 
-__all__ = ["Level", "Slide", "images_in", "open_slide", "stem", "write_pyramid"]
+__all__ = ["Level", "Slide", "images_in", "left_out", "open_slide", "stem", "write_pyramid"]
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

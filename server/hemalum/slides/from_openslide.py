@@ -35,6 +35,8 @@ class OpenSlideSource:
     level 0's divided by d, rounded down or up, and the crop begins at a multiple of d.
     """
 
+    series = 0
+
     def __init__(self, path: Path):
         self._path, self._lock = path, threading.Lock()
         self._slide = self._open()

@@ -31,6 +31,7 @@ class PillowSource:
     """See `hemalum.slides.slide.Source`."""
 
     background = (255, 255, 255)
+    series = 0
 
     def __init__(self, path: Path):
         self._path, self._lock = path, threading.Lock()

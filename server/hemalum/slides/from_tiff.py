@@ -75,7 +75,7 @@ class TiffSource:
         number, said = chosen_image(self._file, wanted, name, [str(image.get("Name", "")) for image in images])
         if said:
             self.notices.append(said)
-        series = self._file.series[number]
+        self.series, series = number, self._file.series[number]
         page = series.keyframe
         pixels = images[number].get("Pixels", {}) if number < len(images) else {}
         sizes = dict(zip(series.axes, series.shape, strict=True))

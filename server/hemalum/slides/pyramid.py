@@ -36,6 +36,7 @@ def write_pyramid(
     mpp: float | None = None,
     quality: int | None = 90,
     smallest: int = 1024,
+    icc_profile: bytes | None = None,
 ) -> None:
     """Write a pyramid; the file appears under its name only when it is complete.
 
@@ -46,6 +47,7 @@ def write_pyramid(
         mpp: µm/px for the OME header, or None.
         quality: JPEG quality; None stores without loss (deflate).
         smallest: levels are added until both sides are at most this.
+        icc_profile: what to say of the colours, of RGB.
 
     Raises:
         NotWritable: the file cannot be made.  DiskFull: the disk is full or cannot be written any more; nothing is left
@@ -66,6 +68,8 @@ def write_pyramid(
     else:  # colour at full resolution: halving it would smear the rims of nuclei
         options |= {"compression": "jpeg", "compressionargs": {"level": quality}, "subsampling": (1, 1)}
     header: dict[str, Any] = {"subifds": len(sizes) - 1, "metadata": {"axes": "YXS"}}
+    if icc_profile is not None:
+        header["iccprofile"] = icc_profile
     if mpp is not None:
         header["metadata"] |= {
             "PhysicalSizeX": mpp,

@@ -64,9 +64,9 @@ def by_size(x, y, source: str, wording: str = "") -> Resolution:
     if not all(math.isfinite(side) and side > 0 for side in (width, height)):
         return Resolution(doubt=f"states {width:g} × {height:g} µm/px{wording}, which is no resolution")
     if abs(width - height) > UNEVEN * max(width, height):
-        return Resolution(doubt=f"states {width:.3g} × {height:.3g} µm/px{wording}, which is not square")
+        return Resolution(doubt=f"states {_short(width)} × {_short(height)} µm/px{wording}, which is not square")
     if not all(SMALLEST_MPP <= side <= LARGEST_MPP for side in (width, height)):
-        return Resolution(doubt=f"states {width:.3g} µm/px{wording}, which no microscope has")
+        return Resolution(doubt=f"states {_short(width)} µm/px{wording}, which no microscope has")
     return Resolution(width if width == height else (width + height) / 2, source)
 
 
@@ -78,7 +78,7 @@ def by_density(x, y, unit: str, source: str) -> Resolution:
         sides = UNITS[unit] / across, UNITS[unit] / down
     except (TypeError, ValueError, ZeroDivisionError):
         return NOTHING
-    found = by_size(*sides, source, f"{across:.6g} px per {unit}")
+    found = by_size(*sides, source, f"{_short(across)} px per {unit}")
     if found.mpp is None:
         return found
     return found._replace(mpp=round(found.mpp, 6), advice=mistaken_unit(found.mpp, unit))
@@ -115,6 +115,11 @@ def mistaken_unit(mpp: float, unit: str) -> str:
         f"the file states {mpp:.3g} µm/px in px per {unit}; per {other} it would be {swapped:.3g}, as scans usually "
         "have: if nuclei look wrong, give --mpp"
     )
+
+
+def _short(number: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{number:.3g}" if number < 1000 else f"{number:.0f}"
 
 
 def _usual(mpp: float) -> bool:

@@ -46,6 +46,7 @@ class Source(Protocol):
     background: tuple[int, int, int]
     notices: list[str]  # may grow while pixels are read
     icc_profile: bytes | None
+    series: int  # which image of the file
 
     def fetch(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a rectangle in that level's own px, inside its size; raises `UnreadableImage`."""
@@ -62,7 +63,7 @@ class Slide:
         mpp: µm per level-0 px, or None where neither the file nor the user says.  mpp_source: "openslide.mpp-x", "OME",
             "TIFF resolution", "ImageJ", "PNG pHYs", "--mpp", … or "".  stated_mpp: what the file says, if plausible.
         levels: stored levels, level 0 first.  vendor: the format's name.  background: RGB behind transparent pixels.
-        icc_profile: what the file says of its colours, or None.
+        icc_profile: what the file says of its colours, or None.  series: which image of the file, from 0.
         notices: sentences for the user: converted, first plane taken, resolution ignored; some come with the pixels.
         unread: after `overview()`: bool array of its shape, True where stored pixels could not be decoded; None if all
             could.
@@ -72,7 +73,7 @@ class Slide:
         self.path, self._source = path, source
         self.levels, self.vendor, self.background = source.levels, source.vendor, source.background
         self.size = source.levels[0][:2]
-        self.icc_profile = source.icc_profile
+        self.icc_profile, self.series = source.icc_profile, source.series
         self.notices = source.notices
         self.stated_mpp, self._doubt = source.resolution.mpp, source.resolution.doubt
         self.mpp, self.mpp_source = mpp, "--mpp"
@@ -237,6 +238,7 @@ class Slide:
             "identity": self.identity,
             "size": list(self.size),
             "reader": self.vendor,
+            "series": self.series,
             "levels": [list(level) for level in self.levels],
             "mpp": self.mpp,
             "mpp_source": self.mpp_source,
