@@ -11,8 +11,10 @@ import pytest
 
 from hemalum.engine import TileQueue
 from hemalum.errors import Cancelled, ProtocolError, RegionOutside, UnreadableImage, UsageError
+from hemalum.models import find
 from hemalum.runs.events import Finished, ImageInfo, NormalizedTile, Parameters, TileConsumed, TileFailed, TileSettled
 from hemalum.runs.pipeline import Pipeline, drive, image_info
+from hemalum.runs.planning import plan_run
 from hemalum.slides import open_slide
 
 
@@ -225,3 +227,12 @@ def test_a_run_that_is_left_is_cancelled(opened):
     with pytest.raises(Cancelled):
         run.submit(1, slide.read(run.plan.tiles[1].read, 1))
     assert run._lane not in run.place.queue._lanes
+
+
+def test_a_tile_core_keeps_the_windows_of_the_network_where_they_are_in_the_whole_image():
+    image = ImageInfo(4000, 4000, 0.25, "test", "an image")
+    model = find("nuclei")
+    starts = [tile.read.x for tile in plan_run(model, image, Parameters(core=512)).tiles]
+    assert max(starts) > 0 and all(start % 512 == 0 for start in starts), "128 µm at 0.25 µm/px"
+    with pytest.raises(UsageError, match="multiple of 512"):
+        plan_run(model, image, Parameters(core=768))

@@ -12,6 +12,7 @@ from hemalum.models import Model
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runs.events import ImageInfo, Parameters
 
+WINDOW_UM = 128  # a network's attention looks at squares of this side, which lie where they lie in the whole image
 REGION = "region"  # column: index of the deepest region a nucleus belongs to, where several were given
 
 
@@ -26,8 +27,9 @@ def plan_run(model: Model, image: ImageInfo, parameters: Parameters, mask: np.nd
         UsageError: a core that does not fit the network.
     """
     card = model.card
-    if parameters.core is not None and (parameters.core < 256 or parameters.core % 256):
-        raise UsageError(f"a tile core of {parameters.core} px is not possible; give a multiple of 256")
+    window = round(WINDOW_UM / card.mpp)
+    if parameters.core is not None and (parameters.core < window or parameters.core % window):
+        raise UsageError(f"a tile core of {parameters.core} px is not possible; give a multiple of {window}")
     regions = None
     if parameters.regions:
         whole = shapely.box(0, 0, image.width, image.height)
