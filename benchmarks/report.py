@@ -73,6 +73,11 @@ def rows(found: dict[str, dict]) -> Iterator[tuple[str, str, str, str]]:
         )
     if it := of("server_overhead", "through_server_over_in_process"):
         yield "through the server on loopback ÷ in process", f"{it[0]}", "≤ 1.2", "≤ 1.1"
+    if it := of("politeness", "idle", "loaded", "p50_loaded_over_idle", "p95_loaded_over_idle"):
+        idle, loaded, p50, p95 = it
+        seconds = " → ".join(f"{runs['p50_s']}, {runs['p95_s']} s" for runs in (idle, loaded))
+        what = "a person's small run, four batch clients ÷ idle server, p50 · p95"
+        yield what, f"{p50} · {p95} ({seconds})", "≤ 3", "≤ 2"
     if it := of("start_up", "help_s", "server_answers_s"):
         yield "`hemalum --help` · a server until it answers", f"{it[0]} s · {it[1]} s", "< 0.3 s · < 2 s", ""
     if it := of("memory", "ratio"):

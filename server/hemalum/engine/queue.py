@@ -100,9 +100,14 @@ class Lane:
 
 
 class TileQueue:
-    """The queue and its worker thread; a context manager."""
+    """The queue and its worker thread; a context manager.
 
-    def __init__(self):
+    Args:
+        first: what the thread calls before its first tile.
+    """
+
+    def __init__(self, first: Callable[[], Any] = lambda: None):
+        self._first = first
         self._changed = threading.Condition()
         self._lanes: list[Lane] = []
         self._turns, self._stopped = Turns(), False
@@ -159,6 +164,7 @@ class TileQueue:
         return lane
 
     def _work(self) -> None:
+        self._first()
         while self._one_batch():  # a frame of its own: an idle queue holds no pixels and no run
             pass
 

@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 
 from hemalum.engine.blocks import Blocks, attached
+from hemalum.engine.courtesy import give_way
 from hemalum.engine.turns import Turns
 from hemalum.grid.tiling import Plan, Tile, plan_tiles
 from hemalum.nuclei.from_maps import MapSettings, tile_nuclei
@@ -60,12 +61,13 @@ class Workers:
     Args:
         count: workers, ≥ 1.
         processes: processes instead of threads.
+        polite: threads for batch work give way to all others.
 
     Attributes:
         problem: a sentence once the workers are lost for good, else "".
     """
 
-    def __init__(self, count: int = 1, processes: bool = False):
+    def __init__(self, count: int = 1, processes: bool = False, polite: bool = False):
         self.count, self.processes = count, processes
         self.problem = ""
         self._lock = threading.Lock()
@@ -77,6 +79,8 @@ class Workers:
         self._closed = False
         self._blocks = Blocks()
         self._pool = self._made()
+        # of their own, since a thread that once gave way cannot be told otherwise
+        self._background = ThreadPoolExecutor(count, "hemalum-post", _politely) if polite and not processes else None
 
     def submit(self, function: Callable, *arguments: Any, interactive: bool = False) -> Future:
         """Run a function (importable, with small arguments where processes are used).
@@ -144,7 +148,9 @@ class Workers:
             job.future.set_running_or_notify_cancel()
         if self._recovery is not None:
             self._recovery.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._pool, self._background):
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
         self._blocks.close()
 
     def __enter__(self) -> Workers:
@@ -163,7 +169,8 @@ class Workers:
         """Give the pool as much as it has workers for."""
         while (job := self._next()) is not None:
             try:
-                inner = self._pool.submit(*job.call)
+                pool = self._pool if job.interactive or self._background is None else self._background
+                inner = pool.submit(*job.call)
             except RuntimeError:  # broken, or closed in between
                 self._put_back(job)
                 return
@@ -263,6 +270,11 @@ class Workers:
 def _one_thread() -> None:
     # OpenCV's own threads would fight the network for the cores, and parallel workers with each other
     cv2.setNumThreads(1)
+
+
+def _politely() -> None:
+    _one_thread()
+    give_way()
 
 
 def _timed(*arguments: Any) -> tuple[Nuclei, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ import shapely
 
 from hemalum.compiled import cores
 from hemalum.engine import Engine, TileQueue, open_engine
+from hemalum.engine.courtesy import give_way
+from hemalum.engine.torch_engine import cuda_problem
 from hemalum.engine.workers import Workers
 from hemalum.errors import HemalumError
 from hemalum.grid.tiling import Rect
@@ -39,6 +42,8 @@ class Pipeline:
         device, threads, precision: of engines; see `hemalum.engine.open_engine`.
         workers: post-processing workers; `None`: as many as the device can feed (a GPU outruns one core).
         processes: processes instead of threads; `None`: where CUDA is used.
+        polite: for a server: on the CPU a person's tiles are computed beside those of batch runs, by an engine of their
+            own, and all that batch runs do gives way to it.
     """
 
     def __init__(
@@ -48,14 +53,18 @@ class Pipeline:
         precision: str = "auto",
         workers: int | None = None,
         processes: bool | None = None,
+        polite: bool = False,
     ):
         self.device, self.threads, self.precision = device, threads, precision
-        self._engines: dict[str, Engine] = {}
+        self.polite = polite and (device == "cpu" or precision != "auto" or cuda_problem() is not None)
+        self._engines: dict[bool, dict[str, Engine]] = {False: {}, True: {}}  # for batch work, or all; for people
+        self._opening = {False: threading.Lock(), True: threading.Lock()}
         self._lock = threading.Lock()
         self._choice = workers, processes
         self._workers: dict[bool, Workers] = {}  # for GPUs; for the CPU
         self._loading: threading.Thread | None = None
-        self.queue = TileQueue()
+        self.queue = TileQueue(give_way if self.polite else lambda: None)
+        self._people = TileQueue() if self.polite else self.queue
 
     def load(self, model: Model) -> None:
         """Open the engine for a model beside what comes before a run's first tile.  What goes wrong is said by
@@ -68,15 +77,19 @@ class Pipeline:
         self._loading = threading.Thread(target=work, name="hemalum-load")
         self._loading.start()
 
-    def engine(self, model: Model) -> Engine:
+    def engine(self, model: Model, interactive: bool = False) -> Engine:
         """The engine for a model; opened once, and again when the model's file has changed."""
-        with self._lock:
-            engine = self._engines.pop(model.digest, None) or open_engine(
-                model, self.device, self.threads, self.precision
-            )
-            self._engines[model.digest] = engine
-            for unused in list(self._engines)[:-KEPT_ENGINES]:  # a run that still uses one keeps it alive itself
-                del self._engines[unused]
+        own = self.polite and interactive
+        engines, options = self._engines[own], (self.device, self.threads, self.precision)
+        with self._opening[own]:
+            if (engine := engines.pop(model.digest, None)) is None:
+                # the threads of a session inherit how much the one that opens it gives way
+                first = give_way if self.polite and not own else lambda: None
+                with ThreadPoolExecutor(1, "hemalum-open", first) as opener:
+                    engine = opener.submit(open_engine, model, *options).result()
+            engines[model.digest] = engine
+            for unused in list(engines)[:-KEPT_ENGINES]:  # a run that still uses one keeps it alive itself
+                del engines[unused]
             return engine
 
     @property
@@ -84,10 +97,11 @@ class Pipeline:
         """Why this process can compute no more, as a sentence; "" as long as it can."""
         return next((workers.problem for workers in list(self._workers.values()) if workers.problem), "")
 
-    def place(self, model: Model) -> Place:
+    def place(self, model: Model, interactive: bool = False) -> Place:
         """Where a run of this model is computed; raises as `engine`."""
-        engine = self.engine(model)
-        return Place(self.queue, engine, self._workers_for(engine))
+        engine = self.engine(model, interactive)
+        queue = self._people if interactive else self.queue
+        return Place(queue, engine, self._workers_for(engine), self.polite and not interactive)
 
     def _workers_for(self, engine: Engine) -> Workers:
         """The workers, made when the first run needs them: a GPU outruns one core, whatever else the process
@@ -98,7 +112,7 @@ class Pipeline:
                 count, processes = self._choice
                 count = count or (max(1, min(8, cores() - 2)) if on_gpu else 1)
                 processes = on_gpu and count > 1 if processes is None else processes
-                self._workers[on_gpu] = Workers(count, processes)
+                self._workers[on_gpu] = Workers(count, processes, self.polite)
             return self._workers[on_gpu]
 
     def run(
@@ -112,7 +126,7 @@ class Pipeline:
         """Open a run, to be used as a context manager.  Raises what `Run` raises, `DamagedModel`, and `UsageError` for
         a device that is not there."""
         return Run(
-            place=lambda: self.place(model),
+            place=lambda: self.place(model, parameters.interactive),
             model=model,
             image=image,
             overview=overview,
@@ -123,6 +137,7 @@ class Pipeline:
     def close(self) -> None:
         """Stop the engine within a tile and wait for the workers."""
         self.queue.close()
+        self._people.close()
         if self._loading is not None:
             self._loading.join()
         for workers in self._workers.values():
@@ -204,6 +219,8 @@ def alongside(run: Run, feed: Callable[[threading.Event], Any]) -> Generator[Eve
     broken: list[BaseException] = []
 
     def work() -> None:
+        if run.place.gives_way:
+            give_way()
         try:
             feed(stop)
         except BaseException as error:  # said by the reader of the events

@@ -13,7 +13,7 @@ import math
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,11 +51,13 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """Where a run is computed: the queue that its tiles wait in, the engine of its model, the post-processing."""
+    """Where a run is computed: the queue that its tiles wait in, the engine of its model, the post-processing; whether
+    threads that work for it give way to others."""
 
     queue: TileQueue
     engine: Engine
     workers: Workers
+    gives_way: bool = False
 
 
 class _Arrived(NamedTuple):
@@ -175,6 +177,30 @@ class Run:
         """Say that a tile cannot be read; the run goes on without it.  Raises as `submit`."""
         self._claim(index)
         self._arrive(_Arrived(index, None, reason, held=False))
+
+    def known(self, tiles: Sequence[int], nuclei: Nuclei) -> None:
+        """Say what an earlier run has settled: those tiles are not computed, their nuclei count as candidates.
+
+        Args:
+            tiles: all of them.  nuclei: theirs, at least of those beside a tile that was not settled.
+
+        Raises:
+            ProtocolError: a run on regions; tiles or nuclei that are not this plan's, or lack a measurement.
+        """
+        if self._membership is not None:
+            raise ProtocolError("a run on regions cannot go on with what was known; send every tile again")
+        if len(nuclei) and set(nuclei.columns) != set(self.columns):
+            raise ProtocolError("known nuclei have other measurements than this run; send every tile again")
+        if len(strangers := np.setdiff1d(nuclei.tile, np.asarray(tiles, int))):
+            raise ProtocolError(f"known nuclei lie in tile {strangers[0]}, which is not said to be settled")
+        for index in tiles:
+            self._claim(index)
+            own = nuclei.take(nuclei.tile == index)
+            try:
+                self._settler.check(self.plan.tiles[index], own)
+            except ValueError as error:
+                raise ProtocolError(f"known nuclei are not of this plan: {error}") from error
+            self._arrive(_Arrived(index, own, "", held=False))
 
     def end(self) -> None:
         """No more tiles will come: those not submitted count as failed ("not sent")."""
