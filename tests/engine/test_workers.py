@@ -61,7 +61,8 @@ def test_only_what_kills_its_process_twice_fails():
 
 @needs_signals
 def test_processes_that_do_not_start_again_are_said(monkeypatch):
-    with Workers(1, processes=True) as workers:
+    said = []
+    with Workers(1, processes=True, lost=said.append) as workers:
         workers.submit(pid).result(60)
         monkeypatch.setattr("hemalum.engine.workers._warm", die)
         told = workers.submit(die)
@@ -69,7 +70,7 @@ def test_processes_that_do_not_start_again_are_said(monkeypatch):
         for future in (told, waiting):
             with pytest.raises(WorkersLost, match="does not start again"):
                 future.result(120)
-        assert "does not start again" in workers.problem
+        assert "does not start again" in workers.problem and said == [workers.problem]
         with pytest.raises(WorkersLost):
             workers.tile(*tile_of())
         assert workers.blocks == 0
@@ -117,3 +118,20 @@ def test_what_waits_when_the_workers_end_is_cancelled():
     assert working.result(1) and waiting.cancelled()
     with pytest.raises(RuntimeError, match="shutting down"):
         workers.submit(pow, 2, 5)
+
+
+@needs_signals
+def test_a_server_that_can_compute_no_more_is_not_ready_and_says_so(monkeypatch, toy_models):
+    from hemalum.service.limits import Limits
+    from hemalum.service.work import Work
+
+    told = []
+    work = Work([toy_models], Limits(), on_ready=lambda: told.append(work.ready), device="cpu", threads=1)
+    work.load().join(120)
+    pipeline = work.pipeline()
+    pipeline._workers = {False: Workers(1, processes=True, lost=pipeline._lost)}  # as beside a GPU
+    monkeypatch.setattr("hemalum.engine.workers._warm", die)
+    with pytest.raises(WorkersLost):
+        pipeline._workers[False].submit(die).result(120)
+    assert told == [True, False] and not work.ready and "cannot compute" in work.state and pipeline.problem
+    work.close()

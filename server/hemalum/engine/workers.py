@@ -35,6 +35,7 @@ from hemalum.nuclei.from_maps import MapSettings, tile_nuclei
 from hemalum.nuclei.nuclei import Nuclei
 
 log = logging.getLogger("hemalum.engine")
+Tell = Callable[[str], Any]
 ENDING = "the process is shutting down"
 
 
@@ -62,14 +63,17 @@ class Workers:
         count: workers, ≥ 1.
         processes: processes instead of threads.
         polite: threads for batch work give way to all others.
+        lost: told `problem` once the workers are lost for good.
 
     Attributes:
         problem: a sentence once the workers are lost for good, else "".
     """
 
-    def __init__(self, count: int = 1, processes: bool = False, polite: bool = False):
+    def __init__(
+        self, count: int = 1, processes: bool = False, polite: bool = False, lost: Tell = lambda sentence: None
+    ):
         self.count, self.processes = count, processes
-        self.problem = ""
+        self.problem, self._told = "", lost
         self._lock = threading.Lock()
         self._turns = Turns()
         self._people: deque[_Job] = deque()
@@ -250,6 +254,8 @@ class Workers:
             if problem:
                 self._people.clear()
                 self._batch.clear()
+        if problem and not self._closed:
+            self._told(problem)
         for job in rest:
             self._finish(job, error=WorkersLost(problem))
         self._start()

@@ -44,6 +44,7 @@ class Pipeline:
         processes: processes instead of threads; `None`: where CUDA is used.
         polite: for a server: on the CPU a person's tiles are computed beside those of batch runs, by an engine of their
             own, and all that batch runs do gives way to it.
+        lost: told a sentence, the `problem`, once this process can compute no more.
     """
 
     def __init__(
@@ -54,13 +55,14 @@ class Pipeline:
         workers: int | None = None,
         processes: bool | None = None,
         polite: bool = False,
+        lost: Callable[[str], Any] = lambda sentence: None,
     ):
         self.device, self.threads, self.precision = device, threads, precision
         self.polite = polite and (device == "cpu" or precision != "auto" or cuda_problem() is not None)
         self._engines: dict[bool, dict[str, Engine]] = {False: {}, True: {}}  # for batch work, or all; for people
         self._opening = {False: threading.Lock(), True: threading.Lock()}
         self._lock = threading.Lock()
-        self._choice = workers, processes
+        self._choice, self._lost = (workers, processes), lost
         self._workers: dict[bool, Workers] = {}  # for GPUs; for the CPU
         self._loading: threading.Thread | None = None
         self.queue = TileQueue(give_way if self.polite else lambda: None)
@@ -112,7 +114,7 @@ class Pipeline:
                 count, processes = self._choice
                 count = count or (max(1, min(8, cores() - 2)) if on_gpu else 1)
                 processes = on_gpu and count > 1 if processes is None else processes
-                self._workers[on_gpu] = Workers(count, processes, self.polite)
+                self._workers[on_gpu] = Workers(count, processes, self.polite, self._lost)
             return self._workers[on_gpu]
 
     def run(

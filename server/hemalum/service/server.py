@@ -176,8 +176,7 @@ class Server:
             continue
 
     def _ready(self) -> None:
-        if self.work.ready:
-            self._health.set(NAME, SERVING)
+        self._health.set(NAME, SERVING if self.work.ready else NOT_SERVING)
 
     def _bind(self) -> int:
         host, port = self.settings.host.strip("[]"), self.settings.port

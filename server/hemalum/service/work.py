@@ -153,6 +153,12 @@ class Work:
             closing.start()
             closing.join(PATIENCE)
 
+    def _lost(self, problem: str) -> None:
+        """This process can compute no more."""
+        self._problem = ServerUnavailable(problem)
+        log.error("%s", problem)
+        self._on_ready()
+
     def _note(self, run: Run) -> None:
         self.device = run.engine.device
         self.provider = "CPUExecutionProvider" if self.device.startswith("CPU") else "CUDA"
@@ -163,7 +169,7 @@ class Work:
         try:
             from hemalum.runs.pipeline import Pipeline
 
-            pipeline = Pipeline(*self._choice, polite=True)
+            pipeline = Pipeline(*self._choice, polite=True, lost=self._lost)
             self._rehearse(pipeline)
         except HemalumError as error:  # a damaged model: others may still be asked for
             log.warning("%s", error)
