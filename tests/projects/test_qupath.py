@@ -71,18 +71,19 @@ def ring(x, y, side):
     return [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
 
 
-def nuclei(path: Path, count: int, width: int, height: int, measurements: int = 2) -> Path:
-    """Squares of 3 px on a grid, with stable ids."""
+def nuclei(path: Path, count: int, width: int, height: int, measurements: int = 2, model: int = 0) -> Path:
+    """Squares of 3 px on a grid, as a file of ours has them; ids depend on the model."""
     across = int(np.ceil(np.sqrt(count * width / height)))
     features = []
     for i in range(count):
         x, y = (i % across + 0.1) * width / across, (i // across + 0.1) * height / (count / across + 1)
-        properties = {"objectType": "detection", "measurements": {f"m{m}": i / 7 + m for m in range(measurements)}}
+        measured = {f"m{m}": i / 7 + m for m in range(measurements)} | {"Hemalum: Probability": 0.9}
+        properties = {"objectType": "detection", "metadata": {"hemalum.run": "a"}, "measurements": measured}
         geometry = {"type": "Polygon", "coordinates": [ring(x, y, 3)]}
         features.append(
             {
                 "type": "Feature",
-                "id": f"00000000-0000-4000-8000-{i:012d}",
+                "id": f"0000000{model}-0000-5000-8000-{i:012d}",
                 "geometry": geometry,
                 "properties": properties,
             }
@@ -98,19 +99,29 @@ def parents(project: Path, entry: str) -> Counter:
     return Counter("root" if d.getParent().isRootObject() else str(d.getParent().getPathClass()) for d in detections)
 
 
+def of_image(project: Path, entry: str):
+    image = next(image for image in with_qupath.opened(project).images if image.entry_id == entry)
+    return image.java_object.readHierarchy().getDetectionObjects()
+
+
 @with_real
-def test_nuclei_land_under_their_annotations_and_nothing_is_lost(project, tmp_path):
+def test_corrected_nuclei_stay_as_they_are_and_ours_are_replaced_not_doubled(project, tmp_path):
     known_to_qupath(project)
     data = project.parent / "data" / "1" / "data.qpdata"
-    before = data.read_bytes()
-    file = nuclei(tmp_path / "n.geojson", 100, 288, 260)
-    assert with_qupath.insert(project, {"1": file}, lambda text: None) == {}
-    assert parents(project, "1") == {"Complete": 119}, "19 of the user's own and ours"
+    before, said = data.read_bytes(), []
+    mine = {str(found.getID()) for found in of_image(project, "1")}
+    first = nuclei(tmp_path / "first.geojson", 100, 288, 260)
+    slide = nuclei(tmp_path / "slide.geojson", 60, 2220, 2967)
+    assert with_qupath.insert(project, {"1": first, "3": slide}, said.append) == {}
+    assert parents(project, "1") == {"Complete": 19}, "all of it was corrected by a person"
+    assert {str(found.getID()) for found in of_image(project, "1")} == mine
+    assert "nucls_train_1.png: 0 nuclei in the project, 100 left out in corrected regions" in said
     assert data.with_name("data.qpdata.before-hemalum").read_bytes() == before
-    assert with_qupath.insert(project, {"1": file}, lambda text: None) == {} and parents(project, "1") == {
-        "Complete": 119
-    }, "replaced, not doubled"
-    assert with_qupath.counts(project)["1"] == {"annotations": 1, "detections": 119, "Complete": 1}
+    assert parents(project, "3") == {"root": 60}
+    assert {str(found.getMetadata().get("hemalum.run")) for found in of_image(project, "3")} == {"a"}
+    better = nuclei(tmp_path / "better.geojson", 50, 2220, 2967, model=1)
+    assert with_qupath.insert(project, {"3": better}, said.append) == {}
+    assert parents(project, "3") == {"root": 50}, "of a better model: other names, the same places"
 
 
 @with_real
