@@ -122,7 +122,10 @@ def tiles(config, data, out):
 @click.option("--folds", type=click.IntRange(2),
               help="With --compare: train so many teachers, each without a part of the labelled images.")
 def pseudo_label(config, data, out, init, device, compare, folds):
-    """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts."""
+    """Label the tiles with the teacher and keep those that the rule of [pseudo] trusts.
+
+    With [soft] also the labelled images, by the teacher's averaged maps; with [soft] alone nothing else.
+    """
     from hemalum_training.pseudo.labels import make_pseudo_labels
     from hemalum_training.pseudo.soft_maps import make_soft_maps
     from hemalum_training.studies.rules import compare_rules
@@ -133,6 +136,8 @@ def pseudo_label(config, data, out, init, device, compare, folds):
         return
     if loaded.soft is not None:
         click.echo(f"soft maps: {make_soft_maps(loaded, data, out, init, device=device, log=click.echo)}")
+    if loaded.pseudo is None and loaded.soft is not None:
+        return
     click.echo(f"pseudo labels: {make_pseudo_labels(loaded, out, init, device, log=click.echo)}")
 
 
