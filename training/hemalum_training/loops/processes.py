@@ -37,17 +37,25 @@ class Processes:
         return self.rank == 0
 
     def average(self, parameters: list[torch.nn.Parameter]) -> None:
-        """Replace gradients by their mean; a parameter that no process gave a gradient keeps none."""
+        """Replace gradients by their mean; a parameter that no process gave a gradient keeps none.
+
+        They travel together: hundreds of small messages would cost more than what they carry.
+        """
         if self.count == 1:
             return
         present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32, device=parameters[0].device)
         dist.all_reduce(present, dist.ReduceOp.MAX)
-        for parameter, given in zip(parameters, present.tolist(), strict=True):
-            if given:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                dist.all_reduce(parameter.grad)
-                parameter.grad /= self.count
+        given = [parameter for parameter, there in zip(parameters, present.tolist(), strict=True) if there]
+        if not given:
+            return
+        for parameter in given:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        bucket = torch.cat([parameter.grad.reshape(-1) for parameter in given])
+        dist.all_reduce(bucket)
+        bucket /= self.count
+        for parameter, part in zip(given, bucket.split([parameter.numel() for parameter in given]), strict=True):
+            parameter.grad.copy_(part.view_as(parameter))
 
     def gather(self, value) -> list:
         """`value` of every process, in all of them."""
