@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import cv2
@@ -209,10 +210,11 @@ class TestRun:
         class KilledError(Exception):
             pass
 
-        stopped, original = run("stopped", cycle_every=2), Pools.labelled
+        stopped, original, drawn = run("stopped", cycle_every=2), Pools.labelled, []
 
         def killed_at_six(self, *arguments):
-            if stopped.step == 6:
+            drawn.append(stopped.step)
+            if len(drawn) > 6:
                 raise KilledError
             return original(self, *arguments)
 
@@ -285,6 +287,39 @@ class TestRun:
         with pytest.raises(UsageError, match="labels by = '', the configuration says 'another'"):
             run(epochs=1, steps_per_epoch=1)
 
+    def test_tiles_on_disk_whose_pictures_have_changed_are_another_training(self, run, pools):
+        run(epochs=1, steps_per_epoch=1).train()
+        label = pools.pseudo[0].pseudo.labels
+        before = label.read_bytes()
+        try:
+            cv2.imwrite(str(label), np.zeros((192, 192), np.uint16))
+            with pytest.raises(UsageError, match="tiles' files"):
+                run(epochs=1, steps_per_epoch=1)
+            label.unlink()
+            with pytest.raises(UsageError, match="labels.png is missing"):
+                run(epochs=1, steps_per_epoch=1)
+        finally:
+            label.write_bytes(before)
+        run(epochs=1, steps_per_epoch=1)
+
+    def test_the_next_tiles_are_drawn_while_a_step_is_worked(self, run, monkeypatch):
+        original, drawing, ahead = Pools.batch, threading.Event(), []
+
+        def batch(self, *arguments):
+            drawing.set()
+            return original(self, *arguments)
+
+        def step(self, number, *rest):
+            ahead.append(drawing.wait(30))
+            drawing.clear()
+            return {"total": 1.0}
+
+        monkeypatch.setattr(Pools, "batch", batch)
+        training = run(epochs=1, steps_per_epoch=3)
+        monkeypatch.setattr(CycleTrainer, "step", step)
+        training.train()
+        assert ahead[:2] == [True, True]
+
     def test_a_checkpoint_of_another_configuration_is_refused_by_its_key(self, run):
         run(epochs=1, steps_per_epoch=1).train()
         with pytest.raises(UsageError, match="lambda_cycle = 10.0, the configuration says 3.0"):
@@ -331,14 +366,23 @@ def test_two_processes_average_their_gradients(tmp_path):
     script = tmp_path / "two.py"
     script.write_text("""
 import torch
+import torch.distributed as dist
 from hemalum_training.loops.processes import Processes
 processes = Processes.join("cpu")
-a, b, c = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
+a, b, c, d = (torch.nn.Parameter(torch.zeros(shape)) for shape in ((2,), (2,), (2,), (2, 3, 2, 2)))
 a.grad = torch.full((2,), float(processes.rank + 1))
 if processes.first:
     b.grad = torch.ones(2)
-processes.average([a, b, c])
+d.grad = (torch.arange(24.0).view(2, 3, 2, 2) * (processes.rank + 1)).contiguous(memory_format=torch.channels_last)
+messages, send = [], dist.all_reduce
+dist.all_reduce = lambda tensor, *options: (messages.append(tensor.numel()), send(tensor, *options))
+processes.average([a, b, c, d])
+dist.all_reduce = send
 assert a.grad.tolist() == [1.5, 1.5] and b.grad.tolist() == [0.5, 0.5] and c.grad is None
+assert torch.equal(d.grad, torch.arange(24.0).view(2, 3, 2, 2) * 1.5)
+assert messages == [4, 28], messages
+processes.average([c])
+assert c.grad is None
 assert processes.gather(processes.rank) == [0, 1]
 """)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]

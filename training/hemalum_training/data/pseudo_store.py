@@ -5,6 +5,7 @@ The files are described at `hemalum_training.pseudo.labels`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,12 @@ class StoredTile:
     def of(cls, tile: PseudoTile, learned: Pseudo, weight: float = 1.0) -> StoredTile:
         return cls(tile.name, tile.image, weight, tile, learned)
 
+    def files(self) -> list[Path]:
+        """All that is read of it."""
+        if self.pseudo is None:
+            return [self.image]
+        return [self.image, self.pseudo.normalized, self.pseudo.labels, self.pseudo.foreground, self.pseudo.distance]
+
     def own(self) -> LabelledImage:
         return self._labelled(self.image)
 
@@ -112,6 +119,23 @@ class StoredTile:
             foreground = _read_map(self.pseudo.foreground).astype(np.int16)
             tile.known = abs(2 * foreground - 255) >= 255 * self.learned.sure
         return tile
+
+
+def digest_of_files(tiles: list[StoredTile]) -> str:
+    """What there is to learn of tiles on disk: names and pictures, whatever their order.
+
+    Raises:
+        UsageError: a picture is missing.
+    """
+    total = hashlib.sha256()
+    for tile in sorted(tiles, key=lambda tile: tile.name):
+        total.update(tile.name.encode())
+        for path in tile.files():
+            try:
+                total.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError:
+                raise UsageError(f"{path} is missing; delete {path.parent.parent} and run again.") from None
+    return total.hexdigest()[:16]
 
 
 def _read_map(path: Path) -> np.ndarray:

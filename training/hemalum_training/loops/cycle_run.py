@@ -7,6 +7,9 @@ import dataclasses
 import hashlib
 import json
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -18,8 +21,10 @@ from hemalum_training.config.config import Config
 from hemalum_training.config.data import Pseudo
 from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.data.labelled import LabelledImage, digest_of
+from hemalum_training.data.pseudo_store import digest_of_files
 from hemalum_training.data.twins import refuse_shared
 from hemalum_training.loops import checkpoint
+from hemalum_training.loops.cycle_losses import Batch, Labelled
 from hemalum_training.loops.cycle_step import CycleTrainer
 from hemalum_training.loops.pools import Pools
 from hemalum_training.loops.processes import Processes
@@ -27,12 +32,13 @@ from hemalum_training.scoring.predict import fitted_scores
 from hemalum_training.store import read_lines
 
 LOGGED = 25       # steps between two lines of the log
+Drawn = tuple[Labelled | None, Batch | None, np.random.Generator]     # what a step learns from, and its chance
 
 
 def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
     """What a checkpoint must have been made with.
 
-    Labelled images count by a digest of all that is learned of them, tiles by their names.
+    Labelled images count by a digest of all that is learned of them, tiles by their names and their files.
     """
     cycle = dataclasses.asdict(config.method.cycle)
     made_with = {
@@ -41,6 +47,7 @@ def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
         "cycle": {key: value for key, value in cycle.items() if key not in checkpoint.FREE},
         "sets": {name: dataclasses.asdict(entry) for name, entry in config.sets.items()},
         "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16],
+        "tiles' files": digest_of_files([*pools.x_unlabelled, *pools.pseudo]),
         "learned from": digest_of(pools.x + pools.y),
     }
     if pools.pseudo:
@@ -107,9 +114,13 @@ class CycleRun:
         Raises:
             RunLost: a loss is not a number; the last checkpoint and the best epoch stay.
         """
+        with closing(self._draws()) as draws:
+            return self._course(draws, save_seconds)
+
+    def _course(self, draws: Iterator[Drawn], save_seconds: float) -> Path:
         terms, saved, began = [], time.monotonic(), time.monotonic()
-        while self.step < self.steps:
-            terms.append(self._work())
+        for drawn in draws:
+            terms.append(self._work(drawn))
             self.step += 1
             if self.step % LOGGED == 0:
                 mean = mean_terms(terms)
@@ -128,10 +139,25 @@ class CycleRun:
                 saved = time.monotonic()
         return self._finish()
 
-    def _work(self) -> dict[str, float]:
-        c, rng = self.cycle, np.random.default_rng([self.config.seed, self.step, self.processes.rank])
-        labelled = self.pools.labelled(c, rng, self.device) if c.cycle_every > 1 else None
-        batch = self.pools.batch(c, rng, self.device) if self.step % c.cycle_every == 0 else None
+    def _draw(self, step: int) -> Drawn:
+        """The tiles of a step; they depend on the seed, the step's number and the process alone."""
+        cycle, rng = self.cycle, np.random.default_rng([self.config.seed, step, self.processes.rank])
+        labelled = self.pools.labelled(cycle, rng, self.device) if cycle.cycle_every > 1 else None
+        batch = self.pools.batch(cycle, rng, self.device) if step % cycle.cycle_every == 0 else None
+        return labelled, batch, rng
+
+    def _draws(self) -> Iterator[Drawn]:
+        """Those of each step that is left, the next ones drawn while these are learned from."""
+        with ThreadPoolExecutor(1) as thread:
+            following = thread.submit(self._draw, self.step)
+            for step in range(self.step, self.steps):
+                drawn = following.result()
+                if step + 1 < self.steps:
+                    following = thread.submit(self._draw, step + 1)
+                yield drawn
+
+    def _work(self, drawn: Drawn) -> dict[str, float]:
+        labelled, batch, rng = drawn
         terms = self.trainer.step(self.step, self.steps, labelled, batch, rng)
         if not np.isfinite(terms["total"]):
             bad = next((k for k, v in terms.items() if not np.isfinite(v)), "total")
