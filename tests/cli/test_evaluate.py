@@ -199,3 +199,52 @@ def test_tiny_images(tmp_path, shape):
         Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / side / "a.png")
     done = evaluate(tmp_path / "ref", tmp_path / "pred", "-o", tmp_path / "out")
     assert done.returncode == 0 and done.stdout.splitlines()[1].split()[1] == "1.0000"
+
+
+def squares(count, columns=40):
+    """Nuclei of 4 × 4 px, numbered from 1."""
+    labels = np.zeros((6 * -(-count // columns), 6 * columns), np.int64)
+    for i in range(count):
+        y, x = 6 * (i // columns), 6 * (i % columns)
+        labels[y : y + 4, x : x + 4] = i + 1
+    return labels
+
+
+@pytest.mark.parametrize("how", ["begins again", "stays at the largest"])
+def test_labels_that_ran_over_are_noticed(tmp_path, how):
+    labels = squares(350)
+    ref, pred = tmp_path / "ref", tmp_path / "pred"
+    for folder, values in ((ref, labels.astype(np.uint16)), (pred, None)):
+        folder.mkdir()
+        if values is None:
+            values = (labels % 256 if how == "begins again" else np.minimum(labels, 255)).astype(np.uint8)
+        Image.fromarray(values).save(folder / "a.png")
+    done = evaluate(ref, pred, "--json", "-o", tmp_path / "out")
+    said = [notice for notice in json.loads(done.stdout)["notices"] if "several pieces" in notice]
+    count = 94 if how == "begins again" else 1  # 1 to 94 came again; 256 became background
+    assert done.returncode == 0 and len(said) == 1 and said[0] in done.stderr
+    assert said[0].startswith(f"{pred / 'a.png'} is 8-bit and {count} of its 255 labels lie in several pieces")
+    assert "more than 255 nuclei" in said[0]
+    assert "several pieces" in (tmp_path / "out" / "evaluate.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("count", [3, 254, 255])
+def test_labels_that_did_not_are_not(tmp_path, count):
+    labels = squares(count)
+    labels[labels == 2] = 0
+    labels[0, 6:8] = labels[3, 6:8] = labels[1:3, 6:10] = 2
+    labels[2, 6:10] = 0  # one that something covers
+    for side in ("ref", "pred"):
+        (tmp_path / side).mkdir()
+        Image.fromarray(labels.astype(np.uint8)).save(tmp_path / side / "a.png")
+    done = evaluate(tmp_path / "ref", tmp_path / "pred", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["notices"] == []
+
+
+def test_a_touching_mosaic_did_not_run_over(tmp_path):
+    labels = np.arange(1, 256).reshape(15, 17).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+    for side in ("ref", "pred"):
+        (tmp_path / side).mkdir()
+        Image.fromarray(labels).save(tmp_path / side / "a.png")
+    done = evaluate(tmp_path / "ref", tmp_path / "pred", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["notices"] == []

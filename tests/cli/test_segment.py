@@ -361,3 +361,10 @@ def test_what_of_a_folder_is_not_segmented_is_named(segment, toy_slide, tmp_path
     done = segment(tmp_path / "mix", "--mpp", 0.5)
     assert done.returncode == 0 and "2 files of" in done.stderr
     assert "were not taken: b.vsi, c.lif (not a known ending)" in done.stderr
+
+
+def test_a_table_opens_in_excel_and_in_pandas(segment, toy_slide, tmp_path):
+    assert segment(toy_slide, "--mpp", 0.5, "--format", "csv", "--region", "0,0,200,200").returncode == 0
+    content = (tmp_path / "out" / "tissue.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbfObject ID,") and content.count(b"\xef\xbb\xbf") == 1
+    assert "Centroid X µm" in content.decode("utf-8-sig").splitlines()[0].split(",")

@@ -40,10 +40,10 @@ def evaluate(ref_dir: Path, pred_dir: Path, folder: str | None, images: Path | N
             f"the report in {folder} would be taken for label images by the next run; choose another folder with -o"
         )
     with output_folder(folder) if folder else nullcontext() as out:
+        notices: list[str] = []
         rows, failed = scores(
-            references, predictions, pred_dir, lambda error: click.echo(f"hemalum: {error}", err=True)
+            references, predictions, pred_dir, lambda error: click.echo(f"hemalum: {error}", err=True), notices
         )
-        notices = []
         if extra := len(predictions.keys() - references.keys()):
             notices.append(
                 f"{extra} of {len(predictions)} predictions in {pred_dir} have no reference and are left out"

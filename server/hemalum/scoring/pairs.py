@@ -20,6 +20,9 @@ from hemalum.errors import HemalumError, UnreadableImage, UsageError
 from hemalum.scoring.metrics import NAMES, bootstrap, score
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+SEVERAL = 0.1  # of the labels in several pieces: more than anything covers
+MANY = 5  # pieces of the largest label
+SPECK = 4  # px: smaller pieces are left by cutting and by smoothing
 
 
 def stem_of(path: Path) -> str:
@@ -78,10 +81,55 @@ def read_labels(path: Path) -> np.ndarray:
     return labels
 
 
+def wrapped(labels: np.ndarray, name: str) -> str:
+    """A sentence where labels seem to have run over the largest number of their type, else "".
+
+    Labels of nuclei lie in one piece each, but for few that something covers; numbers that begin again at 0 or stay at
+    the largest give many pieces one label.
+
+    >>> wrapped(np.arange(1, 401).reshape(20, 20).repeat(6, 0).repeat(6, 1).astype(np.uint8), "a.png")[:69]
+    'a.png is 8-bit and 144 of its 255 labels lie in several pieces: were '
+    """
+    most = np.iinfo(labels.dtype).max
+    if labels.dtype.itemsize > 2 or labels.max() < most:
+        return ""
+    pieces = _pieces(labels.astype(np.uint16))
+    several, count = np.count_nonzero(pieces > 1), np.count_nonzero(pieces)
+    if several < SEVERAL * count and pieces[most] < MANY:
+        return ""
+    bits = 8 * labels.dtype.itemsize
+    return (
+        f"{name} is {bits}-bit and {several} of its {count} labels lie in several pieces: were there more than {most} "
+        f"nuclei? write it with {2 * bits} bits"
+    )
+
+
+def _pieces(labels: np.ndarray) -> np.ndarray:
+    """Into how many parts of some px each label falls, by label; uint16 h×w."""
+    import cv2
+
+    alone = (labels > 0).astype(np.uint8)  # cut where two labels meet, so that parts are of one label
+    alone[:, :-1][labels[:, :-1] != labels[:, 1:]] = 0
+    alone[:-1][labels[:-1] != labels[1:]] = 0
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats(alone, connectivity=4)
+    owner = np.zeros(count, np.int64)
+    owner[parts.ravel()] = labels.ravel()
+    large = statistics[:, cv2.CC_STAT_AREA] >= SPECK
+    large[0] = False
+    return np.bincount(owner[large], minlength=1 << 16)
+
+
 def scores(
-    references: dict[str, Path], predictions: dict[str, Path], pred_dir: Path, say: Callable[[HemalumError], None]
+    references: dict[str, Path],
+    predictions: dict[str, Path],
+    pred_dir: Path,
+    say: Callable[[HemalumError], None],
+    notices: list[str] | None = None,
 ) -> tuple[dict[str, dict], dict[str, str]]:
     """Scores of every pair that has any, and for every other reference the reason, which `say` is told too.
+
+    Args:
+        notices: sentences on label images that look wrong are added to it.
 
     Raises:
         HemalumError: nothing could be scored.
@@ -99,7 +147,7 @@ def scores(
         )
     for stem in sorted(references.keys() & predictions.keys()):
         try:
-            rows[stem] = _scores_of(references[stem], predictions[stem])
+            rows[stem] = _scores_of(references[stem], predictions[stem], [] if notices is None else notices)
         except HemalumError as error:
             errors.append(error)
             failed[stem] = str(error)
@@ -112,8 +160,11 @@ def scores(
     return rows, dict(sorted(failed.items()))
 
 
-def _scores_of(reference_path: Path, predicted_path: Path) -> dict[str, float]:
+def _scores_of(reference_path: Path, predicted_path: Path, notices: list[str]) -> dict[str, float]:
     reference, predicted = read_labels(reference_path), read_labels(predicted_path)
+    for labels, path in ((reference, reference_path), (predicted, predicted_path)):
+        if said := wrapped(labels, str(path)):
+            notices.append(said)
     if reference.shape != predicted.shape:
         (height, width), (other_height, other_width) = reference.shape, predicted.shape
         raise UsageError(

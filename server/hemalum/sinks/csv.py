@@ -1,4 +1,5 @@
-"""A table with one nucleus a line: id, centroid, probability and the measurements, UTF-8, comma, point.
+"""A table with one nucleus a line: id, centroid, probability and the measurements; comma, point, UTF-8 with a byte
+order mark, without which Excel shows µm as Âµm.
 
 >>> import tempfile
 >>> import numpy as np
@@ -7,7 +8,7 @@
 >>> nuclei = Nuclei.of(np.array([[0, 0], [8, 0], [8, 8], [0, 8]]), np.array([0, 4]))
 >>> sink.write(nuclei, ["6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed"])
 >>> sink.close()
->>> sink.paths[0].read_text(encoding="utf-8").splitlines()[1]
+>>> sink.paths[0].read_text(encoding="utf-8-sig").splitlines()[1]
 '6aa5d63e-7c6c-5b21-9a72-28a8b4ebd7ed,0.500,0.500,0.250,0.250,1.0000'
 """
 
@@ -31,7 +32,7 @@ class CsvSink:
     def __init__(self, path: Path, target: Target):
         self.paths = [Path(path)]
         self._file, self._target = PartFile(path), target
-        self._file.write((",".join((*HEAD, *target.columns)) + "\n").encode("utf-8"))
+        self._file.write((",".join((*HEAD, *target.columns)) + "\n").encode("utf-8-sig"))
         self._line = "%s" + ",%.3f" * 4 + ",%.4f" * (1 + len(target.columns)) + "\n"
 
     def write(self, nuclei: Nuclei, ids: list[str]) -> None:
