@@ -123,6 +123,10 @@ class RunLost(HemalumError):
     grpc_status = "ABORTED"  # UNAVAILABLE would invite a repetition by the transport
 
 
+class ServerLost(RunLost):
+    """The server or the way to it was lost in mid-run; another one may go on with it."""
+
+
 class DiskFull(RunLost):
     """No space left in mid-run; what was finished stays valid."""
 

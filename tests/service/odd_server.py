@@ -40,7 +40,7 @@ if fault := settings.get("fault"):
 
 logging.basicConfig(level=logging.INFO)
 folders = {name: tuple(map(Path, settings.get(name, []))) for name in ("models", "slides")}
-server = Server(Settings(port=0, limits=Limits(**settings.get("limits", {})), **folders)).start()
+server = Server(Settings(port=settings.get("port", 0), limits=Limits(**settings.get("limits", {})), **folders)).start()
 print(server.port, flush=True)
 sys.stdin.read()
 os._exit(0)

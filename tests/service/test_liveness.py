@@ -19,7 +19,7 @@ from hemalum.v1.nuclei_pb2_grpc import NucleiServicer, NucleiStub, add_NucleiSer
 from hemalum.wire.values import stain_message
 
 SMALL = Parameters(core=256)
-IMPATIENT = Patience(silence=2, opening=2)
+IMPATIENT = Patience(silence=2, opening=2, reconnect=0)
 posix = pytest.mark.skipif(os.name != "posix", reason="only there a process can be stopped for a while")
 
 

@@ -12,7 +12,7 @@ import pytest
 from service_children import Child, odd_server
 
 import hemalum
-from hemalum.client.client import Client, PixelSource
+from hemalum.client.client import Client, Patience, PixelSource
 from hemalum.errors import (
     Cancelled,
     ProtocolError,
@@ -466,7 +466,7 @@ def test_a_client_that_stops_reading(strict, big_source, until):
 
 def test_a_server_that_is_killed_in_mid_run(toy_models, slide):
     child = odd_server(toy_models)
-    with Client(child.address) as client:
+    with Client(child.address, patience=Patience(reconnect=0)) as client:
         events = client.run(slide, "toy", SMALL).events()
         next(events)
         child.kill()

@@ -10,6 +10,7 @@ of a server that the same user has started on this computer is found without.
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import threading
@@ -22,9 +23,10 @@ import grpc
 import numpy as np
 
 from hemalum.client.connection import check_token, explain, open_channel, parse_address
+from hemalum.client.lasting import Found
 from hemalum.client.patience import PATIENCE, Patience
 from hemalum.client.remote_run import CLIENT, PixelSource, RemoteRun
-from hemalum.errors import Busy, Cancelled, ProtocolError, UsageError
+from hemalum.errors import Busy, Cancelled, ProtocolError, RunLost, ServerLost, ServerUnavailable, UsageError
 from hemalum.runs.events import Parameters, Progress
 from hemalum.slides.slide import Slide
 from hemalum.stain.estimation import Stain
@@ -39,6 +41,8 @@ from hemalum.wire.values import parameters_message, stain_of, table_of
 __all__ = ["Client", "Normalized", "Patience", "PixelSource", "RemoteRun"]
 
 Answer = TypeVar("Answer")
+RETRY = 1.0  # s between two tries at a server that was lost
+SPARE = 1 << 16  # bytes of a message beside what it carries
 SOONEST, LATEST = 0.1, 120.0  # s between two tries at a busy server
 
 
@@ -137,7 +141,39 @@ class Client:
         def call(requests):
             return self._stub.Segment(requests, metadata=self._metadata)
 
-        return self._opened(call, source, model, parameters or Parameters())
+        run = self._opened(call, source, model, parameters or Parameters())
+        if self._patience.reconnect > 0:
+            run.again = lambda found, lost: self._again(run, source, found, lost)
+        return run
+
+    def _again(self, run: RemoteRun, source: PixelSource, found: Found, lost: ServerLost) -> RemoteRun:
+        """The run that goes on where `run` was lost; raises `lost` where the server does not come back in time."""
+        end = time.monotonic() + self._patience.reconnect
+        rest = copy.copy(source)
+        rest.order = lambda tiles: [index for index in source.order(tiles) if index not in done]
+        while not self._closed.is_set():
+            self._waiting(f"{lost.args[0].partition(';')[0]}; trying to go on")
+            known, done = None, set[int]()
+            try:
+                self.info = self.refresh()
+                if self.info.takes_known and not run.parameters.regions:
+                    message = found.known()
+                    if message.ByteSize() < self.info.limits.message_bytes - SPARE:
+                        known, done = message, set(found.settled)
+
+                def call(requests):
+                    return self._stub.Segment(requests, metadata=self._metadata)
+
+                following = self._opened(call, rest, run.model.id, run.parameters, known)
+            except (ServerUnavailable, RunLost):
+                if time.monotonic() > end or self._closed.wait(RETRY):
+                    break
+                continue
+            if (following.digest, following.plan, following.columns) == (run.digest, run.plan, run.columns):
+                return following
+            following.cancel()
+            raise RunLost("the server came back with another model or plan; run again")
+        raise lost
 
     def run_there(
         self, path: str, model: str = "", parameters: Parameters | None = None, mpp: float | None = None
@@ -221,7 +257,12 @@ class Client:
         self.close()
 
     def _opened(
-        self, call: Callable, source: PixelSource | None, model: str, parameters: Parameters
+        self,
+        call: Callable,
+        source: PixelSource | None,
+        model: str,
+        parameters: Parameters,
+        known: pb.Known | None = None,
     ) -> RemoteRun:
         """A run, as soon as the server has a place for it."""
         return self._in_turn(
@@ -235,6 +276,7 @@ class Client:
                 patience=self._patience,
                 heartbeat=self.info.heartbeat_seconds,
                 waiting=self._waiting,
+                known=known,
             ),
             self._patience.busy,
         )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import grpc
 
-from hemalum.errors import HemalumError, RunLost, ServerUnavailable
+from hemalum.errors import HemalumError, ServerLost, ServerUnavailable
 from hemalum.v1 import nuclei_pb2 as pb
 
 LOOK = 0.5  # s between looks at the clock
@@ -23,11 +23,13 @@ class Patience(NamedTuple):
         busy: in all, for a place on a server that has none.
         silence: of a server that has announced heartbeats.
         opening: of any other, while a run is being opened; then nothing limits it.
+        reconnect: for a server that was lost in mid-run to come back; 0: it is not waited for.
     """
 
     busy: float = 3600
     silence: float = 120
     opening: float = 600
+    reconnect: float = 60
 
 
 PATIENCE = Patience()
@@ -82,7 +84,7 @@ class Listening:
             return
         said = f"the server has said nothing for {limit:g} s"
         if self.opened:
-            self.error = RunLost(f"{said}; see whether it still runs, and run again")
+            self.error = ServerLost(f"{said}; see whether it still runs, and run again")
         else:
             self.error = ServerUnavailable(f"{said} while the run was being opened; see whether it still runs")
         self._ended.set()

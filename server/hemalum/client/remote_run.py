@@ -22,8 +22,9 @@ import numpy as np
 
 from hemalum import __version__
 from hemalum.client.connection import FAULT
+from hemalum.client.lasting import Found, lasting
 from hemalum.client.patience import PATIENCE, Listening, Patience
-from hemalum.errors import Cancelled, HemalumError, ProtocolError, RunLost, TooMuch
+from hemalum.errors import Cancelled, HemalumError, ProtocolError, RunLost, ServerLost, TooMuch
 from hemalum.grid.tiling import Rect
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.runs.events import Event, Finished, ImageInfo, Parameters, TileConsumed
@@ -72,8 +73,10 @@ class RemoteRun:
         explain: turns a failed opening into the error to raise.
         patience, heartbeat: as of `Listening`.
         waiting: told in a sentence what is waited for.
+        known: what an earlier run has settled.
 
     Attributes:
+        again: opens the run that goes on where this one was lost, or raises; None: nothing does.
         run_id, image, parameters, plan, stain, table, columns, credits, notices, device, digest: as of `Run`;
             `precision`: None of an older server; `model`: a `ModelInfo` message.
 
@@ -92,7 +95,10 @@ class RemoteRun:
         patience: Patience = PATIENCE,
         heartbeat: float = 0,
         waiting: Callable[[str], Any] = lambda sentence: None,
+        known: pb.Known | None = None,
     ):
+        self.again: Callable[[Found, ServerLost], RemoteRun] | None = None
+        self._known, self._next, self._stop_asked = known, self, False
         self.watch = Stopwatch()
         self._limit = limit
         self._stop, self._asked, self._opened = threading.Event(), threading.Event(), threading.Event()
@@ -157,9 +163,24 @@ class RemoteRun:
         """Everything that happens, until `Finished`.  One reader; closing the iterator cancels the run.
 
         Raises:
-            RunLost: the server or the connection was lost, or it ended the run.
+            RunLost: the server or the connection was lost and did not come back, or it ended the run.
             Cancelled: `cancel` was called.
         """
+        if self.again is None:
+            yield from self.own_events()
+            return
+        try:
+            yield from lasting(self, self.again, self._follow)
+        finally:
+            self.cancel()
+
+    def _follow(self, run: RemoteRun) -> None:
+        run.watch, self._next = self.watch, run
+        if self._stop_asked:
+            run.cancel()
+
+    def own_events(self) -> Iterator[Event]:
+        """The same as far as this server takes it."""
         finished = False
         try:
             for reply in self._listening.replies():
@@ -175,10 +196,16 @@ class RemoteRun:
         except grpc.RpcError as error:
             raise self._broken or self._listening.error or self._lost(error) from error
         finally:
-            self.cancel()
+            self._end()
 
     def cancel(self) -> None:
         """Stop within a tile.  Thread-safe, may be repeated."""
+        self._stop_asked = True
+        self._end()
+        if self._next is not self:
+            self._next.cancel()
+
+    def _end(self) -> None:
         self._stop.set()
         if self._listening is not None:
             self._listening.end()
@@ -219,6 +246,8 @@ class RemoteRun:
             overview = pb.Overview(pixels=message_of(source.overview, source.encoding), unread=unread)
             yield pb.SegmentRequest(overview=overview)
             self._opened.wait()
+            if self._known is not None and not self._stop.is_set():
+                yield pb.SegmentRequest(known=self._known)
             for index in source.order(len(self.plan.tiles) if not self._stop.is_set() else 0):
                 while not self._credits.acquire(timeout=0.5):
                     if self._stop.is_set():
@@ -252,6 +281,6 @@ class RemoteRun:
             return Cancelled("the run was cancelled")
         if error.code() == grpc.StatusCode.INTERNAL and (error.details() or "").startswith(FAULT):
             return RunLost(error.details())
-        return RunLost(
+        return ServerLost(
             f"the server was lost in mid-run ({error.code().name}: {error.details()}); start it and run again"
         )

@@ -78,7 +78,7 @@ class Settler:
         Raises:
             ValueError: the tile was reported before or is not the plan's, or a candidate is not the tile's.
         """
-        self._check(tile, nuclei)
+        self.check(tile, nuclei)
         self._report(tile)
         ours = self._candidates[tile.index] = _Candidates(nuclei)
         self._open.add(tile.index)
@@ -103,8 +103,8 @@ class Settler:
         settled, self._settled = sorted(self._settled), []
         return settled
 
-    def _check(self, tile: Tile, nuclei: Nuclei) -> None:
-        """Candidates are compared with those of adjacent tiles alone, so none may lie elsewhere."""
+    def check(self, tile: Tile, nuclei: Nuclei) -> None:
+        """Candidates are compared with those of adjacent tiles alone, so none may lie elsewhere: `ValueError`."""
         strangers = np.setdiff1d(nuclei.tile, [tile.index])
         if len(strangers):
             raise ValueError(f"candidates of tile {strangers[0]} were reported as those of tile {tile.index}")

@@ -111,6 +111,7 @@ class NucleiServicer(Base):
             pid=os.getpid(),
             runs=work.runs,
             waiting=work.admission.queue,
+            takes_known=True,
             heartbeat_seconds=work.limits.heartbeat_seconds,
         )
 

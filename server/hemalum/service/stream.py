@@ -23,6 +23,7 @@ from hemalum.service.calls import Call
 from hemalum.service.work import Work
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.api import check_client_version
+from hemalum.wire.events import nuclei_of
 from hemalum.wire.pixels import array_of, mask_message, mask_of
 from hemalum.wire.texts import text
 from hemalum.wire.values import (
@@ -139,6 +140,7 @@ class Stream(Call):
 
     def _take(self, run: Run) -> None:
         """Take tiles until the client closes its side."""
+        begun = False
         if run.place.gives_way:
             from hemalum.engine.courtesy import give_way
 
@@ -151,12 +153,17 @@ class Stream(Call):
                     return
                 match request.WhichOneof("message"):
                     case "tile":
+                        begun = True
                         tile = request.tile
                         run.submit(tile.index, _boxed(run, tile))
                     case "failed":
                         self._credits.release()
                         reason = text(request.failed.reason) or "the client could not read it"
                         run.fail(request.failed.index, reason)
+                    case "known" if not begun:
+                        begun = True
+                        self._credits.release()
+                        run.known(list(request.known.tiles), nuclei_of(request.known.nuclei))
                     case other:
                         raise ProtocolError(f"{other!r} came where a tile was due; send each of the others once")
         except Cancelled:

@@ -16,7 +16,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self, api_version: _Optional[int] = ..., client: _Optional[str] = ...) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("api_version", "oldest_api_version", "server_version", "ready", "state", "device", "execution_provider", "models", "broken_models", "default_model", "stains", "limits", "slide_folders", "pid", "runs", "waiting", "heartbeat_seconds")
+    __slots__ = ("api_version", "oldest_api_version", "server_version", "ready", "state", "device", "execution_provider", "models", "broken_models", "default_model", "stains", "limits", "slide_folders", "pid", "runs", "waiting", "takes_known", "heartbeat_seconds")
     API_VERSION_FIELD_NUMBER: _ClassVar[int]
     OLDEST_API_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class ServerInfo(_message.Message):
     PID_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    TAKES_KNOWN_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     api_version: int
     oldest_api_version: int
@@ -50,8 +51,9 @@ class ServerInfo(_message.Message):
     pid: int
     runs: int
     waiting: int
+    takes_known: bool
     heartbeat_seconds: float
-    def __init__(self, api_version: _Optional[int] = ..., oldest_api_version: _Optional[int] = ..., server_version: _Optional[str] = ..., ready: bool = ..., state: _Optional[str] = ..., device: _Optional[str] = ..., execution_provider: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ..., broken_models: _Optional[_Iterable[str]] = ..., default_model: _Optional[str] = ..., stains: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., slide_folders: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[int] = ..., waiting: _Optional[int] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
+    def __init__(self, api_version: _Optional[int] = ..., oldest_api_version: _Optional[int] = ..., server_version: _Optional[str] = ..., ready: bool = ..., state: _Optional[str] = ..., device: _Optional[str] = ..., execution_provider: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ..., broken_models: _Optional[_Iterable[str]] = ..., default_model: _Optional[str] = ..., stains: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., slide_folders: _Optional[_Iterable[str]] = ..., pid: _Optional[int] = ..., runs: _Optional[int] = ..., waiting: _Optional[int] = ..., takes_known: bool = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("message_bytes", "image_pixels", "overview_side", "runs", "tiles_in_flight", "tiles", "core")
@@ -158,16 +160,26 @@ class Image(_message.Message):
     def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., mpp: _Optional[float] = ..., mpp_source: _Optional[str] = ..., name: _Optional[str] = ..., identity: _Optional[str] = ..., z: _Optional[int] = ..., t: _Optional[int] = ...) -> None: ...
 
 class SegmentRequest(_message.Message):
-    __slots__ = ("open", "overview", "tile", "failed")
+    __slots__ = ("open", "overview", "tile", "failed", "known")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     OVERVIEW_FIELD_NUMBER: _ClassVar[int]
     TILE_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
     open: Open
     overview: Overview
     tile: Tile
     failed: TileFailed
-    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., overview: _Optional[_Union[Overview, _Mapping]] = ..., tile: _Optional[_Union[Tile, _Mapping]] = ..., failed: _Optional[_Union[TileFailed, _Mapping]] = ...) -> None: ...
+    known: Known
+    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., overview: _Optional[_Union[Overview, _Mapping]] = ..., tile: _Optional[_Union[Tile, _Mapping]] = ..., failed: _Optional[_Union[TileFailed, _Mapping]] = ..., known: _Optional[_Union[Known, _Mapping]] = ...) -> None: ...
+
+class Known(_message.Message):
+    __slots__ = ("tiles", "nuclei")
+    TILES_FIELD_NUMBER: _ClassVar[int]
+    NUCLEI_FIELD_NUMBER: _ClassVar[int]
+    tiles: _containers.RepeatedScalarFieldContainer[int]
+    nuclei: FoundNuclei
+    def __init__(self, tiles: _Optional[_Iterable[int]] = ..., nuclei: _Optional[_Union[FoundNuclei, _Mapping]] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("api_version", "client", "model", "image", "parameters", "queues")
