@@ -118,6 +118,19 @@ def test_the_shipped_program_computes_the_whole_stored_tile():
     assert TorchEngine(find("nuclei"), device="cpu").precision == "fp16"
 
 
+def test_no_apple_gpu_is_a_sentence(package):
+    import sys
+
+    from hemalum.engine import open_engine
+    from hemalum.errors import UsageError
+    from hemalum.models import find
+
+    if sys.platform == "darwin":
+        pytest.skip("there may be one")
+    with pytest.raises(UsageError, match=r"MPS cannot be used \(only macOS has Apple's GPUs"):
+        open_engine(find(str(package)), "mps")
+
+
 def test_no_cuda_is_a_sentence(package):
     from hemalum.engine import open_engine
     from hemalum.engine.torch_engine import cuda_problem

@@ -61,7 +61,11 @@ MIN_AREA = click.option(
 )
 ALL_TILES = click.option("--all-tiles", is_flag=True, help="Look at glass, too.")
 DEVICE = click.option(
-    "--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]), help="What computes."
+    "--device",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    help="What computes; mps: an Apple GPU, untested.",
 )
 THREADS = click.option(
     "--threads", type=click.IntRange(1, 256), help="CPU threads of the network; all cores by default."

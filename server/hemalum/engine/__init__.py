@@ -13,7 +13,7 @@ from hemalum.engine.queue import Lane, TileQueue
 from hemalum.errors import DamagedModel, UsageError
 from hemalum.models import Model
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 __all__ = ["DEVICES", "Engine", "Lane", "TileQueue", "open_engine"]
 
@@ -22,11 +22,12 @@ def open_engine(model: Model, device: str = "auto", threads: int | None = None, 
     """The engine for a model.
 
     Args:
-        device: "cpu", "cuda", or "auto": CUDA where PyTorch sees it and the model has a program for it, else the CPU.
+        device: "cpu", "cuda", "mps" (an Apple GPU, untested), or "auto": CUDA where PyTorch sees it and the model has a
+            program for it, else the CPU.
         threads, precision: of the CPU engine; see `OnnxEngine`.
 
     Raises:
-        UsageError: unknown device, or "cuda" where there is none.
+        UsageError: unknown device, or a GPU where there is none.
         DamagedModel: the package is damaged.
     """
     if device not in DEVICES:
@@ -35,20 +36,23 @@ def open_engine(model: Model, device: str = "auto", threads: int | None = None, 
 
     model.verified("model.onnx")  # these weights name the result, whichever file computes it
     notice = None
-    if device == "cuda" or (device == "auto" and precision == "auto" and model.path("model.pt2") is not None):
+    wanted, has_program = device in ("cuda", "mps"), model.path("model.pt2") is not None
+    if wanted or (device == "auto" and precision == "auto" and has_program):
         from hemalum.engine.torch_engine import TorchEngine, cuda_problem
 
-        if device == "cuda" or cuda_problem() is None:
+        if wanted or cuda_problem() is None:
+            kind = device if wanted else "cuda"
             try:
-                return TorchEngine(model)
+                return TorchEngine(model, device=kind)
             except DamagedModel as error:
-                if device == "cuda":
+                if wanted:
                     raise
                 notice = f"{error}; the CPU is used"
             except (UsageError, RuntimeError) as error:  # RuntimeError: a driver that fails in the first kernel
-                if device == "cuda":
-                    raise UsageError(f"CUDA cannot be used ({error}); choose --device cpu") from error
-                notice = f"CUDA cannot be used ({str(error).splitlines()[0]}); the CPU is used"
+                problem = str(error).splitlines()[0]
+                if wanted:
+                    raise UsageError(f"{kind.upper()} cannot be used ({problem}); choose --device cpu") from error
+                notice = f"CUDA cannot be used ({problem}); the CPU is used"
     engine = OnnxEngine(model, threads, precision)
     if notice:
         engine.notices.append(notice)

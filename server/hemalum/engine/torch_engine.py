@@ -1,4 +1,4 @@
-"""PyTorch with CUDA: the exported program `model.pt2` in batches, checked against the stored tile of the CPU.
+"""PyTorch with CUDA, or on an Apple GPU: the exported program `model.pt2` in batches, checked against the stored tile.
 
 torch is imported only when this engine is asked for.  The batch size that pays is measured at load (1, 2, 4, … while
 each doubling makes a tile at least 10 % cheaper); it is halved for tiles of a size for which memory runs out.
@@ -44,26 +44,41 @@ def cuda_problem() -> str | None:
     return None
 
 
+def mps_problem() -> str | None:
+    """Why an Apple GPU cannot be used here, as `cuda_problem`."""
+    if sys.platform != "darwin":
+        return "only macOS has Apple's GPUs"
+    if importlib.util.find_spec("torch") is None:
+        return "PyTorch is not installed; install it with pip install 'hemalum[gpu]'"
+    import torch
+
+    if not torch.backends.mps.is_available():
+        return f"PyTorch {torch.__version__} sees no Apple GPU; use the CPU"
+    return None
+
+
 class TorchEngine:
     """See `Engine`.  One GPU; `precision` is that of the exported program, as its card says, with TF32 off.
 
     Args:
         model: the package; its card must list `model.pt2`.
         largest_batch: the most tiles tried in a batch.
-        device: a torch device name; "cpu" serves tests of this class on machines without CUDA.
+        device: a torch device name: "cuda"; "mps", which no one has tested; "cpu" serves tests of this class on
+            machines without a GPU.
 
     Raises:
-        UsageError: no CUDA here, or the package has no exported program.
+        UsageError: no such GPU here, or the package has no exported program.
         DamagedModel: the program computes other maps than the stored ones.
     """
 
     def __init__(self, model: Model, largest_batch: int = 16, device: str = "cuda"):
-        if device.startswith("cuda") and (problem := cuda_problem()):
+        look = {"cuda": cuda_problem, "mps": mps_problem}.get(device, lambda: None)
+        if problem := look():
             raise UsageError(problem)
         import torch
 
         if model.path("model.pt2") is None:
-            raise UsageError(f"model {model.id} has no exported program for CUDA (model.pt2); use the CPU")
+            raise UsageError(f"model {model.id} has no exported program for GPUs (model.pt2); use the CPU")
         self._torch, self._device, self._card = torch, torch.device(device), model.card
         self.notices: list[str] = []
         self.precision = model.card.precision.get("model.pt2", "fp32")
@@ -73,8 +88,11 @@ class TorchEngine:
         free = {"check_guards": False} if "check_guards" in inspect.signature(program.module).parameters else {}
         self._program = program.module(**free).to(self._device)
         self._fitting: dict[tuple[int, int], int] = {}  # tiles per batch for sizes of which fewer fit
-        name = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
+        names = {"cuda": torch.cuda.get_device_name, "mps": lambda device: "Apple GPU"}
+        name = names.get(self._device.type, lambda device: "CPU")(self._device)
         self.device = f"{name}, PyTorch {torch.__version__}"
+        if self._device.type == "mps":
+            self.notices.append("no one has tested Hemalum on an Apple GPU; only the model's stored tile was compared")
         if (stored := stored_tile(model)) is not None:
             pixels, maps = stored
             computed = self._forward(pixels[None])[0]

@@ -58,7 +58,8 @@ class Pipeline:
         lost: Callable[[str], Any] = lambda sentence: None,
     ):
         self.device, self.threads, self.precision = device, threads, precision
-        self.polite = polite and (device == "cpu" or precision != "auto" or cuda_problem() is not None)
+        on_cpu = device == "cpu" or (device == "auto" and (precision != "auto" or cuda_problem() is not None))
+        self.polite = polite and on_cpu
         self._engines: dict[bool, dict[str, Engine]] = {False: {}, True: {}}  # for batch work, or all; for people
         self._opening = {False: threading.Lock(), True: threading.Lock()}
         self._lock = threading.Lock()
