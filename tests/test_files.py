@@ -113,7 +113,7 @@ def normalized(folder: Path) -> Path:
 
     Image.new("RGB", (30, 20)).save(folder / "in.png")
     with open_slide(folder / "in.png") as slide:
-        _write_png(folder / "a.png", slide, lambda y, height: np.zeros((height, 30, 3), np.uint8))
+        _write_png(folder / "a.png", slide, lambda y, height: np.zeros((height, 30, 3), np.uint8), None)
     return folder / "a.png"
 
 

@@ -131,9 +131,9 @@ def test_a_project_is_segmented_and_left_as_it_was(tmp_path, toy_slide, toy_mode
         json.loads((folder / "tissue.run.json").read_text(encoding="utf-8"))["image"]["mpp_source"] == "QuPath project"
     )
     script = (folder / "import_nuclei.groovy").read_text(encoding="utf-8")
-    assert "\"2\": 'tissue (2).geojson'" in script
+    assert "'2': 'tissue (2)'" in script
     others = (folder / "segment_in_qupath.groovy").read_text(encoding="utf-8")
-    assert "\"3\": 'wrong size'" in others and "\"5\": 'turned'" in others and "segment_in_qupath.groovy" in done.stdout
+    assert "'3': 'wrong size'" in others and "'5': 'turned'" in others and "segment_in_qupath.groovy" in done.stdout
     content = json.loads(path.read_text(encoding="utf-8"))
     content["images"].append(
         {"serverBuilder": builder(toy_slide), "entryID": 6, "imageName": "tissue.png", "metadata": {}}

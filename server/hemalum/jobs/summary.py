@@ -32,7 +32,7 @@ class Statistics:
         self._picture = _shrunk(overview)
         self._step = max(self._size) / max(self._picture.shape[:2])  # level-0 px a px of the picture
         self._outlined = self._picture.copy() if self._step * self._mpp <= OUTLINES else None
-        self._cover = np.zeros(self._picture.shape[:2])
+        self._cover: np.ndarray = np.zeros(self._picture.shape[:2])
         self._histograms = {
             name: np.zeros(len(edges) - 1, np.int64) for name, edges in EDGES.items() if name in run.columns
         }
@@ -65,8 +65,8 @@ class Statistics:
                 draw_outlines(self._outlined, nuclei.vertices, nuclei.offsets, self._step)
         else:
             height, width = self._cover.shape
-            x, y = np.clip((nuclei.centroids / self._step).astype(int), 0, (width - 1, height - 1)).T
-            np.add.at(self._cover, (y, x), nuclei.areas() / self._step**2)
+            at = np.clip((nuclei.centroids / self._step).astype(int), 0, (width - 1, height - 1))
+            np.add.at(self._cover, (at[:, 1], at[:, 0]), nuclei.areas() / self._step**2)
         for name, counts in self._histograms.items():
             column, edges = nuclei.columns[name].astype(np.float64), EDGES[name]
             counts += np.histogram(np.clip(column, edges[0], edges[-1]), edges)[0]

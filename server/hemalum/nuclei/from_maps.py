@@ -59,6 +59,7 @@ def tile_nuclei(maps: np.ndarray, pixels: np.ndarray, tile: Tile, plan: Plan, se
         maps: 2×sH×sW float32, not changed.  pixels: H×W×3 uint8, the network's input.
         tile, plan: from `hemalum.grid.tiling`.
     """
+    maps = np.ascontiguousarray(maps)  # of a part of an array compiled loops would be compiled once more
     scale, factor = settings.output_scale, plan.scale.factor
     map_um = plan.mpp / scale
     labels = instances(

@@ -116,7 +116,13 @@ def _hull_area(vertices, start, end):
     keys = np.empty(n, np.int64)
     for k in range(n):
         keys[k] = (np.int64(vertices[start + k, 0]) << 32) + vertices[start + k, 1]
-    order = np.argsort(keys)
+    order = np.empty(n, np.int64)
+    for k in range(n):  # numpy's sort would be another second of compiling
+        at = k
+        while at > 0 and keys[order[at - 1]] > keys[k]:
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = k
     hull = np.empty(2 * n + 1, np.int64)
     size = 0
     for sweep in range(2):  # the lower chain, then the upper one (Andrew's algorithm)

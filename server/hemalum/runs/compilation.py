@@ -19,7 +19,7 @@ from hemalum.scoring.metrics import score
 from hemalum.sinks import open_sinks
 from hemalum.sinks.base import Target
 from hemalum.sinks.labels import LARGEST_PNG
-from hemalum.stain.estimation import DEFAULT_MATRIX, REFERENCE
+from hemalum.stain.estimation import DEFAULT_MATRIX, REFERENCE, estimate
 from hemalum.stain.table import apply_table, colour_table
 from hemalum.stain.tissue import tissue_mask
 
@@ -29,7 +29,7 @@ SIDE = 512  # px of the tile
 def compile_all() -> int:
     """Run every compiled loop; returns the number of nuclei it found on the made-up tile (32)."""
     pixels, maps = picture()
-    tissue_mask(pixels)
+    estimate(pixels, tissue_mask(pixels))
     apply_table(pixels, colour_table(REFERENCE, REFERENCE), threads=1)
     for mpp in (0.25, 0.1, 0.2):  # as it is, box means, resampled
         plan = plan_tiles((SIDE, SIDE), mpp, 0.25)

@@ -107,46 +107,42 @@ def write_run(
     """
     stem = stem or slide.name
     with ResultLock(folder, stem):
-        return _write_run(run, events, slide, formats, folder, stem, region, progress, more)
-
-
-def _write_run(run, events, slide, formats, folder, stem, region, progress, more) -> Outcome:
-    parts, notices = {"image": slide.record(), **run_record(run), **more}, [*slide.notices, *run.notices]
-    sinks = open_sinks(formats, folder, stem, _target(run, slide, region))
-    try:
-        summary = _written(run, events, sinks, notices, progress)
-        if summary.failed and len(summary.failed) == summary.tiles:
-            reason = next(iter(summary.failed.values()))
-            raise UnreadableImage(f"nothing of {slide.name} could be segmented: {reason}")
-        with run.watch("write"):
-            publish(sinks)
-    except BaseException:
-        if hasattr(events, "close"):
-            events.close()
-        for sink in sinks:
-            sink.abort()
-        raise
-    paths = [path for sink in sinks for path in sink.paths]
-    content = record(
-        "segment",
-        **parts,
-        counts={
-            "nuclei": summary.nuclei,
-            "tiles": summary.tiles,
-            "skipped": summary.skipped,
-            "failed": len(summary.failed),
-            "duplicates_removed": summary.duplicates_removed,
-            "at_size_limit": summary.at_size_limit,
-        },
-        failed={str(index): reason for index, reason in sorted(summary.failed.items())},
-        failed_areas=_areas(run, summary),
-        seconds={**summary.seconds, **run.watch.seconds},
-        notices=notices,
-        outputs=[path.name for path in paths],
-    )
-    path = folder / f"{stem}.run.json"
-    commit_record(path, content)
-    return Outcome(summary, [*paths, path], content, notices)
+        parts, notices = {"image": slide.record(), **run_record(run), **more}, [*slide.notices, *run.notices]
+        sinks = open_sinks(formats, folder, stem, _target(run, slide, region))
+        try:
+            summary = _written(run, events, sinks, notices, progress)
+            if summary.failed and len(summary.failed) == summary.tiles:
+                reason = next(iter(summary.failed.values()))
+                raise UnreadableImage(f"nothing of {slide.name} could be segmented: {reason}")
+            with run.watch("write"):
+                publish(sinks)
+        except BaseException:
+            if hasattr(events, "close"):
+                events.close()
+            for sink in sinks:
+                sink.abort()
+            raise
+        paths = [path for sink in sinks for path in sink.paths]
+        content = record(
+            "segment",
+            **parts,
+            counts={
+                "nuclei": summary.nuclei,
+                "tiles": summary.tiles,
+                "skipped": summary.skipped,
+                "failed": len(summary.failed),
+                "duplicates_removed": summary.duplicates_removed,
+                "at_size_limit": summary.at_size_limit,
+            },
+            failed={str(index): reason for index, reason in sorted(summary.failed.items())},
+            failed_areas=_areas(run, summary),
+            seconds={**summary.seconds, **run.watch.seconds},
+            notices=notices,
+            outputs=[path.name for path in paths],
+        )
+        path = folder / f"{stem}.run.json"
+        commit_record(path, content)
+        return Outcome(summary, [*paths, path], content, notices)
 
 
 def _areas(run: AnyRun, summary: Summary) -> list[list[float]]:
