@@ -242,3 +242,14 @@ def test_red_and_blue_swapped_is_said(tmp_path, tissue, capsys):
         said = capsys.readouterr().err
         assert ("red and blue are swapped" in said) == (name == "swapped")
     assert (np.asarray(Image.open(tmp_path / "out" / "swapped.png")) == tissue[..., ::-1]).all()
+
+
+def test_black_that_was_never_scanned_is_background(tmp_path, tissue, capsys):
+    pixels = tissue.copy()
+    pixels[:, 250:] = 0
+    pixels[100:110, 100:110] = 0  # a dot of ink
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert run(tmp_path / "a.png", "-o", tmp_path / "out") == 0
+    result = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert (result[:, 250:] == 255).all() and result[:, :200].min() < 100 and result[105, 105].max() < 60
+    assert "37.5% of the image is black that was never scanned" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hemalum.compiled import compiled
+from hemalum.stain.tissue import never_scanned
 
 if TYPE_CHECKING:
     from hemalum.grid.tiling import Plan, Tile
@@ -56,7 +57,7 @@ def box_mean(pixels: np.ndarray, n: int) -> np.ndarray:
 
 
 def model_tile(boxed: np.ndarray, tile: Tile, plan: Plan) -> np.ndarray:
-    """The tile as the network sees it.
+    """The tile as the network sees it; black that was never scanned is white, as glass is (`never_scanned`).
 
     Resampling: Keys' cubic convolution (a = −0.5; R. Keys 1981, IEEE TASSP 29), separable, widened by `fraction` where
     that is above 1 (so that what the coarser grid cannot hold does not alias), weights rounded to 14 bits with an exact
@@ -80,6 +81,9 @@ def model_tile(boxed: np.ndarray, tile: Tile, plan: Plan) -> np.ndarray:
     if boxed.shape[:2] != expected:
         sizes = " boxed px, not ".join(f"{rows}×{columns}" for rows, columns in (expected, boxed.shape[:2]))
         raise ValueError(f"tile {tile.index} needs {sizes}")
+    hole = never_scanned(boxed)
+    if hole is not None:
+        boxed = np.where(hole[..., None], np.uint8(255), boxed)
     left, top, width, height = plan.window(tile)
     if fraction == 1:
         y, x = tile.read.y // n, tile.read.x // n

@@ -24,7 +24,7 @@ from hemalum.slides import Slide, write_pyramid
 from hemalum.slides.narrowing import SMALLEST, narrowed
 from hemalum.stain.estimation import Stain, estimate
 from hemalum.stain.table import apply_table, colour_table
-from hemalum.stain.tissue import tissue_mask
+from hemalum.stain.tissue import never_scanned, tissue_mask
 
 LONGEST_PNG = 20_000  # px; beyond, few programs open a PNG
 ROWS, COLUMNS = 512, 4096  # px read at once
@@ -82,6 +82,7 @@ def normalize(
         slide.notices.append(f"{stain.note.split(';')[0]}; the colours are left as they are")
     width, height = slide.size
     failed: list[str] = []
+    black: list[int] = []
 
     def rows(y: int, count: int) -> np.ndarray:
         out = np.empty((count, width, 3), np.uint8)
@@ -91,6 +92,10 @@ def normalize(
                 pixels = _read(slide, rect, failed)
             with watch("colour"):
                 out[:, x : x + rect.width] = pixels if table is None else apply_table(pixels, table)
+                hole = None if table is None else never_scanned(pixels)
+                if hole is not None:
+                    out[:, x : x + rect.width][hole] = slide.background
+                    black.append(int(hole.sum()))
         progress(y + count, height)
         return out
 
@@ -100,6 +105,9 @@ def normalize(
             _write_png(output, slide, rows, profile)
         else:
             write_pyramid(output, slide.size, rows, mpp=slide.mpp, icc_profile=profile)
+    if black:
+        share = sum(black) / (width * height)
+        slide.notices.append(f"{share:.1%} of the image is black that was never scanned; it is shown as background")
     seconds = watch.seconds
     seconds["write"] = round(seconds.pop("all but stain") - seconds.get("read", 0) - seconds.get("colour", 0), 3)
     content = record(

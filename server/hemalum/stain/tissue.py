@@ -23,6 +23,7 @@ TINT, GREEN_LOSS = 0.12, 0.035
 DIMMEST = 50  # darker neutral pixels are ink, shadow or not scanned
 # spread of optical density over the channels: never tissue below, always above (if H&E-like)
 FAINTEST, ENOUGH = 0.025, 0.05
+BLACK_SIDE = 33  # px: squares of nothing but 0 were never scanned; no light is ever wholly absorbed
 UNSCANNED = 0.1  # of the neutral pixels: where fewer are not plain white, white is the glass of a bright scan
 GREY_DENSITY = 0.06  # mean optical density of tissue in an image without colour
 
@@ -84,6 +85,24 @@ def glass_colour(overview: np.ndarray) -> np.ndarray:
     while peak and histogram[peak - 1] > histogram[peak]:  # from the flank up to the top
         peak -= 1
     return np.median(pixels[np.abs(grey - peak) <= 4], axis=0).astype(np.float32)
+
+
+def never_scanned(pixels: np.ndarray) -> np.ndarray | None:
+    """Where some scanners and programs fill with black what they leave out: bool h×w of uint8 h×w×3, None if nowhere.
+
+    >>> picture = np.full((100, 100, 3), 200, np.uint8)
+    >>> picture[:40, 50:], picture[70:75, 20:25] = 0, 0
+    >>> hole = never_scanned(picture)
+    >>> int(hole.sum()), bool(hole[0, 99]), bool(hole[72, 22]), never_scanned(picture[50:]) is None
+    (2000, True, False, True)
+    """
+    dark = pixels[..., 1] == 0
+    if np.count_nonzero(dark) < min(BLACK_SIDE, *dark.shape) ** 2:
+        return None
+    black = (dark & (pixels[..., 0] == 0) & (pixels[..., 2] == 0)).astype(np.uint8)
+    square = np.ones((BLACK_SIDE, BLACK_SIDE), np.uint8)
+    hole = cv2.morphologyEx(black, cv2.MORPH_OPEN, square).astype(bool)
+    return hole if hole.any() else None
 
 
 def densities(pixels: np.ndarray, glass) -> np.ndarray:
