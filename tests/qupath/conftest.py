@@ -130,6 +130,25 @@ def discs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wide(discs) -> Path:
+    """The discs side by side: a dozen tiles in a row."""
+    path = discs.with_name("wide.png")
+    Image.fromarray(np.hstack([np.asarray(Image.open(discs))[:400]] * 9)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def stack(discs) -> Path:
+    """Three equal planes of the discs, as ImageJ writes them."""
+    import tifffile
+
+    path = discs.with_name("stack.tif")
+    plane = np.asarray(Image.open(discs))[:480, :480]
+    tifffile.imwrite(path, np.stack([plane] * 3), imagej=True, metadata={"axes": "ZYXS"})
+    return path
+
+
+@pytest.fixture(scope="session")
 def toy_server(tmp_path_factory):
     """A server with the toy model, as the environment that QuPath's scripts read."""
     sys.path.insert(0, str(HERE.parent))

@@ -94,7 +94,7 @@ final class Nuclei {
             // computes what QuPath would compute when it first asks, for all of them on the user interface's thread
             outline.boundsX
             PathObject object = PathObjects.createDetectionObject(outline, pathClass)
-            object.setID(nuclei.ids()[i])
+            object.setID(onPlane(nuclei.ids()[i], plane))
             object.metadata[Marks.RUN] = run
             MeasurementList list = object.measurementList
             list.put(Measurements.PROBABILITY, nuclei.probability()[i] as double)
@@ -106,6 +106,12 @@ final class Nuclei {
             made[i] = object
         }
         made.toList()
+    }
+
+    /** Names derive from what the image looks like, and two planes may look alike. */
+    private static UUID onPlane(UUID id, ImagePlane plane) {
+        long place = (plane.z * 1_000_003L + plane.t) & 0xffff_ffff_ffffL
+        new UUID(id.mostSignificantBits, id.leastSignificantBits ^ place)
     }
 
     /** What a run changes in the image as it is now; nothing is done yet. */
