@@ -61,7 +61,7 @@ def one(name: str, data: Path, out: Path, tiles: int) -> bool:
     crops = sum(image.labels.size for image in pools.x) / (2 * CHANGES["crop"]) ** 2
     cycle = replace(config.method.cycle, **CHANGES, steps_per_epoch=max(1, round(crops / CHANGES["batch"])))
     config = replace(config, method=replace(config.method, cycle=cycle))
-    network = config.method.teacher if name == "attcycle" else config.network
+    network = (config.method.teacher if name == "attcycle" else config.network).with_weights_in(data)
     validation = load_labelled(config, data, "validation")
     torch.manual_seed(config.seed)
     untrained = mean([s.aji for s in score_images(Generator(network), validation)])

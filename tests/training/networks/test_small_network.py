@@ -69,9 +69,9 @@ def test_it_begins_from_its_own_kind_with_every_weight(small):
 @pytest.mark.parametrize("depths", [[1, 2], [9, 1, 1, 1, 1, 1, 1]])
 def test_depths_that_an_encoder_does_not_have_are_refused(depths):
     with pytest.raises(UsageError, match="depths"):
-        create_encoder("tf_efficientnet_lite0", imagenet=False, depths=depths)
+        create_encoder("tf_efficientnet_lite0", "none", depths=depths)
 
 
 def test_an_encoder_without_such_strides_cannot_be_smooth():
     with pytest.raises(UsageError, match="smooth"):
-        create_encoder("test_resnet", imagenet=False, smooth=True)
+        create_encoder("test_resnet", "none", smooth=True)

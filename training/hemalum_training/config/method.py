@@ -133,7 +133,7 @@ class Method:
         if unknown := sorted(set(table) - set(parts)):
             raise UsageError(f"unknown table [method.{unknown[0]}]; known: {', '.join(parts)}.")
         own = {"transformer_depth": 0, "gates": True, "normalization": True, **table.get("teacher", {})}
-        table = {**table, "teacher": {**network.as_dict(), **own}}
+        table = {**table, "teacher": {**dataclasses.asdict(network), **own}}
         method = cls(**{name: build(kind, table.get(name, {}), f"method.{name}") for name, kind in parts.items()})
         for name in method.experiment.without:
             method.changed(name, None)

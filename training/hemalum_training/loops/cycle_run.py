@@ -44,6 +44,7 @@ def identity(network: GeneratorConfig, config: Config, pools: Pools) -> dict:
     made_with = {
         "seed": config.seed,
         "network": network.as_dict(),
+        "encoder weights": Path(network.encoder_weights).name,
         "cycle": {key: value for key, value in cycle.items() if key not in checkpoint.FREE},
         "sets": {name: dataclasses.asdict(entry) for name, entry in config.sets.items()},
         "tiles": hashlib.sha256("\n".join(pools.names()).encode()).hexdigest()[:16],

@@ -45,6 +45,7 @@ def train_method(part: Literal["teacher", "student"], config: Config, data: Path
         network, folder, pseudo = config.method.teacher, Path(out) / "teacher", False
     else:
         network, folder, pseudo = config.network, Path(out), config.pseudo is not None
+    network = network.with_weights_in(data)
     pools = load_pools(config, data, out, pseudo=pseudo)
     weights = initial_weights(init) if init is not None else None
     note_initial(init, folder)

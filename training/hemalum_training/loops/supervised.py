@@ -80,6 +80,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
         UsageError: no image to learn from, one that is also kept apart, or a checkpoint of another configuration.
         RunLost: the loss is not finite; the last checkpoint stays.
     """
+    shape = config.network.with_weights_in(data)
     out.mkdir(parents=True, exist_ok=True)
     schedule = config.schedule
     torch.manual_seed(config.seed)
@@ -94,7 +95,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     if config.pseudo is not None:
         images += _pseudo_tiles(config, out, images)
         log(f"{len(images)} images, {config.pseudo.weight:.0%} of the crops from pseudo-labelled tiles")
-    network = Generator(config.network).to(device, memory_format=torch.channels_last)
+    network = Generator(shape).to(device, memory_format=torch.channels_last)
     checkpoint.note_initial(init, out)
     if init is not None:
         network.begin_from(checkpoint.initial_weights(init))
@@ -165,6 +166,7 @@ def made_with(config: Config) -> dict:
     """What a checkpoint must have been made with; the rates, the steps and the weight of `steady` may change."""
     free = {"steps", "cooldown", "warmup", "blend", "steady", *checkpoint.FREE}
     return {"seed": config.seed, "network": config.network.as_dict(),
+            "encoder weights": Path(config.network.encoder_weights).name,
             "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
             "schedule": {k: v for k, v in dataclasses.asdict(config.schedule).items() if k not in free},
             "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {},

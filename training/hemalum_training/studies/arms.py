@@ -142,6 +142,7 @@ def _made_with(arm: Arm) -> dict:
     network = config.method.teacher if arm.kind == "teacher" else config.network
     made_with = {
         "network": network.as_dict(),
+        "encoder weights": network.encoder_weights,
         "cycle": dataclasses.asdict(config.method.cycle),
         "tiles": dataclasses.asdict(config.tiles),
     }
@@ -177,6 +178,7 @@ def _train(arm: Arm, data: Path, folder: Path, device: str, log) -> tuple[Path, 
     count = config.method.experiment.labelled
     pools = replace(pools, x=few(pools.x, count), y=few(pools.y, count), labelled_by="")
     network = config.method.teacher if arm.kind == "teacher" else config.network
+    network = network.with_weights_in(data)
     validation = load_labelled(config, data, "validation")
     run = CycleRun(network, config, pools, validation, out=folder / arm.folder, device=device, log=log)
     return run.train(), len(pools.pseudo)

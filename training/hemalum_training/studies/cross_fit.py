@@ -55,6 +55,7 @@ def train_folds(config: Config, data: Path, out: Path, count: int, device: str =
     if config.method is None:
         raise UsageError(f"configuration {config.name} has no table [method], which describes the teacher; "
                          "add one, or compare without --folds.")
+    network = config.method.teacher.with_weights_in(data)
     pools = load_pools(config, data, out, pseudo=False)
     validation = load_labelled(config, data, "validation")
     folds = []
@@ -65,6 +66,6 @@ def train_folds(config: Config, data: Path, out: Path, count: int, device: str =
         y = [image for image in pools.y if image.name not in apart]
         folder = Path(out) / "folds" / str(number)
         own = replace(pools, x=x, y=y)
-        run = CycleRun(config.method.teacher, config, own, validation, out=folder, device=device, log=log)
+        run = CycleRun(network, config, own, validation, out=folder, device=device, log=log)
         folds.append((run.train(), part))
     return folds
