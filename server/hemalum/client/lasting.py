@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from hemalum.errors import ServerLost
 from hemalum.nuclei.nuclei import Nuclei
 from hemalum.nuclei.size_limit import at_limit
+from hemalum.runs.any_run import AnyRun
 from hemalum.runs.events import (
     Event,
     Finished,
@@ -28,8 +29,14 @@ from hemalum.runs.events import (
 from hemalum.v1 import nuclei_pb2 as pb
 from hemalum.wire.events import nuclei_message
 
-if TYPE_CHECKING:
-    from hemalum.client.remote_run import RemoteRun
+
+class Remote(AnyRun, Protocol):
+    """A `hemalum.client.remote_run.RemoteRun`."""
+
+    largest_nucleus_um: float
+
+    def own_events(self) -> Iterator[Event]:
+        """Everything that happens as long as its own server is there."""
 
 
 class Found:
@@ -42,7 +49,7 @@ class Found:
         settled: tiles of which nothing more is said.
     """
 
-    def __init__(self, run: RemoteRun):
+    def __init__(self, run: Remote):
         self.settled: set[int] = set()
         self._run, self._plan = run, run.plan
         self._nuclei: dict[int, list[Nuclei]] = {}
@@ -115,7 +122,7 @@ class Found:
 
 
 def lasting(
-    run: RemoteRun, again: Callable[[Found, ServerLost], RemoteRun], follow: Callable[[RemoteRun], None]
+    run: Remote, again: Callable[[Found, ServerLost], Remote], follow: Callable[[Remote], None]
 ) -> Iterator[Event]:
     """The events of a run and of those that go on where it was lost.
 

@@ -174,7 +174,7 @@ class RemoteRun:
         finally:
             self.cancel()
 
-    def _follow(self, run: RemoteRun) -> None:
+    def _follow(self, run: Any) -> None:
         run.watch, self._next = self.watch, run
         if self._stop_asked:
             run.cancel()
@@ -281,6 +281,8 @@ class RemoteRun:
             return Cancelled("the run was cancelled")
         if error.code() == grpc.StatusCode.INTERNAL and (error.details() or "").startswith(FAULT):
             return RunLost(error.details())
+        if error.code() == grpc.StatusCode.CANCELLED:
+            return RunLost(f"the server ended the run ({error.details()}); ask whoever runs it, and run again")
         return ServerLost(
             f"the server was lost in mid-run ({error.code().name}: {error.details()}); start it and run again"
         )
