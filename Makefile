@@ -54,12 +54,6 @@ fuzz: .venv/.dev            ## random bytes and mutated messages to a real serve
 soak: .venv/.dev            ## eight mixed clients at one server; what grows: SOAK=SECONDS, 600 by default
 	$(BIN)/python -m benchmarks.soak --seconds $(or $(SOAK),600)
 
-fuzz: .venv/.dev            ## random bytes and mutated messages to a real server: CASES=100000
-	$(BIN)/python -m benchmarks.fuzz --cases $(or $(CASES),100000)
-
-soak: .venv/.dev            ## eight mixed clients at one server; what grows: SOAK=SECONDS, 600 by default
-	$(BIN)/python -m benchmarks.soak --seconds $(or $(SOAK),600)
-
 train: .venv/.dev           ## make the bundled models again (hours; goes on where it was stopped)
 	$(BIN)/hemalum train all training/configs/nuclei-first.toml --data $(DATA) -o runs/nuclei-first
 	$(BIN)/hemalum train all training/configs/nuclei-second.toml --init runs/nuclei-first/package --data $(DATA) -o runs/nuclei-second
