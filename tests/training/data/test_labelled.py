@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,6 +67,43 @@ def test_a_mask_that_is_missing_or_of_another_size_is_named(own):
     (own / "unsure" / "a.1.png").unlink()
     with pytest.raises(UsageError, match=r"a\.1 is named in the manifest but missing"):
         load_set(own, LabelledSet("CC0", unsure="unsure"), "train")
+
+
+@pytest.mark.parametrize("name, pixels, words", [
+    ("labels/b.tif", np.zeros((64, 80), np.uint16), "both b.png and b.tif"),
+    ("images/b.png", np.zeros((64, 80, 3), np.uint8), "both b.png and b.tif"),
+    ("labels/b.png", np.full((64, 80), -1, np.int32), "below 0"),
+    ("labels/b.tiff only", np.full((64, 80), 0.5, np.float32), "fractions"),
+    ("labels/b.jpg only", np.zeros((64, 80), np.uint8), "is a JPEG file"),
+    ("images/b.tif", np.full((64, 80), 4000, np.uint16), "more than 8 bits"),
+])
+def test_kinds_that_hold_no_image_or_no_numbers_of_nuclei_are_named(own, name, pixels, words):
+    path, *only = name.split()
+    if only:
+        (own / "labels" / "b.png").unlink()
+    if pixels.dtype == np.int32:
+        (own / path).unlink()
+        path = path.replace("png", "tif")
+    Image.fromarray(pixels).save(own / path)
+    with pytest.raises(UsageError, match=words):
+        load_set(own, LabelledSet("CC0"), "train")
+
+
+def test_one_image_with_labels_in_two_conventions_is_refused_before_training(own, tmp_path):
+    stripes = np.repeat(np.repeat(np.random.default_rng(5).integers(0, 255, (8, 10, 3), dtype=np.uint8), 8, 0), 8, 1)
+    for stem, kind in (("a.1", "jpg"), ("b", "tif")):
+        Image.fromarray(stripes if stem == "b" else 255 - stripes).save(own / "images" / f"{stem}.{kind}")
+    shutil.copytree(own, tmp_path / "published")
+    shutil.rmtree(tmp_path / "published" / "labels")
+    (tmp_path / "published" / "labels_published").rename(tmp_path / "published" / "labels")
+    path = tmp_path / "two.toml"
+    path.write_text(CONFIG + '[sets.published]\nlicence = "CC0"\n')
+    with pytest.raises(UsageError, match="own/a.1 and published/a.1 are one image with labels in two conventions"):
+        supervised.train_supervised(load_config(path), tmp_path, tmp_path / "out", log=lambda *_: None)
+    assert not list((tmp_path / "out").glob("*.pt"))
+    shutil.rmtree(tmp_path / "published" / "labels")
+    shutil.copytree(own / "labels", tmp_path / "published" / "labels")
+    supervised.train_supervised(load_config(path), tmp_path, tmp_path / "out", log=lambda *_: None)
 
 
 def test_an_edited_label_is_not_answered_with_old_weights(own, tmp_path):

@@ -16,6 +16,7 @@ from hemalum_training.config.config import Config, LabelledSet
 from hemalum_training.store import read_rows
 
 LABEL_MPP = 0.25
+LOSSY = ("JPEG", "WEBP")
 
 
 @dataclass
@@ -116,6 +117,8 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
 def _load(folder: Path, entry: LabelledSet, stem: str, group: str) -> LabelledImage:
     pixels, labels = _opened(folder / "images", stem, "RGB"), _opened(folder / entry.labels, stem).astype(np.int32)
     unsure = _opened(folder / entry.unsure, stem) > 0 if entry.unsure else None
+    if labels.min() < 0:
+        raise UsageError(f"{folder.name}/{stem}: the label holds numbers below 0, a nucleus's begin at 1.")
     for kind, other in (("label", labels), ("mask of what is unsure", unsure)):
         if other is not None and pixels.shape[:2] != other.shape:
             raise UsageError(f"{folder.name}/{stem}: {kind} {other.shape[::-1]} and image {pixels.shape[1::-1]} "
@@ -134,18 +137,29 @@ def _load(folder: Path, entry: LabelledSet, stem: str, group: str) -> LabelledIm
 
 def _opened(folder: Path, stem: str, mode: str = "") -> np.ndarray:
     """An image by its stem, whatever its kind: uint8 H×W×3 with the mode “RGB”, else one channel as it is stored."""
-    path = next((path for path in sorted(folder.glob(f"{glob.escape(stem)}.*")) if path.stem == stem), None)
-    if path is None:
+    paths = [path for path in sorted(folder.glob(f"{glob.escape(stem)}.*")) if path.stem == stem]
+    if not paths:
         raise UsageError(f"{folder / stem} is named in the manifest but missing.")
+    path, *others = paths
+    if others:
+        raise UsageError(f"{folder} holds both {path.name} and {others[0].name}, and one image has one of each; "
+                         "take one away.")
     try:
         with Image.open(path) as picture:
+            kind, mode_there = picture.format, picture.mode
             pixels = np.array(picture.convert(mode) if mode else picture)
     except (OSError, SyntaxError) as error:     # the latter is what Pillow raises for a PNG with broken chunks
         raise UsageError(f"{path} cannot be read ({error}); "
                          f"replace it or put {stem} on the set's `exclude` list.") from None
+    if mode and mode_there[0] in "IF":          # converting would cut everything above 255 off
+        raise UsageError(f"{path} has more than 8 bits a channel; save it with 8 bits, in colours.")
     if not mode and pixels.ndim != 2:
         raise UsageError(f"{path} has {pixels.shape[2]} channels, "
                          "a label image has one: the number of the nucleus, 0 for background.")
+    if not mode and kind in LOSSY:
+        raise UsageError(f"{path} is a {kind} file, which changes the numbers of nuclei; save labels as PNG or TIFF.")
+    if not mode and pixels.dtype.kind == "f" and not (np.isfinite(pixels) & (pixels == np.round(pixels))).all():
+        raise UsageError(f"{path} holds fractions, a label image the number of the nucleus, 0 for background.")
     return pixels
 
 

@@ -22,7 +22,7 @@ from hemalum_training.config.data import Pseudo
 from hemalum_training.config.network import GeneratorConfig
 from hemalum_training.data.labelled import LabelledImage, digest_of
 from hemalum_training.data.pseudo_store import digest_of_files
-from hemalum_training.data.twins import refuse_shared
+from hemalum_training.data.twins import refuse_conflicts, refuse_shared
 from hemalum_training.loops import checkpoint
 from hemalum_training.loops.cycle_losses import Batch, Labelled
 from hemalum_training.loops.cycle_step import CycleTrainer
@@ -89,6 +89,7 @@ class CycleRun:
         if shared := sorted({image.name for image in validation} & set(pools.names())):
             raise UsageError(f"{shared[0]} is both in training and in validation; take it out of one.")
         refuse_shared(pools.x + pools.y, validation)
+        refuse_conflicts(pools.x + pools.y)
         cv2.setNumThreads(0)
         self.processes = Processes.join(device)
         self.config, self.pools, self.validation, self.out, self.device = config, pools, validation, out, device

@@ -20,7 +20,7 @@ from hemalum_training.data.augment import sample_batch, sample_shifted
 from hemalum_training.data.labelled import digest_of, load_labelled, load_zero_shot
 from hemalum_training.data.pseudo_store import StoredTile, load_pseudo
 from hemalum_training.data.soft_store import soft_images
-from hemalum_training.data.twins import refuse_shared
+from hemalum_training.data.twins import refuse_conflicts, refuse_shared
 from hemalum_training.loops import checkpoint
 from hemalum_training.loops.averages import Ema, blend
 from hemalum_training.loops.losses import fit_targets, segmentation_loss, shift_loss
@@ -89,6 +89,7 @@ def train_supervised(config: Config, data: Path, out: Path, device: str = "cpu",
     if not images:
         raise UsageError(f"configuration {config.name} names no labelled set to learn from; add a table [sets.NAME].")
     refuse_shared(images, validation + load_zero_shot(config, data))
+    refuse_conflicts(images)
     identity = made_with(config) | {"learned from": digest_of(images)}
     if config.soft is not None:
         images = images + soft_images(images, out, config.soft.share)

@@ -13,6 +13,7 @@ transport.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
 from collections.abc import Callable
@@ -146,6 +147,7 @@ def compare_on_pairs(config: Config, data: Path, out: Path, model: str = "nuclei
         raise UsageError(f"configuration {config.name} has no table [normalizer.pairs]; "
                          "see training/configs/scanner-pairs.toml.")
     table = config.normalizer.pairs
+    config = dataclasses.replace(config, network=config.network.with_weights_in(data))
     pairs = load_pairs(Path(data) / table.folder)
     slides = sorted({pair.slide for pair in pairs})
     if sorted(itertools.chain.from_iterable(table.folds)) != slides:
