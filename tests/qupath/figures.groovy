@@ -74,9 +74,9 @@ Drive.go { drive ->
         events = 0
         long start = System.nanoTime()
         double before = drive.computed()
-        def objects = batches.collectMany { Nuclei.detections(it, ImagePlane.defaultPlane, null) }
+        def objects = batches.collectMany { Nuclei.detections(it, ImagePlane.defaultPlane, null, 'run', it.names()) }
         double made = (System.nanoTime() - start) / 1e9
-        Nuclei.insert(hierarchy, [(hierarchy.rootObject): objects], null, this)
+        Nuclei.insert(hierarchy, new hemalum.rules.Replacement.Run([], 0, 0, []), objects, this)
         double put = (System.nanoTime() - start) / 1e9
         drive.fx { }
         double shown = (System.nanoTime() - start) / 1e9, computed = drive.computed() - before

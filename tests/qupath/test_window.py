@@ -27,9 +27,13 @@ def screen():
     )
     os.close(write)
     with os.fdopen(number) as answer:
-        yield ":" + answer.readline().strip()
-    server.terminate()
-    server.wait(60)
+        display = ":" + answer.readline().strip()
+    # without a window manager no window is raised, and none is closed with the one that owns it
+    manager = subprocess.Popen(["openbox"], env=os.environ | {"DISPLAY": display}, stderr=subprocess.DEVNULL) if shutil.which("openbox") else None
+    yield display
+    for process in filter(None, (manager, server)):
+        process.terminate()
+        process.wait(60)
 
 
 @pytest.fixture
@@ -132,6 +136,21 @@ def test_an_image_closed_in_mid_run_keeps_its_nuclei(window, qupath, slide, tmp_
     say(result)
     assert result["saved"] > 500 and "are saved in the project" in result["told"]
     assert result["unsaved"] == 0 and "were not kept" in result["warned"]
+
+
+def test_a_person_goes_on_working(window, qupath, slide, tmp_path):
+    other = Path(shutil.copy(slide, tmp_path / "other.svs"))
+    result = qupath.results(window("person.groovy", other))[-1]
+    say(result)
+    said, nuclei, annotations, exchanged = result["undo"]
+    assert f"{nuclei} nuclei" in said and nuclei > 100 and annotations == 1 and exchanged
+    assert result["all"] > 500
+    said, nuclei = result["stopped"]
+    assert "Stopped" in said and "earlier nuclei stay" in said and nuclei > 0.9 * result["all"]
+    assert result["checked"]
+    showing, rows = result["list"]
+    assert showing and result["closed"] and [(row[0], row[1]) for row in rows] == [(slide.name, "DONE"), (other.name, "LEFT")]
+    assert "made for H&E" in rows[1][3]
 
 
 def test_server_killed_runs_cancelled_quit_in_mid_run(window, qupath):

@@ -74,6 +74,6 @@ class JarTest {
     }
 
     private static boolean implementedByUs(String name) {
-        return name.endsWith("/PathOverlay") || name.endsWith("/ImageRenderer") || name.endsWith("/QuPathExtension");
+        return name.endsWith("/PathOverlay") || name.endsWith("/PathObjectHierarchyListener") || name.endsWith("/ImageRenderer") || name.endsWith("/QuPathExtension");
     }
 }

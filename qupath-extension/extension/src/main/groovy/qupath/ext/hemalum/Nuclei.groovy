@@ -7,12 +7,16 @@ import hemalum.rules.Marks
 import hemalum.rules.Measurements
 import hemalum.rules.Replacement
 import java.lang.ref.WeakReference
+import java.util.concurrent.atomic.AtomicInteger
+import java.util.function.Supplier
 import java.util.stream.IntStream
 import qupath.lib.measurements.MeasurementList
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
 import qupath.lib.objects.hierarchy.PathObjectHierarchy
+import qupath.lib.objects.hierarchy.events.PathObjectHierarchyEvent
+import qupath.lib.objects.hierarchy.events.PathObjectHierarchyListener
 import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.ROIs
 import qupath.lib.roi.interfaces.ROI
@@ -42,6 +46,9 @@ final class Nuclei {
             this.plane = plane
         }
     }
+
+    /** After so many changes by others the hierarchy is held while deciding. */
+    private static final int ATTEMPTS = 3
 
     /** Objects to be put in, by the place of their nuclei. */
     @CompileStatic
@@ -125,12 +132,9 @@ final class Nuclei {
      * @return what was done, for {@link #restore}
      */
     static Replaced insert(PathObjectHierarchy hierarchy, Replacement.Run run, List<PathObject> objects, Object source) {
-        synchronized (hierarchy) {
-            def done = carryOut(hierarchy, ImagePlane.getPlane(run.z(), run.t()), decide(hierarchy, run, objects), objects)
-            done.decided.regions().each { PathObject region -> region.locked = true }
-            hierarchy.fireHierarchyChangedEvent(source, hierarchy.rootObject)
-            done
-        }
+        def done = change(hierarchy, ImagePlane.getPlane(run.z(), run.t()), objects, source) { decide(hierarchy, run, objects) }
+        done.decided.regions().each { PathObject region -> region.locked = true }
+        done
     }
 
     /** Brings back what {@link #insert} replaced; doing it again brings back the new ones. Null if the image is closed. */
@@ -138,13 +142,36 @@ final class Nuclei {
         PathObjectHierarchy hierarchy = last.hierarchy.get()
         if (hierarchy == null)
             return null
-        synchronized (hierarchy) {
-            def decided = Replacement.back(QuPathView.IT, hierarchy.rootObject, QuPathView.objects(hierarchy), last.plane.z, last.plane.t,
+        change(hierarchy, last.plane, last.removed, source) {
+            Replacement.back(QuPathView.IT, hierarchy.rootObject, QuPathView.objects(hierarchy), last.plane.z, last.plane.t,
                     last.added, new Objects(last.removed), last.parents)
-            def back = carryOut(hierarchy, last.plane, decided, last.removed)
-            hierarchy.fireHierarchyChangedEvent(source, hierarchy.rootObject)
-            back
         }
+    }
+
+    /** Deciding takes long where there is much, and must not keep a viewer from painting: it is done beside, again if something changed meanwhile. */
+    private static Replaced change(PathObjectHierarchy hierarchy, ImagePlane plane, List<PathObject> objects, Object source,
+                                   Supplier<Replacement<PathObject>> decide) {
+        def changes = new AtomicInteger()
+        def listener = { PathObjectHierarchyEvent event -> changes.incrementAndGet() } as PathObjectHierarchyListener
+        hierarchy.addListener(listener)
+        Replaced done = null
+        try {
+            for (int attempt = 0; done == null; attempt++) {
+                int before = changes.get()
+                def decided = attempt < ATTEMPTS ? decide.get() : null
+                synchronized (hierarchy) {
+                    if (decided == null)
+                        decided = decide.get()
+                    else if (changes.get() != before)
+                        continue
+                    done = carryOut(hierarchy, plane, decided, objects)
+                }
+            }
+        } finally {
+            hierarchy.removeListener(listener)
+        }
+        hierarchy.fireHierarchyChangedEvent(source, hierarchy.rootObject)
+        done
     }
 
     private static Replaced carryOut(PathObjectHierarchy hierarchy, ImagePlane plane, Replacement<PathObject> decided, List<PathObject> objects) {

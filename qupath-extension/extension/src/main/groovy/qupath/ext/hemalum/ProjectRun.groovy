@@ -56,23 +56,7 @@ final class ProjectRun {
     private final Segmenter segmenter
     private final RunControl control
     private final OpenImages open
-    private final Keeping monitor
-
-    /** An image is kept as far as it came, whatever went wrong: nobody is there to be asked. */
-    @CompileStatic
-    private static final class Keeping implements Monitor {
-        @Delegate(excludes = ['keepAfter'])
-        private final Monitor monitor
-
-        Keeping(Monitor monitor) {
-            this.monitor = monitor
-        }
-
-        @Override
-        boolean keepAfter(Exception reason) {
-            true
-        }
-    }
+    private final Monitor monitor
 
     /** @param open an image that a viewer shows is changed in place and not saved behind the user's back */
     ProjectRun(Project<BufferedImage> project, Segmenter segmenter, Monitor monitor, RunControl control, OpenImages open) {
@@ -80,7 +64,7 @@ final class ProjectRun {
         this.segmenter = segmenter
         this.control = control
         this.open = open
-        this.monitor = new Keeping(monitor)
+        this.monitor = monitor
     }
 
     /**
@@ -107,8 +91,9 @@ final class ProjectRun {
                 image(entry, row, sum)
             } catch (Exception e) {
                 logger.debug('Hemalum failed', e)
-                row.state = control.isCancelled() ? State.STOPPED : State.FAILED
-                row.reason = control.isCancelled() ? '' : e.message ?: e.toString()
+                boolean ended = control.isCancelled() || control.isStopped() && e instanceof ServiceException && ((ServiceException) e).kind() == ServiceException.Kind.CANCELLED
+                row.state = ended ? State.STOPPED : State.FAILED
+                row.reason = ended ? '' : e.message ?: e.toString()
             }
             row.minutes = (System.nanoTime() - begun) / 6e10d
             logger.info('Hemalum: {} of {}: {}: {}, {} nuclei, {} min. {}', i + 1, entries.size(), row.image, row.state, row.nuclei,

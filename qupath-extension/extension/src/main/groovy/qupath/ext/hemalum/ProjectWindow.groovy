@@ -1,7 +1,6 @@
 package qupath.ext.hemalum
 
 import groovy.transform.CompileStatic
-import hemalum.client.Opened
 import hemalum.client.RunControl
 import javafx.application.Platform
 import javafx.beans.property.ReadOnlyStringWrapper
@@ -104,8 +103,11 @@ final class ProjectWindow implements Monitor, ProjectRun.Watch {
         Platform.runLater { what.text = text; bar.progress = ProgressBar.INDETERMINATE_PROGRESS }
     }
 
+    /** An image is kept as far as it came, whatever went wrong: nobody is there to be asked. */
     @Override
-    void opened(Opened plan) {}
+    boolean keepAfter(Exception reason) {
+        true
+    }
 
     @Override
     void progress(int read, int sent, int done, int settled, int total, long nuclei, double seconds) {

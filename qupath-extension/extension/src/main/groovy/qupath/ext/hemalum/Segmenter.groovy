@@ -121,6 +121,7 @@ final class Segmenter {
         monitor.stage(Strings.get('stage.connecting'))
         NucleiClient client = Connections.open(settings)
         try {
+            ready(client, monitor, control)
             monitor.stage(Strings.get('stage.overview'))
             SegmentSpec wanted = spec(imageData, choice.whole() ? [] : Regions.polygons(choice.regions()), plane, centre)
             def tiles = new SlideTiles(server, plane, control)
@@ -146,6 +147,21 @@ final class Segmenter {
         def result = finish(imageData, new Replacement.Run(regions, plane.z, plane.t, unsettled), choice, plane, collector, summary, monitor)
         record(imageData, where, script, asked, result)
         result
+    }
+
+    /** The first run of a server waits until it has loaded, which may take a minute: it is said what for. */
+    private static void ready(NucleiClient client, Monitor monitor, RunControl control) {
+        for (def info = client.info(); !info.ready() && !control.isStopped(); info = client.info()) {
+            monitor.stage(Strings.get('stage.loading', info.state()))
+            try {
+                Thread.sleep(500)
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt()
+                throw new ServiceException(ServiceException.Kind.CANCELLED, Strings.get('cancelled'), e)
+            }
+        }
+        if (control.isStopped())
+            throw new ServiceException(ServiceException.Kind.CANCELLED, Strings.get('cancelled'), null)
     }
 
     /** Adds the run to the image's history, with what selects its regions again. */
