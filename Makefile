@@ -57,7 +57,8 @@ soak: .venv/.dev            ## eight mixed clients at one server; what grows: SO
 train: .venv/.dev           ## make the bundled models again (hours; goes on where it was stopped)
 	$(BIN)/hemalum train all training/configs/nuclei-first.toml --data $(DATA) -o runs/nuclei-first
 	$(BIN)/hemalum train all training/configs/nuclei-second.toml --init runs/nuclei-first/package --data $(DATA) -o runs/nuclei-second
-	$(BIN)/hemalum train all training/configs/nuclei.toml --init runs/nuclei-second/package --data $(DATA) -o runs/nuclei
+	$(BIN)/hemalum train all training/configs/nuclei-third.toml --init runs/nuclei-second/package --data $(DATA) -o runs/nuclei-third
+	$(BIN)/hemalum train all training/configs/nuclei.toml --init runs/nuclei-third/package --data $(DATA) -o runs/nuclei
 	$(BIN)/hemalum train all training/configs/nuclei-research.toml --init runs/nuclei/package --data $(DATA) -o runs/nuclei-research
 
 epoch: .venv/.dev           ## one epoch of the source's full-size networks on a CPU: score, export, memory, s/step

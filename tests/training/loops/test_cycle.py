@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from hemalum.errors import RunLost, UsageError
 from hemalum_training.config.config import load_config
@@ -20,9 +22,13 @@ from hemalum_training.config.method import Cycle
 from hemalum_training.data.pseudo_store import PseudoTile, StoredTile
 from hemalum_training.loops.cycle_run import CycleRun
 from hemalum_training.loops.cycle_step import CycleTrainer, decayed
+from hemalum_training.loops.losses import fit_targets
 from hemalum_training.loops.pools import Pools
 from hemalum_training.networks import Generator
 
+from ..conftest import NARROW
+
+CONFIGS = Path(__file__).parents[3] / "training" / "configs"
 SMALL = Cycle(epochs=2, steps_per_epoch=4, batch=2, crop=64, discriminator_width=4, pool=2, learning_rate=1e-3, ema=0.5)
 
 
@@ -360,6 +366,28 @@ class TestRun:
     def test_an_empty_domain_is_refused(self, drawn):
         with pytest.raises(UsageError, match="domain Y has no labelled tile"):
             Pools([drawn(0)], [])
+
+
+def test_a_step_of_the_patents_own_student(pools, narrow):
+    """`source.toml`: no term beside GAN, cycle, identity and BCE, and a pseudo label reaches G_Y2X alone."""
+    config = load_config(CONFIGS / "source.toml")
+    assert config.network.segmentation_channels == 1 and config.part_um2 == 0
+    assert (config.pseudo.rule, config.pseudo.soft, config.pseudo.sure) == ("mean_softmax", False, 0.0)
+    cycle = replace(config.method.cycle, crop=64, discriminator_width=4, amp="none", batch=2)
+    network = replace(config.network, **{k: v for k, v in NARROW.items() if k != "normalization"})
+    trainer, rng = CycleTrainer(network, cycle, seed=0), np.random.default_rng(0)
+    before = [parameter.clone() for parameter in trainer.generators]
+    losses = trainer.step(0, 10, None, pools.batch(replace(cycle, pseudo_share=0.5), rng), rng)
+    terms = set(losses) - {"total", "gradient", "discriminator"}
+    assert terms == {"gan", "cycle", "identity", "segmentation_x", "segmentation_y"}
+    assert np.isfinite(losses["total"])
+    assert any(not torch.equal(a, b) for a, b in zip(before, trainer.generators, strict=True))
+
+    batch = pools.batch(replace(cycle, pseudo_share=1.0), np.random.default_rng(1))
+    logits = torch.randn(2, 1, 64, 64)
+    wanted = F.binary_cross_entropy_with_logits(logits[:, 0], fit_targets(batch.y_targets, logits)[:, 0])
+    assert torch.allclose(trainer._segmentation(logits, batch.y_targets), wanted)
+    assert set(batch.y_targets[:, 0].unique().tolist()) <= {0.0, 1.0} and batch.y_targets[:, 2:].all()
 
 
 def test_two_processes_average_their_gradients(tmp_path):
