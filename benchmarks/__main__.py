@@ -24,7 +24,9 @@ from pathlib import Path
 from benchmarks.report import peers, picture, table
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("postprocess", "replay", "seams", "jobs", "server_overhead", "politeness", "settle_million", "memory")
+SCRIPTS = (
+    "postprocess", "replay", "seams", "odd_shifts", "jobs", "server_overhead", "politeness", "settle_million", "memory",
+)
 WITHOUT_MODEL = ("settle_million",)
 
 
