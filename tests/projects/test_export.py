@@ -189,7 +189,7 @@ def exported(tmp_path, slides, features, **more):
     source = AnnotatedSlide(slides / "s0.png", write(tmp_path / "a.geojson", features), mpp=0.5)
     report = export([source], tmp_path / "set", mpp=0.5, unlabelled=0, **more)
     pictures = {}
-    for kind in ("labels", "unsure"):
+    for kind in ("labels", "unknown"):
         pictures[kind] = np.asarray(Image.open(next((tmp_path / "set" / kind).iterdir())))
     return report, pictures
 
@@ -211,7 +211,7 @@ def test_classes_in_every_way_that_qupath_writes_them(tmp_path, slides, said, na
     nucleus = square(150, 150, 20, "annotation")
     nucleus["properties"]["classification"] = said
     report, pictures = exported(tmp_path, slides, [square(100, 100, 300, "annotation", "Complete"), nucleus])
-    assert report["classes"] == {name: 1} and not pictures["unsure"].any()
+    assert report["classes"] == {name: 1} and not pictures["unknown"].any()
     assert (pictures["labels"][50:70, 50:70] == 1).all()
 
 
@@ -238,7 +238,7 @@ def test_what_nobody_knows_is_not_background(tmp_path, slides):
     report, pictures = exported(tmp_path, slides, features)
     wanted = np.zeros((300, 300), bool)
     wanted[50:70, 70:80] = wanted[150:180, 150:180] = wanted[200:220, 200:220] = True
-    assert ((pictures["unsure"] > 0) == wanted).all() and set(np.unique(pictures["unsure"])) == {0, 255}
+    assert ((pictures["unknown"] > 0) == wanted).all() and set(np.unique(pictures["unknown"])) == {0, 255}
     assert report["counts"]["pixels of unknown outlines, left out of the loss"] == wanted.sum()
     assert (pictures["labels"][50:70, 50:70] == 1).all() and report["nuclei"] == 1
 

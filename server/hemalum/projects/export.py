@@ -1,9 +1,9 @@
 """Annotated slides → a training set: images, instance labels, classes, a manifest, and tissue without labels for the
 teacher.
 
-    SET/manifest.csv  images/*.png  labels/*.png (16-bit)  unsure/*.png  classes.json  report.json  unlabelled/*.png
+    SET/manifest.csv  images/*.png  labels/*.png (16-bit)  unknown/*.png  classes.json  report.json  unlabelled/*.png
 
-`unsure` is not 0 where nobody knows what a pixel is; no loss may be taken there.
+`unknown` is not 0 where nobody knows what a pixel is; no loss may be taken there.
 
 Slides of one patient, and copies of one slide, lie in one part.  How pixels and labels are cut: `hemalum.projects.cut`.
 """
@@ -63,7 +63,7 @@ def export(
     with scratch:
         fresh = Path(scratch.name) / "set"
         try:
-            for name in ("images", "labels", "unsure", "unlabelled"):
+            for name in ("images", "labels", "unknown", "unlabelled"):
                 (fresh / name).mkdir(parents=True)
             report = _export(sources, fresh, mpp, validation, unlabelled, say)
             move(fresh, folder)
@@ -102,9 +102,9 @@ def _export(sources, folder: Path, mpp: float, share: float, unlabelled: int, sa
                 name = f"{stem}_{piece}"
                 write_png(folder / "images" / f"{name}.png", pixels[..., ::-1])
                 write_png(folder / "labels" / f"{name}.png", labels.astype(np.uint16))
-                unsure = unknown(found, window, to_px, labels, LARGEST_NUCLEUS_UM / slide.mpp)
-                write_png(folder / "unsure" / f"{name}.png", unsure.astype(np.uint8) * 255)
-                counts["pixels of unknown outlines, left out of the loss"] += int(np.count_nonzero(unsure))
+                mask = unknown(found, window, to_px, labels, LARGEST_NUCLEUS_UM / slide.mpp)
+                write_png(folder / "unknown" / f"{name}.png", mask.astype(np.uint8) * 255)
+                counts["pixels of unknown outlines, left out of the loss"] += int(np.count_nonzero(mask))
                 hashes[part].add(hashlib.sha256(pixels.tobytes()).hexdigest())
                 classes.update(names.values())
                 rows.append(

@@ -6,12 +6,15 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from hemalum.errors import UsageError
 from hemalum_training.config.config import LabelledSet, load_config
+from hemalum_training.data.augment import sample_crop
 from hemalum_training.data.labelled import digest_of, load_set
 from hemalum_training.loops import supervised
+from hemalum_training.loops.losses import segmentation_loss
 
 CONFIG = """
 [network]
@@ -58,6 +61,19 @@ def test_what_is_unsure_follows_the_image_to_another_scale(own):
     image = load_set(own, LabelledSet("CC0", unsure="unsure", mpp=0.5), "train")[0]
     assert image.sure.shape == image.labels.shape == (128, 160)
     assert not image.sure[40, 100] and image.sure[40, 40] and image.labels[40, 100] == 2
+
+
+def test_nothing_is_learned_where_nobody_knows_what_a_pixel_is(own):
+    (own / "unsure").rename(own / "unknown")
+    image = load_set(own, LabelledSet("CC0", unknown="unknown"), "train")[0]
+    assert not image.known[10:30, 40:60].any() and image.known.sum() == 64 * 80 - 400 and image.sure is None
+    crops = [sample_crop(image, 32, np.random.default_rng(seed))[1] for seed in range(40)]
+    unknown = [targets for targets in crops if not targets[2].all()]
+    assert unknown, "some crop shows the outline"
+    for targets in unknown:
+        logits = torch.zeros(1, 2, *targets.shape[1:], requires_grad=True)
+        segmentation_loss(logits, torch.from_numpy(targets)[None]).backward()
+        assert not logits.grad[0][:, targets[2] == 0].any()
 
 
 def test_a_mask_that_is_missing_or_of_another_size_is_named(own):

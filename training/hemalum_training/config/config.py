@@ -43,6 +43,7 @@ class LabelledSet:
         labels: the folder of the labels, where a set has them in several conventions.
         unsure: a folder of masks, not 0 where a label may be several nuclei: the foreground is learned there, instances
             are not.
+        unknown: a folder of masks, not 0 where nobody knows what a pixel is: nothing is learned there.
         zoom: factor that brings the images to 0.25 µm/px by nuclear size where no mpp is known (1 otherwise).
     """
 
@@ -52,6 +53,7 @@ class LabelledSet:
     zoom: float = 1.0
     labels: str = "labels"
     unsure: str | None = None
+    unknown: str | None = None
     patient_column: str | None = None
     validation: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)

@@ -116,11 +116,15 @@ def load_set(folder: Path, entry: LabelledSet, part: str) -> list[LabelledImage]
 
 def _load(folder: Path, entry: LabelledSet, stem: str, group: str) -> LabelledImage:
     pixels, labels = _opened(folder / "images", stem, "RGB"), _opened(folder / entry.labels, stem).astype(np.int32)
-    unsure = _opened(folder / entry.unsure, stem) > 0 if entry.unsure else None
+    unsure, unknown = (
+        _opened(folder / masks, stem) > 0 if masks else np.zeros(labels.shape, bool)
+        for masks in (entry.unsure, entry.unknown)
+    )
     if labels.min() < 0:
         raise UsageError(f"{folder.name}/{stem}: the label holds numbers below 0, a nucleus's begin at 1.")
-    for kind, other in (("label", labels), ("mask of what is unsure", unsure)):
-        if other is not None and pixels.shape[:2] != other.shape:
+    others = ("label", labels), ("mask of what is unsure", unsure), ("mask of what is unknown", unknown)
+    for kind, other in others:
+        if pixels.shape[:2] != other.shape:
             raise UsageError(f"{folder.name}/{stem}: {kind} {other.shape[::-1]} and image {pixels.shape[1::-1]} "
                              "differ in size.")
     zoom = entry.zoom * entry.mpp / LABEL_MPP
@@ -128,11 +132,18 @@ def _load(folder: Path, entry: LabelledSet, stem: str, group: str) -> LabelledIm
         size = (round(labels.shape[1] * zoom), round(labels.shape[0] * zoom))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        if unsure is not None:
-            unsure = cv2.resize(unsure.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    distance = distance_map(labels).astype(np.float16)
-    sure = None if unsure is None else ~unsure
-    return LabelledImage(f"{folder.name}/{stem}", pixels, labels, distance, group=group, sure=sure)
+        unsure, unknown = (
+            cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for mask in (unsure, unknown)
+        )
+    return LabelledImage(
+        f"{folder.name}/{stem}",
+        pixels,
+        labels,
+        distance_map(labels).astype(np.float16),
+        group=group,
+        known=~unknown if entry.unknown else None,
+        sure=~unsure if entry.unsure else None,
+    )
 
 
 def _opened(folder: Path, stem: str, mode: str = "") -> np.ndarray:
@@ -181,7 +192,7 @@ def digest_of(images: list[LabelledImage]) -> str:
     total = hashlib.sha256()
     for image in sorted(images, key=lambda image: image.name):
         total.update(f"{image.name} {image.pixels.shape}".encode())
-        for part in (image.pixels, image.labels, image.sure):
+        for part in (image.pixels, image.labels, image.sure, image.known):
             total.update(b"" if part is None else np.ascontiguousarray(part))
     return total.hexdigest()[:16]
 

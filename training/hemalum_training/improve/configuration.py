@@ -14,6 +14,7 @@ from hemalum_training.improve.plan import Request, network_of
 from hemalum_training.package.card import card_of, counts_by_set, licence_of, pseudo_data
 
 SET = "project"     # name of the training set in data/ and in the configuration
+UNKNOWN = "unknown"  # its masks of what nobody knows
 OWN = "own"         # licence of the user's own images
 TILES = 200         # unlabelled tiles that the model in use is asked to label, and that are kept
 
@@ -31,7 +32,7 @@ def configuration(request: Request, out: Path, kept: list[str]) -> Config:
     text = f"# {base.id} {base.card.version} fine-tuned on corrected nuclei; written by `hemalum improve`.\n"
     text += f'licences = ["{OWN}"]\n'
     text += _table("network", network_of(base).as_dict()) + _table("schedule", vars(request.schedule))
-    text += _table(f"sets.{SET}", {"licence": OWN, "exclude": kept})
+    text += _table(f"sets.{SET}", {"licence": OWN, "exclude": kept, "unknown": UNKNOWN})
     if tissue:
         text += _table(f"unlabelled.{SET}", {"licence": OWN}) + _table("pseudo", {"pool": TILES, "keep": TILES})
     path = out / f"{request.name}.toml"
@@ -60,7 +61,7 @@ def _whole(request: Request, data: Path, kept: list[str], tissue: bool) -> Confi
         name=request.name,
         licences=[*config.licences, OWN],
         zero_shot={},
-        sets={**config.sets, SET: LabelledSet(OWN, exclude=kept)},
+        sets={**config.sets, SET: LabelledSet(OWN, exclude=kept, unknown=UNKNOWN)},
         unlabelled=unlabelled,
     )
 
