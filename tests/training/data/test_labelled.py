@@ -134,3 +134,17 @@ def test_an_edited_label_is_not_answered_with_old_weights(own, tmp_path):
     assert digest_of(load_set(own, config.sets["own"], "train")) != before
     with pytest.raises(UsageError, match="learned from"):
         supervised.train_supervised(config, tmp_path, out, log=lambda *_: None)
+
+
+def test_a_training_goes_on_after_configurations_have_learned_new_keys(own, tmp_path):
+    path, out = tmp_path / "tiny.toml", tmp_path / "out"
+    path.write_text(CONFIG)
+    supervised.train_supervised(load_config(path), tmp_path, out, log=lambda *_: None)
+    state = torch.load(out / "checkpoint.pt", weights_only=True)
+    del state["config"]["sets"]["own"]["unsure"]
+    del state["config"]["network"]["smooth"]
+    torch.save({**state, "config": {**state["config"], "fingerprint": "of the keys of that time"}}, out / "checkpoint.pt")
+    path.write_text(CONFIG.replace("steps = 1", "steps = 2"))
+    said = []
+    supervised.train_supervised(load_config(path), tmp_path, out, log=said.append)
+    assert "resumed at step 1" in said

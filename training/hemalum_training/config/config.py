@@ -6,8 +6,6 @@ Relative paths in a configuration are taken from the folder given with `--data`.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +105,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole experiment. `fingerprint` changes when anything that a checkpoint depends on changes.
+    """A whole experiment.
 
     Without `pseudo` no student learns from pseudo labels, without `soft` none from the teacher's maps of labelled
     images; without `method` there is no cycle training; with `normalizer` labelled sets may be missing.  `version`,
@@ -140,11 +138,6 @@ class Config:
             (self.seed >= 0, "seed cannot be negative"),
             (self.part_um2 >= 0, "part_um2 cannot be negative"),
         )
-
-    def fingerprint(self) -> str:
-        sets = {name: dataclasses.asdict(entry) for name, entry in self.sets.items()}
-        kept = {"network": self.network.as_dict(), "sets": sets, "seed": self.seed}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_config(path: Path) -> Config:

@@ -171,4 +171,4 @@ def made_with(config: Config) -> dict:
             "sets": {k: dataclasses.asdict(v) for k, v in config.sets.items()},
             "schedule": {k: v for k, v in dataclasses.asdict(config.schedule).items() if k not in free},
             "pseudo": dataclasses.asdict(config.pseudo) if config.pseudo else {},
-            "soft": dataclasses.asdict(config.soft) if config.soft else {}, "fingerprint": config.fingerprint()}
+            "soft": dataclasses.asdict(config.soft) if config.soft else {}}
