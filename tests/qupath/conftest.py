@@ -1,4 +1,6 @@
-"""A real QuPath for the tests of this folder: `make qupath-test QUPATH=DIR`, where DIR is a QuPath folder or a folder of its jars.
+"""A real QuPath for the tests of this folder: `make qupath-test QUPATH=DIR`.
+
+DIR is a QuPath folder or a folder of its jars.
 
 Says that the tests were skipped where no QuPath was named.
 """
@@ -32,7 +34,11 @@ class QuPath:
     @property
     def launcher(self) -> list[str]:
         """Its launcher, or Java on a folder of its jars."""
-        found = [p for pattern in ("bin/QuPath*", "Contents/MacOS/QuPath*", "QuPath*.exe") for p in sorted(self.folder.glob(pattern))]
+        found = [
+            p
+            for pattern in ("bin/QuPath*", "Contents/MacOS/QuPath*", "QuPath*.exe")
+            for p in sorted(self.folder.glob(pattern))
+        ]
         if found:
             return [str(found[0])]
         java = Path(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else shutil.which("java")
@@ -49,10 +55,18 @@ class QuPath:
 
     def prefer(self, **preferences: str) -> None:
         """Set preferences of this profile; `_` stands for a dot."""
-        lines = [f"PathPrefs.createPersistentPreference('{key.replace('_', '.')}', '').set('{value}')" for key, value in preferences.items()]
+        lines = [
+            f"PathPrefs.createPersistentPreference('{key.replace('_', '.')}', '').set('{value}')"
+            for key, value in preferences.items()
+        ]
         # a fresh profile names no folder of extensions
         lines.append(f"PathPrefs.userPathProperty().set('{self.home / 'QuPath' / 'v0.7'}')")
-        self.script("-c", "\n".join(["import qupath.lib.gui.prefs.PathPrefs", *lines, "PathPrefs.savePreferences()", "println 'RESULT {}'"]))
+        self.script(
+            "-c",
+            "\n".join(
+                ["import qupath.lib.gui.prefs.PathPrefs", *lines, "PathPrefs.savePreferences()", "println 'RESULT {}'"]
+            ),
+        )
 
     def script(self, *arguments: str, **environment: str) -> list[dict]:
         """Run `QuPath script` and return what it printed after RESULT, one dictionary a line."""
@@ -86,7 +100,7 @@ def qupath(tmp_path) -> QuPath:
 
 @pytest.fixture
 def beside(qupath) -> None:
-    """Another extension's libraries beside ours: gRPC, protobuf and Guava of other versions than QuPath's and than those we carry."""
+    """Another extension's libraries beside ours: gRPC, protobuf and Guava of other versions than QuPath's and ours."""
     elders = HERE.parent.parent / "qupath-extension" / "checks" / "target" / "elders"
     jars = [jar for jar in elders.glob("*.jar") if not jar.name.startswith(("groovy-", "slf4j-"))]
     if not jars:
@@ -114,7 +128,15 @@ def mosaic(slide, tmp_path_factory) -> list[Path]:
     whole = np.pad(pixels, [(0, 8192 - pixels.shape[0]), (0, 8192 - pixels.shape[1]), (0, 0)], mode="wrap")
     first = tmp_path_factory.mktemp("mosaic") / "0.tif"
     micrometres = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
-    tifffile.imwrite(first, whole, photometric="rgb", tile=(256, 256), compression="jpeg", compressionargs={"level": 85}, **micrometres)
+    tifffile.imwrite(
+        first,
+        whole,
+        photometric="rgb",
+        tile=(256, 256),
+        compression="jpeg",
+        compressionargs={"level": 85},
+        **micrometres,
+    )
     return [first] + [Path(shutil.copy(first, first.with_name(f"{i}.tif"))) for i in range(1, 8)]
 
 
@@ -157,8 +179,14 @@ def toy_server(tmp_path_factory):
     models = tmp_path_factory.mktemp("models")
     write_toy_model(models)
     command = [sys.executable, "-m", "hemalum", "serve", "--local-child", "--models", str(models)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     hello = json.loads(child.stdout.readline())
-    yield {"HEMALUM_TEST_SERVER": f"127.0.0.1:{hello['port']}", "HEMALUM_TEST_TOKEN": hello["token"], "HEMALUM_TEST_MODEL": "toy"}
+    yield {
+        "HEMALUM_TEST_SERVER": f"127.0.0.1:{hello['port']}",
+        "HEMALUM_TEST_TOKEN": hello["token"],
+        "HEMALUM_TEST_MODEL": "toy",
+    }
     child.stdin.close()
     child.wait(60)

@@ -1,4 +1,7 @@
-"""A server that takes tiles and does nothing with them, to see what reading and sending cost.  Prints its port, ends when stdin closes."""
+"""A server that takes tiles and does nothing with them, to see what reading and sending cost.
+
+Prints its port, ends when stdin closes.
+"""
 
 import os
 import sys
@@ -17,15 +20,23 @@ class Swallow(NucleiServicer):
     """A run on tiles of 1024 × 1024 px at level 0, without halo."""
 
     def GetServerInfo(self, request, context):
-        return pb.ServerInfo(api_version=API_VERSION, oldest_api_version=API_VERSION, ready=True, limits=pb.Limits(overview_side=64))
+        return pb.ServerInfo(
+            api_version=API_VERSION, oldest_api_version=API_VERSION, ready=True, limits=pb.Limits(overview_side=64)
+        )
 
     def Segment(self, requests, context):
         image = next(requests).open.image
         yield pb.SegmentReply(overview_request=pb.OverviewRequest(max_side=64))
         next(requests)
-        corners = [(x, y) for y in range(0, image.height - TILE + 1, TILE) for x in range(0, image.width - TILE + 1, TILE)]
+        corners = [
+            (x, y) for y in range(0, image.height - TILE + 1, TILE) for x in range(0, image.width - TILE + 1, TILE)
+        ]
         tiles = [
-            pb.TilePlan(index=i, read=pb.Rect(x=x, y=y, width=TILE, height=TILE), core=pb.RectF(x=x, y=y, width=TILE, height=TILE))
+            pb.TilePlan(
+                index=i,
+                read=pb.Rect(x=x, y=y, width=TILE, height=TILE),
+                core=pb.RectF(x=x, y=y, width=TILE, height=TILE),
+            )
             for i, (x, y) in enumerate(corners)
         ]
         yield pb.SegmentReply(opened=pb.Opened(box=1, tiles=tiles, credits=CREDITS))

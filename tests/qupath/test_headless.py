@@ -23,27 +23,50 @@ def test_click_script_and_corrections_agree(qupath, beside, toy_server, discs):
     assert result["besides"] == ["io.grpc.Status", "com.google.protobuf.Message"]
     assert result["nuclei"] == 35 * 25
     assert result["events"] == 1
-    flags = "locked again whole restored recorded foreign editable corrected ids exported kept cells cellIds cellMeasured".split()
+    flags = [
+        "locked", "again", "whole", "restored", "recorded", "foreign", "editable",
+        "corrected", "ids", "exported", "kept", "cells", "cellIds", "cellMeasured",
+    ]
     assert {flag: result[flag] for flag in flags} == dict.fromkeys(flags, True)
 
 
 def test_exported_regions_are_what_training_reads(qupath, toy_server, discs, tmp_path):
     project, out = tmp_path / "project", tmp_path / "regions"
     qupath.script("-a", str(project), "-a", str(discs), str(HERE / "project.groovy"))
-    result = qupath.script("-p", str(project / "project.qpproj"), "-a", str(out), str(HERE / "export.groovy"), **toy_server)[-1]
+    result = qupath.script(
+        "-p", str(project / "project.qpproj"), "-a", str(out), str(HERE / "export.groovy"), **toy_server
+    )[-1]
     assert result["regions"] == 1
-    command = [sys.executable, "-m", "hemalum", "project", "export", str(out / "images.csv"), "-o", str(tmp_path / "set")]
+    command = [
+        sys.executable,
+        "-m",
+        "hemalum",
+        "project",
+        "export",
+        str(out / "images.csv"),
+        "-o",
+        str(tmp_path / "set"),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     report = json.loads((tmp_path / "set" / "report.json").read_text())
     assert report["images"] >= 1 and report["nuclei"] == result["inside"]
 
 
 def test_what_a_run_may_touch(qupath, toy_server, discs, stack, wide, tmp_path):
-    """A person works on while a run goes on, corrects, drags files in; nothing that is not the run's is lost or doubled."""
+    """A person works on, corrects, drags files in during a run; nothing that is not the run's is lost or doubled."""
     script = HERE / "touch.groovy"
     file = tmp_path / "before.geojson"
-    file.write_text(json.dumps({"type": "FeatureCollection", "features": [before(x, y) for y in range(20, 1000, 40) for x in range(20, 1400, 40)]}))
-    result = qupath.script("-i", str(discs), "-a", str(file), "-a", str(stack), "-a", str(wide), str(script), **toy_server)[-1]
+    file.write_text(
+        json.dumps(
+            {
+                "type": "FeatureCollection",
+                "features": [before(x, y) for y in range(20, 1000, 40) for x in range(20, 1400, 40)],
+            }
+        )
+    )
+    result = qupath.script(
+        "-i", str(discs), "-a", str(file), "-a", str(stack), "-a", str(wide), str(script), **toy_server
+    )[-1]
     print(json.dumps(result, indent=1))
     nuclei = result["undo"][0]
     assert nuclei > 100 and result["undo"] == [nuclei, nuclei, nuclei, True] and result["undoAgain"]
@@ -58,16 +81,31 @@ def test_what_a_run_may_touch(qupath, toy_server, discs, stack, wide, tmp_path):
     assert result["file"] == [875, True] and result["fileTwice"] == 875
     table = (HERE.parent / "cases" / "measurements.csv").read_text(encoding="utf-8").splitlines()[1:]
     known = {row.split(",")[0] for row in table}
-    unknown = {name for name in result["measured"] if name not in known and not name.startswith(("Cell: ", "Cytoplasm: ", "Nucleus: Eosin: "))}
-    assert not unknown and {"Nucleus: Hematoxylin: Mean", "Cell: Area µm^2", "Nucleus/Cell area ratio"} <= set(result["measured"])
+    unknown = {
+        name
+        for name in result["measured"]
+        if name not in known and not name.startswith(("Cell: ", "Cytoplasm: ", "Nucleus: Eosin: "))
+    }
+    assert not unknown and {"Nucleus: Hematoxylin: Mean", "Cell: Area µm^2", "Nucleus/Cell area ratio"} <= set(
+        result["measured"]
+    )
     earlier, later, stayed, fresh, failed, tiles = result["stopped"]
-    assert 0 < failed < tiles and 0 < stayed < earlier and later == stayed + fresh and abs(later - earlier) <= 0.02 * earlier
-    assert ["Select one", "no area", "outside the image"] == [part for part, said in zip(["Select one", "no area", "outside the image"], result["refusals"], strict=True) if part in said]
+    assert (
+        0 < failed < tiles
+        and 0 < stayed < earlier
+        and later == stayed + fresh
+        and abs(later - earlier) <= 0.02 * earlier
+    )
+    assert [
+        part
+        for part, said in zip(["Select one", "no area", "outside the image"], result["refusals"], strict=True)
+        if part in said
+    ] == ["Select one", "no area", "outside the image"]
     assert len(set(result["planes"])) == 1 and result["planes"][0] > 100
 
 
 def test_a_project_overnight(qupath, toy_server, discs, tmp_path):
-    """Corrected nuclei, a stain that is not H&E, an image saved meanwhile, what is done already; turned images keep their pixels."""
+    """Corrected nuclei, another stain, an image saved meanwhile, what is done; turned images keep their pixels."""
     project, out = tmp_path / "project", tmp_path / "regions"
     copy = shutil.copy(discs, tmp_path / "copy.png")
     qupath.script("-a", str(project), "-a", str(discs), "-a", str(copy), str(HERE / "project.groovy"))
@@ -75,7 +113,11 @@ def test_a_project_overnight(qupath, toy_server, discs, tmp_path):
     result = qupath.script(*command, **toy_server)[-1]
     print(json.dumps(result, indent=1))
     states = [{name: row[0] for name, row in result[run].items()} for run in ("first", "again", "meanwhile")]
-    assert states == [{"discs.png": "DONE", "copy.png": "LEFT"}, {"discs.png": "SKIPPED", "copy.png": "DONE"}, {"discs.png": "SKIPPED", "copy.png": "FAILED"}]
+    assert states == [
+        {"discs.png": "DONE", "copy.png": "LEFT"},
+        {"discs.png": "SKIPPED", "copy.png": "DONE"},
+        {"discs.png": "SKIPPED", "copy.png": "FAILED"},
+    ]
     assert result["corrected"] and result["outside"] > 700 and "corrected by hand" in result["first"]["discs.png"][2]
     assert "saved by another program" in result["meanwhile"]["copy.png"][2] and result["kept"]
     assert result["export"]["regions"] == 2 and not result["export"]["left"]
@@ -83,7 +125,9 @@ def test_a_project_overnight(qupath, toy_server, discs, tmp_path):
     assert [len(row["identity"]) for row in rows] == [64, 0] and rows[0]["image"] == str(discs)
     seen = json.loads((out / rows[1]["annotations"]).read_text(encoding="utf-8"))["features"]
     pixels = np.asarray(Image.open(rows[1]["image"]))
-    centres = [shapely.geometry.shape(f["geometry"]).centroid for f in seen if f["properties"]["objectType"] == "detection"]
+    centres = [
+        shapely.geometry.shape(f["geometry"]).centroid for f in seen if f["properties"]["objectType"] == "detection"
+    ]
     assert len(centres) == result["export"]["nuclei"] > 20
     assert all(pixels[int(point.y), int(point.x), 0] < 150 for point in centres)  # every nucleus lies on a dark disc
 
@@ -93,4 +137,9 @@ def before(x: float, y: float) -> dict:
     ring = [[x - 8, y - 8], [x + 8, y - 8], [x + 8, y + 8], [x - 8, y + 8], [x - 8, y - 8]]
     properties = {"objectType": "detection", "measurements": {"Detection probability": 0.9}}
     name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{x} {y}"))
-    return {"type": "Feature", "id": name, "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": properties}
+    return {
+        "type": "Feature",
+        "id": name,
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": properties,
+    }

@@ -1,4 +1,7 @@
-"""QuPath's window under a virtual display, driven through its menus, dialogs and the mouse.  Pictures of it go to $HEMALUM_TEST_SHOTS."""
+"""QuPath's window under a virtual display, driven through its menus, dialogs and the mouse.
+
+Pictures of it go to $HEMALUM_TEST_SHOTS.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,19 @@ def screen():
         pytest.skip("no virtual display: install xvfb")
     number, write = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"], pass_fds=[write], stderr=subprocess.DEVNULL
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"],
+        pass_fds=[write],
+        stderr=subprocess.DEVNULL,
     )
     os.close(write)
     with os.fdopen(number) as answer:
         display = ":" + answer.readline().strip()
     # without a window manager no window is raised, and none is closed with the one that owns it
-    manager = subprocess.Popen(["openbox"], env=os.environ | {"DISPLAY": display}, stderr=subprocess.DEVNULL) if shutil.which("openbox") else None
+    manager = (
+        subprocess.Popen(["openbox"], env=os.environ | {"DISPLAY": display}, stderr=subprocess.DEVNULL)
+        if shutil.which("openbox")
+        else None
+    )
     yield display
     for process in filter(None, (manager, server)):
         process.terminate()
@@ -48,7 +57,8 @@ def window(qupath, slide, screen, tmp_path):
         shots.mkdir(parents=True, exist_ok=True)
         return qupath.start(
             "--quiet",
-            options=f"-Dqupath.startup.script={HERE / script} -Dprism.order=sw -Dqupath.win.width=1380 -Dqupath.win.height=880"
+            options=f"-Dqupath.startup.script={HERE / script} -Dprism.order=sw"
+            " -Dqupath.win.width=1380 -Dqupath.win.height=880"
             " -Dqupath.win.x=5 -Dqupath.win.y=5",
             DISPLAY=screen, HEMALUM_TEST_PROJECT=str(project / "project.qpproj"),
             HEMALUM_TEST_DIR=str(HERE), HEMALUM_TEST_SHOTS=str(shots), **environment,
@@ -104,7 +114,9 @@ def test_click_script_project_and_command_line_agree(window, qupath, slide, tmp_
     assert outlines.keys() == {name for name, *_ in clicked}
     for name, x, y, area in clicked:
         centre = outlines[name].centroid
-        assert (x, y, area) == pytest.approx((centre.x, centre.y, outlines[name].area), abs=1e-3)  # QuPath keeps 32-bit centres
+        assert (x, y, area) == pytest.approx(
+            (centre.x, centre.y, outlines[name].area), abs=1e-3
+        )  # QuPath keeps 32-bit centres
 
 
 DESCRIBE = """
@@ -115,13 +127,15 @@ println 'RESULT ' + new com.google.gson.Gson().toJson([nuclei: getDetectionObjec
 
 
 def test_figures(window, qupath, mosaic, slide):
-    """Reading and sending, 200,000 nuclei at once, first nuclei after a click; how fast is for people to judge: `pytest -s`."""
+    """Reading and sending, 200,000 nuclei at once, first nuclei after a click; people judge how fast: `pytest -s`."""
     command = [sys.executable, str(HERE / "swallow.py")]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         where = {"HEMALUM_TEST_SERVER": f"http://127.0.0.1:{server.stdout.readline().strip()}"}
         slides = os.pathsep.join(map(str, mosaic))
-        result = qupath.results(window("figures.groovy", slide, image=mosaic[0], HEMALUM_TEST_SLIDES=slides, **where))[-1]
+        result = qupath.results(window("figures.groovy", slide, image=mosaic[0], HEMALUM_TEST_SLIDES=slides, **where))[
+            -1
+        ]
     finally:
         server.stdin.close()
         server.wait(60)
@@ -149,7 +163,11 @@ def test_a_person_goes_on_working(window, qupath, slide, tmp_path):
     assert "Stopped" in said and "earlier nuclei stay" in said and nuclei > 0.9 * result["all"]
     assert result["checked"]
     showing, rows = result["list"]
-    assert showing and result["closed"] and [(row[0], row[1]) for row in rows] == [(slide.name, "DONE"), (other.name, "LEFT")]
+    assert (
+        showing
+        and result["closed"]
+        and [(row[0], row[1]) for row in rows] == [(slide.name, "DONE"), (other.name, "LEFT")]
+    )
     assert "made for H&E" in rows[1][3]
 
 
