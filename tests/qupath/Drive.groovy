@@ -4,6 +4,7 @@ import javafx.application.Platform
 import javafx.embed.swing.SwingFXUtils
 import javafx.geometry.Rectangle2D
 import javafx.scene.control.ButtonType
+import javafx.scene.control.CheckMenuItem
 import javafx.scene.control.DialogPane
 import javafx.scene.control.Menu
 import javafx.scene.input.MouseButton
@@ -80,7 +81,8 @@ class Drive {
         }
         if (item == null)
             throw new IllegalStateException("the menu has no '$text'")
-        later { item.fire() }
+        // what a click does, beside firing
+        later { if (item instanceof CheckMenuItem) item.selected = !item.selected; item.fire() }
     }
 
     List<Stage> windows() {

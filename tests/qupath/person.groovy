@@ -48,9 +48,10 @@ Drive.go { drive ->
 
     // stop and keep: where nothing was segmented, the earlier nuclei stay
     drive.fx { Preferences.probability.set(0.6d) }
-    shown = begin()
-    while (shown.batches.isEmpty()) Thread.sleep(5)
-    def stage = drive.windows().find { it.title == 'Hemalum: segmenting nuclei' }
+    begin()
+    def stage
+    drive.until('the window of the run') { (stage = drive.windows().find { it.title == 'Hemalum: segmenting nuclei' }) != null }
+    drive.until('the first tiles') { drive.texts(stage.scene.root).any { it =~ /[1-9]\d* sent/ } }
     drive.fx { stage.scene.root.lookupAll('.button').find { it.text == 'Stop and keep' }.fire() }
     ended()
     out.stopped = [drive.said(/Stopped/), hierarchy().detectionObjects.size()]

@@ -31,15 +31,17 @@ final class Done {
         MessageDigest.getInstance('SHA-256').digest(text.getBytes(StandardCharsets.UTF_8)).encodeHex().toString().substring(0, 16)
     }
 
-    /** Whether the last run on these regions was complete and with this model and these settings, and its nuclei are still there. */
+    /** Whether the last run on these regions was complete and with this model and these settings, none since was otherwise, and its nuclei are still there. */
     static boolean already(ImageData<BufferedImage> imageData, String sha256, String settings, String regions) {
-        WorkflowStep last = imageData.historyWorkflow.steps.reverse().find { WorkflowStep it ->
-            it.name == Strings.get('step') && it.parameterMap['regions']?.toString() == regions
+        for (WorkflowStep step : imageData.historyWorkflow.steps.reverse()) {
+            if (step.name != Strings.get('step'))
+                continue
+            Map<String, ?> was = step.parameterMap
+            if (was['sha256']?.toString() != sha256 || was['settings']?.toString() != settings || was['failedTiles']?.toString() != '0')
+                return false
+            if (was['regions']?.toString() == regions)
+                return was['nuclei']?.toString() == '0' || imageData.hierarchy.detectionObjects.any { PathObject it -> Nuclei.ours(it) }
         }
-        if (last == null)
-            return false
-        Map<String, ?> was = last.parameterMap
-        was['sha256']?.toString() == sha256 && was['settings']?.toString() == settings && was['failedTiles']?.toString() == '0' &&
-                (was['nuclei']?.toString() == '0' || imageData.hierarchy.detectionObjects.any { PathObject it -> Nuclei.ours(it) })
+        false
     }
 }
