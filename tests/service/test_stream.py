@@ -142,18 +142,23 @@ def test_ids_travel_and_derive_alike(stub, slide, expected):
     assert kinds.count("settled") == kinds.count("credit") == 9
 
 
+WINDOW = 16 << 20  # bytes: HTTP/2's window grows up to this where the network seems slow
+
+
 def test_a_client_that_ignores_its_credits_is_slowed_down_not_buffered(toy_models, big_source, until):
     child = odd_server(toy_models, slow=600)  # its engine stands still
     sent, quiet = [], []
 
     def requests():
-        image = pb.Image(width=2048, height=2048, mpp=0.5)
+        image = pb.Image(width=4096, height=4096, mpp=0.5)
         parameters = parameters_message(Parameters(core=256, skip_glass=False))
         yield pb.SegmentRequest(open=pb.Open(api_version=1, model="toy", image=image, parameters=parameters))
         yield pb.SegmentRequest(overview=pb.Overview(pixels=message_of(big_source.overview)))
         for index, tile in enumerate(plan.tiles):
             sent.append(index)
-            yield pb.SegmentRequest(tile=pb.Tile(index=index, pixels=message_of(big_source.read(tile.read, 1))))
+            x, y, width, height = tile.read
+            tissue = pixels[y : y + height, x : x + width]
+            yield pb.SegmentRequest(tile=pb.Tile(index=index, pixels=message_of(tissue)))
 
     def stands_still() -> bool:
         quiet.append(len(sent))
@@ -161,13 +166,15 @@ def test_a_client_that_ignores_its_credits_is_slowed_down_not_buffered(toy_model
 
     from hemalum.grid.tiling import plan_tiles
 
-    plan = plan_tiles((2048, 2048), 0.5, 0.5, core=256, halo=64)
+    pixels = np.tile(big_source.overview, (2, 2, 1))
+    plan = plan_tiles((4096, 4096), 0.5, 0.5, core=256, halo=64)
     try:
         with grpc.insecure_channel(child.address) as channel:
             replies = NucleiStub(channel).Segment(requests())
             opened = next(reply for reply in replies if reply.WhichOneof("message") == "opened").opened
             assert until(stands_still, 60)
-            assert len(opened.tiles) == 64 and opened.credits <= len(sent) < opened.credits + 24  # what the wire holds
+            assert len(opened.tiles) == 256
+            assert opened.credits <= len(sent) < opened.credits + 2 * WINDOW / (384 * 384 * 3)
             replies.cancel()
     finally:
         child.kill()
