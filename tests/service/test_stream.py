@@ -174,7 +174,8 @@ def test_a_client_that_ignores_its_credits_is_slowed_down_not_buffered(toy_model
             opened = next(reply for reply in replies if reply.WhichOneof("message") == "opened").opened
             assert until(stands_still, 60)
             assert len(opened.tiles) == 256
-            assert opened.credits <= len(sent) < opened.credits + 4 * WINDOW / (384 * 384 * 3)  # both sides, read and write
+            # both sides have a window for reading and one for writing
+            assert opened.credits <= len(sent) < opened.credits + 4 * WINDOW / (384 * 384 * 3)
             replies.cancel()
     finally:
         child.kill()
