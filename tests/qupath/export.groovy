@@ -13,5 +13,5 @@ Corrections.done(imageData, region)
 setPixelSizeMicrons(0.5, 0.5)
 // no window: nothing is open that is not saved
 getProjectEntry().saveImageData(imageData)
-int regions = TrainingExport.export(getProject(), new File(args[0]).toPath(), new OpenImages(null, getProject()))
+int regions = TrainingExport.export(getProject(), new File(args[0]).toPath(), new OpenImages(null, getProject())).regions
 println 'RESULT ' + new com.google.gson.Gson().toJson([regions: regions, inside: region.nChildObjects()])

@@ -56,6 +56,8 @@ builder().build().segment(imageData, annotations)
 // foreign objects stay
 def foreign = PathObjects.createDetectionObject(ROIs.createRectangleROI(5, 5, 3, 3))
 annotations[0].addChildObject(foreign)
+// the recorded scripts were run in any order, and each selects what it needs
+selectAnnotations()
 builder().build().segmentSelected(imageData)
 out.foreign = getDetectionObjects().contains(foreign) && getDetectionObjects().size() == once.size() + 1
 annotations[0].removeChildObject(foreign)

@@ -78,6 +78,11 @@ def test_what_a_run_may_touch(qupath, toy_server, discs, stack, wide, tmp_path):
     assert result["correctedAgain"] and result["stillMarked"] == {"edited": 1, "added": 1}
     assert result["gland"] == [True, 0, 1]
     assert result["overlaps"] == 0 and result["cells"] == [1, 1] and result["density"]
+    assert result["matrix"] == 6
+    assert not any("region" in name for name in result["columns"]) and len(result["columns"]) >= 8
+    assert "Cancelled" in result["cancelled"] and "not square" in result["flat"]
+    assert result["cores"] == [[False, False, True], True] and result["coresAgain"] == [False, False, True]
+    assert result["coreScript"] and "missing" in result["missing"]
     assert result["file"] == [875, True] and result["fileTwice"] == 875
     table = (HERE.parent / "cases" / "measurements.csv").read_text(encoding="utf-8").splitlines()[1:]
     known = {row.split(",")[0] for row in table}

@@ -121,6 +121,9 @@ out.gland = [getAnnotationObjects().any { it.ID == gland.ID }, count.added, coun
 clearAllObjects()
 def one = PathObjects.createAnnotationObject(ROIs.createRectangleROI(0, 0, 300, 1000)), other = PathObjects.createAnnotationObject(ROIs.createRectangleROI(300, 0, 300, 1000))
 addObjects([one, other])
+builder().build().segment(imageData, [one, other])
+out.matrix = imageData.historyWorkflow.lastStep.parameterMap['stainMatrix'].tokenize(',').size()
+out.columns = getDetectionObjects().collectMany { it.measurementList.names }.toSet().sort()
 builder().cells(20).densities(true).build().segment(imageData, [one])
 builder().cells(20).build().segment(imageData, [other])
 def cells = getCellObjects().collect { it.ROI.geometry }
@@ -164,6 +167,32 @@ out.stopped = [earlier.size(), later.size(), later.count { earlier.any { was -> 
 // refusals
 out.refusals = [[], [PathObjects.createAnnotationObject(ROIs.createLineROI(0, 0, 50, 50, ImagePlane.defaultPlane))],
         [PathObjects.createAnnotationObject(ROIs.createRectangleROI(5000, 0, 50, 50))]].collect { chosen -> refused { builder().build().segment(imageData, chosen) } }
+
+// a cancelled run reads no overview; pixels that are not square are refused
+def cancelled = new hemalum.client.RunControl()
+cancelled.cancel()
+out.cancelled = refused { new SlideTiles(imageData.server, ImagePlane.defaultPlane, cancelled).overview(300) }
+def flat = new ImageData<BufferedImage>(ImageServers.buildServer(new File(args[2]).toURI()))
+flat.updateServerMetadata(new qupath.lib.images.servers.ImageServerMetadata.Builder(flat.server.metadata).pixelSizeMicrons(0.5, 1.0).build())
+out.flat = refused { builder().with { it.settings.pixelSize = null; it }.build().segmentImage(flat) }
+
+// cores: those of a name, never a missing one, in the recorded script too
+clearAllObjects()
+def cores = (0..2).collect { PathObjects.createTMACoreObject(100 + 300 * it, 100, 200, 200, it == 1) }
+cores.eachWithIndex { core, i -> core.name = 'A-' + (i + 1) }
+imageData.hierarchy.TMAGrid = qupath.lib.objects.hierarchy.DefaultTMAGrid.create(cores, 3)
+cores = imageData.hierarchy.TMAGrid.TMACoreList
+result = builder().build().segment(imageData, [cores[2], cores[1]])
+out.cores = [cores*.nChildObjects().collect { it > 0 }, result.nuclei == getDetectionObjects().size()]
+def script = imageData.historyWorkflow.lastStep.script
+out.coreScript = script.contains("it.getName() in ['A-3']")
+Preferences.serverAddress.set(System.getenv('HEMALUM_TEST_SERVER'))
+Preferences.setToken(System.getenv('HEMALUM_TEST_TOKEN'), false)
+Preferences.serverAddress.set('')
+resetSelection()
+new GroovyShell(this.class.classLoader).evaluate('import static qupath.lib.scripting.QP.*\n' + script)
+out.coresAgain = cores*.nChildObjects().collect { it > 0 }
+out.missing = refused { builder().build().segment(imageData, [cores[1]]) }
 
 // planes
 def stack = new ImageData<BufferedImage>(ImageServers.buildServer(new File(args[1]).toURI()))

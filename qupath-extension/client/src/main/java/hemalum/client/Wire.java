@@ -107,7 +107,7 @@ final class Wire {
         }
         Parameters used = wire.getParameters();
         return new hemalum.client.Opened(wire.getRunId(), model(wire.getModel()), used.getThresholds().getForeground(),
-                used.getStain(), matrix(used.getStainMatrix()),
+                used.getStain(), matrix(used.hasStainMatrix() ? used.getStainMatrix() : wire.getStain().getMatrix()),
                 wire.hasColourTable() ? table(wire.getColourTable()) : null, wire.getBox(), tiles,
                 Math.max(1, wire.getCredits()), List.copyOf(wire.getMeasurementsList()), wire.getDevice(),
                 List.copyOf(wire.getNoticesList()), wire.getImage().getIdentity());

@@ -37,7 +37,7 @@ import qupath.lib.regions.ImagePlane
 final class StainView {
 
     private static final String KEPT = 'hemalum-original-thumbnail.png'
-    private static final double SHOWN = 260.0d
+    private static final double SHOWN = 170.0d
 
     private final QuPathGUI qupath
     private final Tab tab = new Tab(Strings.get('stain.tab'))
@@ -179,10 +179,11 @@ final class StainView {
         builtIn.onAction = { refer('') }
         def generator = new Button(Strings.get('stain.generator'))
         generator.onAction = { GeneratorView.show(qupath) }
-        [before, after].each { ImageView view -> view.fitWidth = SHOWN; view.preserveRatio = true }
+        [before, after].each { ImageView view -> view.fitWidth = view.fitHeight = SHOWN; view.preserveRatio = true }
         numbers.wrapText = true
-        def box = new VBox(8.0d, new Label(Strings.get('stain.before')), before, new Label(Strings.get('stain.after')), after, numbers,
-                new HBox(8.0d, toggle, refresh), new HBox(8.0d, choose, builtIn), generator)
+        // beside each other, so that numbers and buttons are seen without scrolling
+        def pictures = new HBox(8.0d, new VBox(4.0d, new Label(Strings.get('stain.before')), before), new VBox(4.0d, new Label(Strings.get('stain.after')), after))
+        def box = new VBox(8.0d, numbers, pictures, new HBox(8.0d, toggle, refresh), new HBox(8.0d, choose, builtIn), generator)
         box.padding = new Insets(10)
         new VBox(new ScrollPane(box))
     }
