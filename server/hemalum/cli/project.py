@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hemalum.cli.main import with_help
 from hemalum.cli.options import OVERWRITE, annotated, segmenting_whole
 
 
@@ -15,7 +16,7 @@ class ProjectGroup(click.Group):
 
     def get_command(self, ctx, name):
         return super().get_command(ctx, name) or next(
-            (entry.load() for entry in self._joined() if entry.name == name), None
+            (with_help(entry.load()) for entry in self._joined() if entry.name == name), None
         )
 
     def _joined(self):
