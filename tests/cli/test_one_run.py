@@ -125,7 +125,7 @@ def test_a_file_that_no_run_made_is_not_replaced(toy_slide, options, tmp_path, w
     assert code == 2 and "--overwrite" in err and f"{toy_slide.stem}.csv" in err and err.count("\n") == 1, err
     assert names(out) == [f"{toy_slide.stem}.csv"] and (out / f"{toy_slide.stem}.csv").read_text() == "mine"
     code, _, err = run(*command, *inputs, *options, "--overwrite")
-    assert code == 0 and (out / f"{toy_slide.stem}.csv").read_text().startswith("Object ID"), err
+    assert code == 0 and (out / f"{toy_slide.stem}.csv").read_text(encoding="utf-8-sig").startswith("Object ID"), err
     if way != "job":
         assert run(*command, *inputs, *options)[0] == 0, "what a run of ours made is replaced without a question"
 
