@@ -19,7 +19,7 @@ from hemalum.v1.nuclei_pb2_grpc import NucleiServicer, NucleiStub, add_NucleiSer
 from hemalum.wire.values import stain_message
 
 SMALL = Parameters(core=256)
-IMPATIENT = Patience(silence=2, opening=2, reconnect=0)
+IMPATIENT = Patience(silence=5, opening=5, reconnect=0)
 posix = pytest.mark.skipif(os.name != "posix", reason="only there a process can be stopped for a while")
 
 
@@ -113,7 +113,7 @@ def test_a_slow_reader_does_not_make_the_server_look_silent(lively, slide):
     with Client(lively.address, patience=IMPATIENT) as client:
         events = client.run(slide, "toy", SMALL).events()
         next(events)
-        time.sleep(3)  # more than its patience
+        time.sleep(6)  # more than its patience
         assert isinstance(list(events)[-1], Finished)
 
 
