@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import click
 
+from hemalum.cli.options import MODELS
+
 
 @click.command()
-@click.option(
-    "--models",
-    "folders",
-    multiple=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder with further models; may be repeated.",
-)
+@MODELS
 @click.option("--compile", "compiling", is_flag=True, help="Compile all loops now, so that no first run waits for it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(folders, compiling, as_json):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hemalum.cli.options import OVERWRITE
+from hemalum.cli.options import MODELS, OVERWRITE
 
 NAMES = {
     "nuclei.geojson": "nuclei.geojson",
@@ -23,14 +23,7 @@ NAMES = {
     help="Folder for the results; made if it is not there.",
 )
 @click.option("--model", "model_id", default="nuclei", show_default=True, metavar="ID", help="Which model.")
-@click.option(
-    "--models",
-    "folders",
-    multiple=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder with further models; may be repeated.",
-)
+@MODELS
 @OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="Print the run record as JSON, nothing else.")
 def demo(output, model_id, folders, overwrite, as_json):

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import click
 
+from hemalum.cli.options import MODELS
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def models():
     """List, show, check or install models."""
-
-
-def _folders(command):
-    return click.option(
-        "--models",
-        "folders",
-        multiple=True,
-        type=click.Path(),
-        metavar="DIR",
-        help="Folder with further models; may be repeated.",
-    )(command)
 
 
 def _json(command):
@@ -26,7 +17,7 @@ def _json(command):
 
 
 @models.command("list")
-@_folders
+@MODELS
 @_json
 def list_(folders, as_json):
     """Models that can be used, and packages that cannot."""
@@ -62,7 +53,7 @@ def list_(folders, as_json):
 
 @models.command()
 @click.argument("model_id", metavar="ID", default="nuclei")
-@_folders
+@MODELS
 @_json
 def show(model_id, folders, as_json):
     """The card of a model: what it learned from, how well it does, its licence."""
@@ -88,7 +79,7 @@ def show(model_id, folders, as_json):
 
 @models.command()
 @click.argument("model_ids", metavar="[ID]...", nargs=-1)
-@_folders
+@MODELS
 @_json
 def check(model_ids, folders, as_json):
     """Verify files and sums of models, and that they compute here what they computed when they were made."""
